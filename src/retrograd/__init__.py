@@ -1,0 +1,27 @@
+"""PyTorch's API on NumPy: tensors that remember how they were computed, and differentiate it.
+
+>>> import retrograd as torch
+>>> x = torch.tensor([1.0, 2.0], requires_grad=True)
+>>> (x * x).sum().backward()
+>>> x.grad
+tensor([2., 4.])
+"""
+
+from retrograd import autograd, methods
+from retrograd.autograd import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
+from retrograd.config import get_default_dtype, get_num_threads, set_default_dtype, set_num_threads
+from retrograd.core.tensor import Tensor
+from retrograd.device import device
+from retrograd.dtypes import (
+    bfloat16, bool, cdouble, cfloat, complex64, complex128, double, dtype, finfo, float, float16, float32, float64, half, iinfo,
+    int, int8, int16, int32, int64, long, short, uint8, uint16, uint32, uint64,
+)  # fmt: skip
+from retrograd.ops.basis import add, clone, eq, ge, gt, le, lt, mul, ne, neg, permute, reshape, select, sub, sum, t, transpose, where
+from retrograd.ops.convert import numel
+from retrograd.ops.create import (
+    arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, linspace, logspace, ones, ones_like,
+    scalar_tensor, tensor, tril_indices, triu_indices, zeros, zeros_like,
+)  # fmt: skip
+from retrograd.shapes import Size
+
+__version__ = "0.1.0"

@@ -1,0 +1,495 @@
+"""Families of operations: what siblings share is stated here once.
+
+    elementwise   a member states forward, derivative per operand, kernel
+                  the family supplies vjp, jvp, un-broadcasting, promotion, batching
+    linear        forward, transpose                 jvp = itself
+    multilinear   forward, transpose per operand     jvp = f(da, b) + f(a, db)   (matmul, conv, einsum)
+    view          a linear operation whose result shares its operand's memory
+    reduction     forward, vjp, and how partial results combine
+    opaque        every rule that it supports
+
+Values are touched only through operators and a few methods (`sum`, `reshape`, `expand`, `to`), which `methods.py` attaches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd import dtypes
+from retrograd.config import settings
+from retrograd.core.levels import local, switch
+from retrograd.core.op import CONTINUOUS, Entry, Op, Rule, needs
+from retrograd.core.tape import QUIET, Node, count, restore, silence, written
+from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node, wrap
+from retrograd.dtypes import dtype
+
+Number = (int, float, complex, np.number, np.bool_)
+
+
+def elementwise(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Declares an operation on single elements, broadcast over its operands.
+
+    Args:
+        result: what dtype comes out. "promoted": the operands' common one; "floating": the same, integers becoming the
+            default float; "bool": true or false.
+        refuses: categories of dtype that raise RuntimeError ("bool", "integer", "floating", "complex").
+        masks: operands that choose and take no part in promotion (the condition of `where`).
+        others: see `Op`.
+    """
+    if forward is None:
+        return lambda f: Elementwise(f, **options).entry()
+    return Elementwise(forward, **options).entry()
+
+
+def linear(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Declares an operation that is linear in its only operand; state its `transpose`."""
+    if forward is None:
+        return lambda f: Linear(f, **options).entry()
+    return Linear(forward, **options).entry()
+
+
+def multilinear(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Declares an operation that is linear in each operand; state the `transpose` for each."""
+    if forward is None:
+        return lambda f: Multilinear(f, **options).entry()
+    return Multilinear(forward, **options).entry()
+
+
+def view(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Declares a linear operation whose result is a view of its operand's memory."""
+    if forward is None:
+        return lambda f: ViewOp(f, **options).entry()
+    return ViewOp(forward, **options).entry()
+
+
+def reduction(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Declares an operation that combines the elements along `dims`; `identity` is the result of none of them."""
+    if forward is None:
+        return lambda f: Reduction(f, **options).entry()
+    return Reduction(forward, **options).entry()
+
+
+def opaque(forward: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Declares an operation that states every rule it supports."""
+    if forward is None:
+        return lambda f: Op(f, **options).entry()
+    return Op(forward, **options).entry()
+
+
+# ---------------------------------------------------------------- elementwise
+
+
+def unbroadcast(g: Any, shape: Sequence[int]) -> Any:
+    """The transpose of broadcasting to `g`'s shape: sums over what was repeated. Stated once for the whole library."""
+    if g.shape == shape:
+        return g
+    lead = len(g.shape) - len(shape)
+    dims = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and g.shape[i + lead] != 1)
+    if isinstance(g, (ndarray, np.generic)):
+        return np.add.reduce(g, dims).reshape(shape)
+    return (g.sum(dims) if dims else g).reshape(tuple(shape))
+
+
+class Elementwise(Op):
+    """One element of the result depends on one element of each operand."""
+
+    family = "elementwise"
+
+    def __init__(self, forward: Callable[..., Any], *, result: str = "promoted", refuses: Sequence[str] = (), masks: Sequence[str] = (), **options: Any) -> None:
+        self.masks = tuple(masks)
+        self.result = result
+        self.refuses = tuple(("bool", "integer", "floating", "complex").index(r) for r in refuses)
+        options.setdefault("differentiable", result != "bool")
+        super().__init__(forward, **options)
+
+    def derivative(self, operand: str) -> Callable[[Rule], Rule]:
+        """Attaches the partial derivative for one operand.
+
+        A rule that does not name `g` returns the derivative, by which cotangent and tangent are multiplied; one that names
+        `g` returns the product itself (`where(input > 0, g, 0)`). The Jacobian is diagonal, so the rule serves both ways.
+        """
+
+        def decorate(rule: Rule) -> Rule:
+            wanted = needs(rule)
+            rule.__name__ = rule.__qualname__ = f"{self.name}.derivative[{operand}]"
+            product = rule if "g" in wanted else multiplied(rule, wanted)
+            only = len(self.operands) == 1
+            self.rules["vjp", operand] = product if only else summed_to_operand(product, f"{operand}_shape")
+            self.rules["jvp", operand] = along_tangent(product)
+            return rule
+
+        return decorate
+
+    def prepare(self, args: Sequence[Any]) -> Sequence[Any]:
+        """The operands as Tensors of the common dtype; Python numbers stay numbers where they change nothing."""
+        args = super().prepare(args)
+        common = self.common_dtype(args)
+        self.check_category(common)
+        compute = settings.default_dtype if self.result == "floating" and common.category < dtypes.FLOATING else common
+        return [a if n in self.masks else cast_operand(a, compute) for n, a in zip(self.operands, args, strict=True)]
+
+    def common_dtype(self, args: Sequence[Any]) -> dtype:
+        """PyTorch's result type of the operands."""
+        valued = [a for n, a in zip(self.operands, args, strict=True) if n not in self.masks]
+        tensors = [(a.dtype, a.ndim > 0) for a in valued if isinstance(a, Tensor)]
+        numbers = [a for a in valued if not isinstance(a, Tensor)]
+        for name, a in zip(self.operands, args, strict=True):
+            if not isinstance(a, (Tensor, *Number)):
+                raise TypeError(f"{self.name}(): argument '{name}' must be Tensor, not {type(a).__name__}")
+        return dtypes.result_type(tensors, numbers, settings.default_dtype)
+
+    def check_category(self, common: dtype) -> None:
+        """Raises for the categories that the operation refuses."""
+        if common.category in self.refuses:
+            raise RuntimeError(f'"{self.name}" not implemented for \'{dtypes.scalar_name(common)}\'')
+
+    def vectorised(self, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]) -> Any:
+        """The operation with a leading batch dim: mapped operands get dims of size 1 so that all others line up."""
+        rank = max(len(a.shape) - m for a, m in zip(args, mapped, strict=True) if isinstance(a, Tensor))
+        return self.call(*[align(a, rank) if m else a for a, m in zip(args, mapped, strict=True)], **params)
+
+    def entry(self) -> Entry:
+        """A quick entry for one and for two operands, the general one for more."""
+        if self.metadata or self.optional or len(self.operands) > 2:
+            return super().entry()
+        return self.dress((make_unary if len(self.operands) == 1 else make_binary)(self))
+
+
+def align(x: Any, rank: int) -> Any:
+    """A batched operand with as many dims after the first as the result has."""
+    missing = rank - (len(x.shape) - 1)
+    return x.reshape((x.shape[0], *(1,) * missing, *x.shape[1:])) if missing else x
+
+
+def cast_operand(a: Any, common: dtype) -> Any:
+    """An operand in the common dtype; numbers as NumPy's weak scalars allow."""
+    if isinstance(a, Tensor):
+        return a if a.dtype is common else a.to(common)  # type: ignore[attr-defined]
+    return number_as(a, common)
+
+
+def number_as(value: Any, common: dtype) -> Any:
+    """A number that NumPy will not let widen an array of the dtype."""
+    if common.category == dtypes.FLOATING:
+        return float(value)
+    if common.category == dtypes.COMPLEX:
+        return complex(value)
+    if common.category == dtypes.BOOL:
+        return bool(value)
+    info = np.iinfo(common.numpy)
+    value = int(value)
+    if info.min <= value <= info.max:
+        return value
+    return (value - info.min) % (1 << info.bits) + info.min  # wraps round, as PyTorch's conversion does
+
+
+def multiplied(rule: Rule, wanted: tuple[str, ...]) -> Rule:
+    """From a derivative, its product with `g` (conjugate for complex numbers)."""
+    if not wanted:
+        constant = rule()
+        if constant == 1:
+            product: Rule = lambda g: g  # noqa: E731
+        elif constant == -1:
+            product = lambda g: -g  # noqa: E731
+        else:
+            product = lambda g: g * constant  # noqa: E731
+    elif len(wanted) == 1:
+        product = lambda g, a: g * conj(rule(a))  # noqa: E731
+    else:
+        product = lambda g, *known: g * conj(rule(*known))  # noqa: E731
+    product.needs = ("g", *wanted)  # type: ignore[attr-defined]
+    return product
+
+
+def conj(d: Any) -> Any:
+    """The conjugate of a derivative, where it is complex (PyTorch's convention for the cotangent)."""
+    if isinstance(d, (ndarray, np.generic)):
+        return np.conj(d) if d.dtype.kind == "c" else d
+    return d.conj() if isinstance(d, Tensor) and d.dtype.is_complex else d
+
+
+def summed_to_operand(product: Rule, shape_name: str) -> Rule:
+    """A vjp rule that undoes the operand's broadcasting."""
+    wanted = needs(product)
+    have_shape = shape_name in wanted
+
+    def vjp(g: Any, *known: Any) -> Any:
+        shape = known[-1]
+        result = product(g, *(known if have_shape else known[:-1]))
+        return result if result.shape == shape else unbroadcast(result, shape)
+
+    rest = [n for n in wanted if n not in ("g", shape_name)]
+    if have_shape or wanted[0] != "g":
+        order = list(wanted)
+
+        def reordered(g: Any, *known: Any) -> Any:
+            named = dict(zip((*rest, shape_name), known, strict=True), g=g)
+            result = product(*[named[n] for n in order])
+            return unbroadcast(result, named[shape_name])
+
+        reordered.needs = ("g", *rest, shape_name)  # type: ignore[attr-defined]
+        return reordered
+    vjp.needs = ("g", *rest, shape_name)  # type: ignore[attr-defined]
+    return vjp
+
+
+def along_tangent(product: Rule) -> Rule:
+    """The same product with the tangent in the cotangent's place."""
+
+    def jvp(*known: Any) -> Any:
+        return product(*known)
+
+    jvp.needs = tuple("t" if n == "g" else n for n in needs(product))  # type: ignore[attr-defined]
+    return jvp
+
+
+def make_unary(op: Elementwise) -> Any:
+    """The quick entry of an elementwise operation on one operand: floating arrays, nothing unusual afoot."""
+    forward, dispatch, plan_for = op.forward, op.dispatch, op.plan
+    keeps_dtype = op.result != "bool"
+    new_tensor, new_node = Tensor.__new__, Node.__new__
+    plans: list[Any] = []
+
+    def call(input: Any, *, out: Any = None) -> Any:
+        kind = input.__class__
+        if kind is ndarray and local.raw:
+            return forward(input)
+        if out is not None:
+            return write_out(out, call(input))
+        if switch.special or kind is not Tensor or not keeps_dtype:
+            return dispatch((input,), {})
+        x = input._data
+        if x.dtype.kind != "f":
+            return dispatch((input,), {})
+        node = input._node if input._base is None else current_node(input)
+        token = silence(QUIET)
+        try:
+            y = forward(x)
+        finally:
+            restore(token)
+        if y.__class__ is not ndarray:
+            y = np.asarray(y)
+        result = new_tensor(Tensor)
+        result._data = y
+        result._node = result._grad = result._base = result._extra = None
+        result._version = version = [0, None]
+        if node is not None:
+            if not plans:
+                plans.append(plan_for((True,)))
+            plan = plans[0]
+            result._node = n = new_node(Node)
+            n.plan = plan
+            n.edges = (input if node is LEAF else node,)
+            n.params = NO_PARAMS
+            n.facts = plan.take((x, y, x.shape))
+            n.versions = tuple([(c, c[0]) for c in plan.counters((input._version, version))])
+            n.tensors = False
+            n.hooks = n.metadata = None
+            n.seq = count()
+        return result
+
+    return call
+
+
+def make_binary(op: Elementwise) -> Any:
+    """The quick entry of an elementwise operation on two operands: floating arrays of one dtype, or one and a number."""
+    forward, dispatch, plan_for = op.forward, op.dispatch, op.plan
+    keeps_dtype = op.result != "bool"
+    first, second = op.operands
+    new_tensor, new_node = Tensor.__new__, Node.__new__
+    plans: dict[Any, Any] = {}
+
+    def call(input: Any, other: Any, *, out: Any = None) -> Any:
+        kind = input.__class__
+        if kind is ndarray and local.raw:
+            return forward(input, other)
+        if out is not None:
+            return write_out(out, call(input, other))
+        if switch.special or kind is not Tensor or not keeps_dtype:
+            return dispatch((input, other), {})
+        x0 = input._data
+        dtype0 = x0.dtype
+        if dtype0.kind != "f":
+            return dispatch((input, other), {})
+        node0 = input._node if input._base is None else current_node(input)
+        kind = other.__class__
+        if kind is Tensor:
+            x1 = other._data
+            if x1.dtype is not dtype0:
+                return dispatch((input, other), {})
+            node1 = other._node if other._base is None else current_node(other)
+            shape1 = x1.shape
+        elif kind is float or kind is int:
+            x1, node1, shape1 = float(other), None, ()
+        else:
+            return dispatch((input, other), {})
+        token = silence(QUIET)
+        try:
+            y = forward(x0, x1)
+        except ValueError:  # the shapes do not broadcast
+            return explain_shapes(op, x0, x1)
+        finally:
+            restore(token)
+        if y.__class__ is not ndarray:
+            y = np.asarray(y)
+        result = new_tensor(Tensor)
+        result._data = y
+        result._node = result._grad = result._base = result._extra = None
+        result._version = version = [0, None]
+        if node0 is not None or node1 is not None:
+            mask = (node0 is not None, node1 is not None)
+            plan = plans.get(mask)
+            if plan is None:
+                plan = plans[mask] = plan_for(mask)
+            result._node = n = new_node(Node)
+            n.plan = plan
+            n.edges = (input if node0 is LEAF else node0, other if node1 is LEAF else node1)
+            n.params = NO_PARAMS
+            n.facts = plan.take((x0, x1, y, x0.shape, shape1))
+            n.versions = tuple(
+                [(c, c[0]) for c in plan.counters((input._version, None if shape1 == () and kind is not Tensor else other._version, version)) if c is not None]
+            )
+            n.tensors = False
+            n.hooks = n.metadata = None
+            n.seq = count()
+        return result
+
+    if (first, second) == ("input", "other"):
+        return call
+
+    def named(*args: Any, **kwargs: Any) -> Any:
+        out = kwargs.pop("out", None)
+        return call(*args, *[kwargs.pop(n) for n in (first, second)[len(args) :]], out=out, **kwargs)
+
+    return named
+
+
+NO_PARAMS: dict[str, Any] = {}
+
+
+def explain_shapes(op: Op, a: Any, b: Any) -> Any:
+    """Raises: two shapes do not broadcast (or whatever else the operation complains of)."""
+    shapes = np.shape(a), np.shape(b)
+    rank = max(map(len, shapes))
+    padded = [(1,) * (rank - len(s)) + s for s in shapes]
+    for at in reversed(range(rank)):
+        m, n = padded[0][at], padded[1][at]
+        if m != n and 1 not in (m, n):
+            raise RuntimeError(
+                f"The size of tensor a ({m}) must match the size of tensor b ({n}) at non-singleton dimension {at}"
+                f" (in {op.name} of shapes {list(shapes[0])} and {list(shapes[1])})"
+            )
+    return op.forward(a, b)
+
+
+# ---------------------------------------------------------------- linear, multilinear, view, reduction
+
+
+class Linear(Op):
+    """Linear in its one operand."""
+
+    family = "linear"
+
+    def transpose(self, rule: Rule) -> Rule:
+        """Attaches the transpose: from `g` to the operand's cotangent."""
+        operand = self.operands[0]
+        self.rules["jvp", operand] = self.along
+        return self.attach("vjp", operand)(rule)
+
+    @property
+    def along(self) -> Rule:
+        """The tangent goes through the operation itself."""
+
+        def jvp(t: Any, *values: Any) -> Any:
+            return self.call(t, **dict(zip(self.metadata, values, strict=True)))
+
+        jvp.needs = ("t", *self.metadata)  # type: ignore[attr-defined]
+        return jvp
+
+
+class Multilinear(Op):
+    """Linear in each operand."""
+
+    family = "multilinear"
+
+    def transpose(self, operand: str) -> Callable[[Rule], Rule]:
+        """Attaches the transpose for one operand: from `g` (and the other operands) to its cotangent."""
+        others = [o for o in self.operands if o != operand]
+
+        def jvp(t: Any, *values: Any) -> Any:
+            known = dict(zip((*others, *self.metadata), values, strict=True))
+            args = [t if o == operand else known.pop(o) for o in self.operands]
+            return self.call(*args, **known)
+
+        jvp.needs = ("t", *others, *self.metadata)  # type: ignore[attr-defined]
+        self.rules["jvp", operand] = jvp
+        return self.attach("vjp", operand)
+
+
+class Reduction(Linear):
+    """Combines elements along `dims`. A linear one (sum) states a transpose; the others state `vjp` and `jvp`."""
+
+    family = "reduction"
+
+
+class ViewOp(Linear):
+    """Shares its operand's memory; the result remembers whose, so that writes through it are differentiated."""
+
+    family = "view"
+
+    def __init__(self, forward: Callable[..., Any], *, multi_view: bool = False, **options: Any) -> None:
+        self.multi_view = multi_view
+        super().__init__(forward, **options)
+
+    def eager(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The view, tied to the tensor it is a view of."""
+        out = super().eager(args, params)
+        source = args[0]
+        if shares_memory(out._data, source._data):
+            tie(out, source, self, params)
+        return out
+
+
+def shares_memory(y: ndarray, x: ndarray) -> bool:
+    """Whether a result is a view of the operand's memory: if it is, one's memory lies within the other's owner."""
+    base = y.base
+    if base is None:
+        return y is x
+    return base is x or base is x.base or bool(np.may_share_memory(x, y))
+
+
+def tie(out: Tensor, source: Tensor, op: ViewOp, params: dict[str, Any]) -> None:
+    """Makes `out` a view of `source` (of its base, if `source` is a view itself)."""
+    out._version = source._version
+    link = ((op.call, params),)
+    view = source._base
+    no_grad = not local.grad
+    if view is None:
+        out._base = View(source, link, source._version[0], no_grad)
+    else:
+        out._base = View(view.base, view.chain + link, source._version[0], no_grad or view.made_under_no_grad)
+
+
+# ---------------------------------------------------------------- out=
+
+
+def write_out(out: Any, result: Any) -> Any:
+    """Stores a result in the tensor given as `out=`, resizing it as PyTorch does."""
+    if not isinstance(out, Tensor):
+        raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
+    if local.grad and (result.requires_grad or out.requires_grad):
+        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+    if not dtypes.can_cast(result.dtype, out.dtype):
+        raise RuntimeError(f"result type {dtypes.scalar_name(result.dtype)} can't be cast to the desired output type {dtypes.scalar_name(out.dtype)}")
+    if out.shape != result.shape:
+        out._data = np.empty(result.shape, out._data.dtype)
+    np.copyto(out._data, result._data, casting="unsafe")
+    written(out)
+    return out
+
+
+__all__ = ["CONTINUOUS", "Box", "elementwise", "linear", "multilinear", "opaque", "reduction", "unbroadcast", "view", "write_out"]

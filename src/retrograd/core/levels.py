@@ -1,0 +1,91 @@
+"""Who interprets an operation: plain eager execution, or a transform that has asked to see it first.
+
+A value has a level. Level 0 is a Tensor that holds an array. A transform of `retrograd.func`, or a capture, is an
+`Interpreter` at a level of its own; its values are `Box`es around values of the level below. An operation is handed to the
+interpreter of its highest operand, which calls it again on what is in the boxes.
+
+Eager code pays one comparison for all this: `switch.special` is zero unless, in some thread, something is unusual
+(a transform is running, gradients are off, anomaly mode is on). It may be non-zero for another thread's sake, so what it
+guards must look at `local`, never assume.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrograd.core.op import Op
+
+
+class Switch:
+    """Counts the reasons, over all threads, why an operation may not take the shortest path."""
+
+    __slots__ = ("_lock", "special")
+
+    def __init__(self) -> None:
+        self.special = 0
+        self._lock = threading.Lock()
+
+    def add(self, n: int) -> None:
+        """Adds (or with a negative `n` takes away) reasons."""
+        with self._lock:
+            self.special += n
+
+
+class Local(threading.local):
+    """What is unusual in this thread."""
+
+    def __init__(self) -> None:
+        self.grad = True  # operations are recorded
+        self.inference = False  # tensors made here can never be recorded
+        self.raw = False  # a backward pass is running rules on bare arrays
+        self.anomaly: Any = None  # record where operations were called, and look for NaN
+        self.saved_hooks: list[tuple[Callable[..., Any], Callable[..., Any]]] = []
+        self.depth = 0  # levels in use
+        self.modes: list[Interpreter] = []  # interpreters that see every operation, boxed operands or not
+
+
+switch = Switch()
+local = Local()
+
+
+def set_flag(name: str, value: Any) -> None:
+    """Sets a flag of this thread, keeping count in `switch`."""
+    usual = name == "grad"
+    before = getattr(local, name)
+    setattr(local, name, value)
+    switch.add((bool(value) != usual) - (bool(before) != usual))
+
+
+class Interpreter:
+    """Gives operations another meaning while its level is in use."""
+
+    level = 0
+
+    def process(self, op: Op, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """The meaning of `op(*args, **params)`, some of whose operands are boxes of this interpreter."""
+        raise NotImplementedError
+
+    def concrete(self, value: Any) -> Any:
+        """The value of the level below, for what must look at numbers (`item`, `bool`), or raise RuntimeError."""
+        raise RuntimeError(f"the numbers of a tensor inside {type(self).__name__.lower()} cannot be looked at")
+
+
+@contextmanager
+def level(interpreter: Interpreter, *, mode: bool = False) -> Iterator[Any]:
+    """Gives `interpreter` the next level while the block runs; as a `mode` it sees operations without boxes too."""
+    local.depth += 1
+    switch.add(1)
+    interpreter.level = local.depth
+    if mode:
+        local.modes.append(interpreter)
+    try:
+        yield interpreter
+    finally:
+        if mode:
+            local.modes.remove(interpreter)
+        switch.add(-1)
+        local.depth -= 1

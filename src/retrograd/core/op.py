@@ -1,0 +1,421 @@
+"""An operation: a forward function on arrays, with a rule for every interpreter hung beneath it.
+
+    @linear
+    def flip_dims(input, *, dims):          # arrays positional, metadata keyword-only
+        '''...'''
+        return np.flip(input, dims)
+
+    @flip_dims.transpose
+    def _(g, dims):
+        return flip_dims(g, dims=dims)
+
+A rule is called by parameter name, and the names say what it needs:
+
+    g                 the cotangent of the result (of the output `values`, where outputs are named: g_values)
+    t                 the tangent of the operand
+    y                 the result (of several outputs, each by its name)
+    <operand>         the value of an operand
+    <operand>_shape   its shape
+    <keyword>         a keyword of the forward function
+
+so the names are also the list of what is saved for the backward pass. An operand `*tensors` stands for any number of them: its
+value and shape are tuples, and its rule returns one cotangent for each.
+
+What an Op defines is called through a plain function, its entry, which carries the decorators as attributes; a plain
+function is what Python calls fastest, and what becomes a method by being put on a class.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from operator import itemgetter
+from typing import Any, Protocol
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd.core.levels import Interpreter, local, switch
+from retrograd.core.tape import QUIET, Node, Port, count, edge_of, quiet, restore, silence
+from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node, wrap
+
+OPS: dict[str, Op] = {}  # every operation by name, in the order of definition
+CONTINUOUS = frozenset("fcV")  # kinds of NumPy dtypes that can carry a gradient (V: bfloat16)
+
+Rule = Callable[..., Any]
+
+
+class Entry(Protocol):
+    """The function through which an operation is called, with its decorators."""
+
+    op: Op
+    __name__: str
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+    def derivative(self, operand: str) -> Callable[[Rule], Rule]: ...
+    def transpose(self, rule: Any) -> Any: ...
+    def vjp(self, operand: str) -> Callable[[Rule], Rule]: ...
+    def jvp(self, operand: str) -> Callable[[Rule], Rule]: ...
+    def batch(self, rule: Rule) -> Rule: ...
+    def kernel(self, rule: Rule) -> Rule: ...
+
+
+class Op:
+    """The record of one operation."""
+
+    family = "opaque"
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        *,
+        name: str | None = None,
+        outputs: Sequence[str] = (),
+        differentiable: bool = True,
+        derivative_name: str | Callable[[dict[str, Any]], str] | None = None,
+        **facts: Any,
+    ) -> None:
+        self.forward = forward
+        self.name = name or forward.__name__.removesuffix("_op")  # the primitive beneath a public `f` of other signature is `f_op`
+        self.outputs = tuple(outputs)
+        self.differentiable = differentiable
+        self.facts = facts  # algebraic facts that rewrites read: commutative=True, identity=0, ...
+        self.rules: dict[tuple[str, str | None], Rule] = {}
+        self.kernel_rule: Rule | None = None
+        self.batch_rule: Rule | None = None
+        camel = "".join(part[:1].upper() + part[1:] for part in self.name.split("_"))
+        self._derivative_name = derivative_name or f"{camel}Backward0"
+        self.read_signature(forward)
+        self.plans: dict[Any, Plan] = {}
+        if self.name in OPS:
+            raise ValueError(f"an operation called {self.name!r} exists already")
+        OPS[self.name] = self
+
+    def read_signature(self, forward: Callable[..., Any]) -> None:
+        """Takes operands and metadata from the forward function."""
+        parameters = inspect.signature(forward).parameters.values()
+        self.variadic = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
+        self.operands = tuple(p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.POSITIONAL_ONLY, p.VAR_POSITIONAL))
+        self.optional = {p.name: p.default for p in parameters if p.name in self.operands and p.default is not p.empty}
+        self.metadata = tuple(p.name for p in parameters if p.kind is p.KEYWORD_ONLY)
+        self.defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+        results = self.outputs or ("y",)
+        # the pool is what a rule may name, in the order of `pool()`
+        names = (*self.operands, *results, *(f"{o}_shape" for o in self.operands), *self.metadata)
+        self.pool_index = {name: i for i, name in enumerate(names)}
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def derivative_name(self, params: dict[str, Any]) -> str:
+        """What PyTorch calls the derivative, for printing `grad_fn`."""
+        name = self._derivative_name
+        return name if isinstance(name, str) else name(params)
+
+    # -------------------------------------------------------- attaching rules
+
+    def attach(self, slot: str, operand: str | None = None) -> Callable[[Rule], Rule]:
+        """A decorator that hangs a rule beneath the operation."""
+        if operand is not None and operand not in self.operands:
+            raise ValueError(f"{self.name} has no operand {operand!r}; it has {', '.join(self.operands)}")
+
+        def decorate(rule: Rule) -> Rule:
+            rule.__name__ = rule.__qualname__ = f"{self.name}.{slot}" + (f"[{operand}]" if operand else "")
+            self.rules[slot, operand] = rule
+            return rule
+
+        return decorate
+
+    def vjp(self, operand: str) -> Callable[[Rule], Rule]:
+        """Attaches the vector-Jacobian product for one operand: from `g` to its cotangent."""
+        return self.attach("vjp", operand)
+
+    def jvp(self, operand: str) -> Callable[[Rule], Rule]:
+        """Attaches the Jacobian-vector product for one operand: from its tangent `t` to the result's."""
+        return self.attach("jvp", operand)
+
+    def batch(self, rule: Rule) -> Rule:
+        """Attaches `rule(args, mapped, **params)`: the operation on operands of which some have a leading batch dim."""
+        self.batch_rule = rule
+        return rule
+
+    def kernel(self, rule: Rule) -> Rule:
+        """Attaches the operation on one element, written with a builder's methods."""
+        self.kernel_rule = rule
+        return rule
+
+    # -------------------------------------------------------- calling
+
+    def entry(self) -> Entry:
+        """The function through which the operation is called."""
+        return self.dress(make_entry(self))
+
+    def dress(self, function: Any) -> Entry:
+        """Gives an entry its name, its documentation and its decorators."""
+        function.__name__ = function.__qualname__ = self.forward.__name__
+        function.__doc__ = self.forward.__doc__
+        function.__module__ = self.forward.__module__
+        function.__wrapped__ = self.forward
+        function.op = self
+        for name in ("derivative", "transpose", "vjp", "jvp", "batch", "kernel"):
+            if hasattr(self, name):
+                setattr(function, name, getattr(self, name))
+        self.call = function
+        return function  # type: ignore[no-any-return]
+
+    def dispatch(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Hands the call to the interpreter of its highest operand, or runs it."""
+        if local.raw and not any(isinstance(a, Tensor) for a in args):
+            return self.forward(*args, **params)
+        if switch.special:
+            interpreter = self.interpreter(args)
+            if interpreter is not None:
+                return interpreter.process(self, args, params)
+        return self.eager(self.prepare(args), params)
+
+    @staticmethod
+    def interpreter(args: Sequence[Any]) -> Interpreter | None:
+        """The interpreter with the highest level among the operands' and the modes."""
+        top: Interpreter | None = local.modes[-1] if local.modes else None
+        for a in args:
+            if isinstance(a, Box) and (top is None or a.interpreter.level > top.level):
+                top = a.interpreter
+        return top
+
+    def prepare(self, args: Sequence[Any]) -> Sequence[Any]:
+        """The operands as Tensors (or None, or numbers); families add promotion."""
+        for name, a in zip(self.operands, args, strict=False):
+            if not isinstance(a, Tensor) and isinstance(a, ndarray):
+                raise TypeError(f"{self.name}(): argument '{name}' must be Tensor, not numpy.ndarray: make one with torch.from_numpy(...)")
+        return args
+
+    def eager(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
+        """Runs the forward function on the arrays, and records it if a gradient may be asked for."""
+        for a in args:
+            if a.__class__ is Box:
+                a.interpreter.concrete(a)  # says that the box has left its transform
+        datas = [a._data if isinstance(a, Tensor) else a for a in args]
+        token = silence(QUIET)
+        try:
+            y = self.forward(*datas, **params)
+        finally:
+            restore(token)
+        edges = None
+        if local.grad and self.differentiable:
+            edges = [edge_of(a) if isinstance(a, Tensor) else None for a in args]
+            if not any(e is not None for e in edges):
+                edges = None
+        if self.outputs:
+            return self.wrap_several(y, args, datas, edges, params)
+        if y.__class__ is not ndarray:
+            y = np.asarray(y)
+        out = wrap(y)
+        if edges is not None and y.dtype.kind in CONTINUOUS:
+            out._node = self.record(args, datas, (y,), (out,), edges, params)
+        if local.inference:
+            out.extra().inference = True
+        return out
+
+    def wrap_several(self, ys: Sequence[Any], args: Any, datas: Any, edges: Any, params: dict[str, Any]) -> tuple[Tensor, ...]:
+        """Tensors around several results."""
+        outs = tuple(wrap(y) for y in ys)
+        if edges is not None:
+            node = self.record(args, datas, ys, outs, edges, params)
+            node.like = tuple((y.shape, y.dtype) for y in ys)
+            for i, out in enumerate(outs):
+                if out._data.dtype.kind in CONTINUOUS:
+                    out._node = Port(node, i)
+        return outs
+
+    def record(self, args: Sequence[Any], datas: Sequence[Any], ys: Sequence[Any], outs: Sequence[Any], edges: list[Any], params: dict[str, Any]) -> Node:
+        """The node of a call."""
+        node = Node()
+        node.plan = plan = self.plan(edges)
+        node.edges = edges
+        node.params = params
+        node.facts = plan.take(self.pool(datas, ys, params))
+        node.versions = plan.versions(args, outs)
+        node.tensors = False
+        node.hooks = node.metadata = None
+        node.seq = count()
+        if local.saved_hooks:
+            pack_saved(node, args, outs)
+        if local.anomaly is not None:
+            local.anomaly.remember(node)
+        return node
+
+    def pool(self, values: Sequence[Any], ys: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
+        """All that a rule may name, in the order of `pool_index`."""
+        if len(params) != len(self.metadata):
+            params = {**self.defaults, **params}
+        shapes = [getattr(v, "shape", ()) for v in values]
+        if self.variadic is not None:
+            n = len(self.operands) - 1
+            values = (*values[:n], tuple(values[n:]))
+            shapes = [*shapes[:n], tuple(shapes[n:])]
+        elif len(values) < len(self.operands):
+            missing = self.operands[len(values) :]
+            values = (*values, *(self.optional[m] for m in missing))
+            shapes = [*shapes, *(() for _ in missing)]
+        return (*values, *ys, *shapes, *[params[name] for name in self.metadata])
+
+    def plan(self, edges: Sequence[Any]) -> Plan:
+        """What to save, and which rules to run, when just these operands need a gradient."""
+        mask = True if self.variadic == self.operands[0] else tuple(e is not None for e in edges)
+        plan = self.plans.get(mask)
+        if plan is None:
+            plan = self.plans[mask] = Plan(self, mask)
+        return plan
+
+    def vjp_rule(self, operand: str) -> Rule:
+        """The rule that takes the result's cotangent to the operand's, as `rule(**known)`; families supply it."""
+        rule = self.rules.get(("vjp", operand))
+        if rule is None:
+            raise NotImplementedError(f"derivative for {self.name} with respect to {operand!r} is not implemented; it belongs beside `def {self.name}`")
+        return rule
+
+
+def needs(rule: Rule) -> tuple[str, ...]:
+    """The names of what a rule needs."""
+    listed = getattr(rule, "needs", None)
+    return tuple(inspect.signature(rule).parameters) if listed is None else listed
+
+
+class Plan:
+    """What one operation saves and runs when a certain set of its operands needs a gradient."""
+
+    def __init__(self, op: Op, mask: Any) -> None:
+        self.op = op
+        wanted: list[tuple[int | None, Rule]]
+        if mask is True:
+            assert op.variadic is not None
+            wanted = [(None, op.vjp_rule(op.variadic))]
+        else:
+            names = [op.operands[min(i, len(op.operands) - 1)] for i in range(len(mask))]
+            wanted = [(i, op.vjp_rule(n)) for i, (n, m) in enumerate(zip(names, mask, strict=True)) if m and n != op.variadic]
+            if op.variadic is not None and any(m for n, m in zip(names, mask, strict=True) if n == op.variadic):
+                raise NotImplementedError(f"{op.name}: gradients of {op.variadic!r} beside other operands")
+        cotangents = {"g": -1, **{f"g_{name}": -2 - i for i, name in enumerate(op.outputs)}}
+        names = list(dict.fromkeys(n for _, rule in wanted for n in needs(rule) if n not in cotangents))
+        for name in names:
+            if name not in op.pool_index:
+                raise NameError(f"a rule of {op.name} asks for {name!r}; there is: {', '.join(op.pool_index)}")
+        self.names = tuple(names)
+        self.take = picker([op.pool_index[n] for n in names])
+        where = {n: i for i, n in enumerate(names)} | cotangents
+        self.rules = [(at, bind(rule, [where[n] for n in needs(rule)])) for at, rule in wanted]
+        results = op.outputs or ("y",)
+        self.saved_operands = [(op.operands.index(n), where[n]) for n in names if n in op.operands]
+        self.saved_results = [(results.index(n), where[n]) for n in names if n in results]
+        self.saved_names = [n for n in names if n in op.operands] + [n for n in names if n in results]
+        self.saved_positions = [at for _, at in self.saved_operands] + [at for _, at in self.saved_results]
+
+        # for the quick entries of elementwise operations: which of (operands..., result) are saved
+        places = [i for i, _ in self.saved_operands] + [len(op.operands) for _ in self.saved_results]
+        self.counters = picker(places)
+
+    def versions(self, args: Sequence[Any], outs: Sequence[Any]) -> tuple[Any, ...]:
+        """(counter, value) of every tensor that is saved."""
+        counters = []
+        for i, _ in self.saved_operands:
+            chosen = args[i:] if self.op.operands[i] == self.op.variadic else args[i : i + 1]
+            counters += [a._version for a in chosen if isinstance(a, Tensor)]
+        counters += [outs[i]._version for i, _ in self.saved_results]
+        return tuple([(c, c[0]) for c in counters])
+
+    def rewrap(self, node: Node, facts: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Saved arrays as Tensors with their place on the tape, for a pass that is itself recorded."""
+        values = list(facts)
+        for i, at in self.saved_operands:
+            if self.op.operands[i] == self.op.variadic:
+                values[at] = tuple(with_history(v, e) for v, e in zip(values[at], node.edges[i:], strict=True))
+            else:
+                values[at] = with_history(values[at], node.edges[i] if i < len(node.edges) else None)
+        for i, at in self.saved_results:
+            y = wrap(values[at])
+            if y._data.dtype.kind in CONTINUOUS:
+                y._node = Port(node, i) if self.op.outputs else node
+            values[at] = y
+        return tuple(values)
+
+
+def with_history(value: Any, edge: Any) -> Any:
+    """A saved array as a Tensor that stands where `edge` leads."""
+    if not isinstance(value, (ndarray, np.generic)):
+        return value
+    if isinstance(edge, Tensor):
+        return edge if edge._data is value else leaf_alias(value, edge)
+    return wrap(value, edge)
+
+
+def leaf_alias(value: Any, leaf: Tensor) -> Tensor:
+    """A leaf whose memory was exchanged since it was saved: the old numbers, with gradients going to the leaf."""
+    out = leaf.view_as(leaf)  # type: ignore[attr-defined]
+    out._data = value
+    return out  # type: ignore[no-any-return]
+
+
+def picker(indices: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    """A function that takes these items of a tuple."""
+    if not indices:
+        return lambda pool: ()
+    if len(indices) == 1:
+        only = indices[0]
+        return lambda pool: (pool[only],)
+    return itemgetter(*indices)
+
+
+def bind(rule: Rule, places: list[int]) -> Callable[[Any, tuple[Any, ...]], Any]:
+    """A rule as `f(g, facts)`: each argument is the cotangent (-1), one of several (-2, -3, ...), or a fact."""
+    if not places:
+        return lambda g, facts: rule()
+    if places == [-1]:
+        return lambda g, facts: rule(g)
+    if all(p < 0 for p in places[:1]) and places[0] == -1 and all(p >= 0 for p in places[1:]):
+        if len(places) == 2:
+            one = places[1]
+            return lambda g, facts: rule(g, facts[one])
+        if len(places) == 3:
+            first, second = places[1:]
+            return lambda g, facts: rule(g, facts[first], facts[second])
+        rest = itemgetter(*places[1:])
+        return lambda g, facts: rule(g, *rest(facts))
+
+    def call(g: Any, facts: tuple[Any, ...]) -> Any:
+        return rule(*[facts[p] if p >= 0 else g if p == -1 else g[-2 - p] for p in places])
+
+    return call
+
+
+def make_entry(op: Op) -> Any:
+    """The entry of an operation with any operands and metadata."""
+    dispatch, eager, forward = op.dispatch, op.eager, op.forward
+
+    def call(*args: Any, **params: Any) -> Any:
+        kind = args[0].__class__ if args else None
+        if kind is ndarray and local.raw:
+            return forward(*args, **params)
+        if switch.special or kind is not Tensor:
+            return dispatch(args, params)
+        return eager(op.prepare(args), params)
+
+    return call
+
+
+def pack_saved(node: Node, args: Sequence[Any], outs: Sequence[Any]) -> None:
+    """Lets the innermost `saved_tensors_hooks` exchange what is saved."""
+    pack, unpack = local.saved_hooks[-1]
+    assert node.facts is not None
+    facts = list(node.facts)
+    packed = {}
+    was = local.grad
+    for i, at in [*node.plan.saved_operands, *node.plan.saved_results]:
+        if isinstance(facts[at], ndarray):
+            packed[at] = (unpack, pack(wrap(facts[at])))
+            facts[at] = None
+    local.grad = was
+    node.facts = tuple(facts)
+    node.metadata = {**(node.metadata or {}), "packed": packed}
+
+
+__all__ = ["CONTINUOUS", "LEAF", "OPS", "Entry", "Op", "Plan", "View", "current_node", "quiet"]

@@ -1,0 +1,615 @@
+"""The tape: what is recorded of an operation, and the one reverse walk over it.
+
+A `Node` keeps the facts that the rules of its operands name and the edges to where those operands came from. An edge is a
+Node, a `Port` (one of several outputs of a Node), a leaf Tensor (gradients come to rest there), or None.
+
+Nodes are numbered as they are made, and every edge leads to a lower number; so a walk that always takes the highest number
+first has met all uses of a value before it goes through it. Nothing here recurses, and nothing refers back: a tensor holds
+its node, a node never holds its tensor, so a graph is freed the moment its last tensor is.
+
+In a first-order pass the rules run on bare arrays. Where the pass itself is to be differentiated (`create_graph`, or a level
+above), they run on Tensors. Rules are written so that they cannot tell.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy import ndarray
+from numpy._core import umath
+
+from retrograd.core.levels import local, set_flag
+from retrograd.core.tensor import LEAF, Cleared, Tensor, current_node, wrap
+
+if TYPE_CHECKING:
+    from retrograd.core.op import Plan
+
+count = itertools.count().__next__
+
+# Note [Floating-point warnings]
+# NumPy warns where an array overflows or divides by zero; PyTorch does not, and inf and nan are ordinary results here too.
+# `np.errstate` takes as long as a small operation, so what it does is done directly: the setting lives in a context variable.
+silence = umath._extobj_contextvar.set
+restore = umath._extobj_contextvar.reset
+QUIET = umath._make_extobj(all="ignore")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """No floating-point warnings while the block runs."""
+    token = silence(QUIET)
+    try:
+        yield
+    finally:
+        restore(token)
+
+
+class Node:
+    """One recorded operation."""
+
+    __slots__ = ("__weakref__", "edges", "facts", "hooks", "like", "metadata", "params", "plan", "seq", "tensors", "versions")
+
+    plan: Plan
+    edges: Sequence[Any]
+    facts: tuple[Any, ...] | None  # None once freed
+    versions: tuple[Any, ...]  # (counter, version when saved), ... of the saved tensors
+    params: dict[str, Any]
+    like: tuple[Any, ...]  # shape and dtype of every output, where there are several
+    tensors: bool  # facts are tensors of a lower level, not arrays
+    hooks: list[Any] | None
+    metadata: dict[str, Any] | None
+
+    @property
+    def grad_fn(self) -> Node:
+        """Itself: a Port's is the node it belongs to."""
+        return self
+
+    def name(self) -> str:
+        """PyTorch's name of the operation's derivative.
+
+        >>> from retrograd import ones
+        >>> (ones(2, requires_grad=True) * 3).grad_fn.name()
+        'MulBackward0'
+        """
+        return self.plan.op.derivative_name(self.params)
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """(node, output number) for every operand; leaves appear as AccumulateGrad."""
+        return tuple(describe_edge(edge) for edge in self.edges)
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs the operation has."""
+        return len(self.plan.op.outputs) or 1
+
+    def register_hook(self, hook: Callable[[tuple[Any, ...], tuple[Any, ...]], Any]) -> Handle:
+        """Calls `hook(grad_inputs, grad_outputs)` after the node has run; what it returns replaces `grad_inputs`."""
+        return add_hook(self, "post", hook)
+
+    def register_prehook(self, hook: Callable[[tuple[Any, ...]], Any]) -> Handle:
+        """Calls `hook(grad_outputs)` before the node runs; what it returns replaces `grad_outputs`."""
+        return add_hook(self, "pre", hook)
+
+    def known(self, as_tensors: bool) -> tuple[Any, ...]:
+        """The facts, checked to be what they were when saved; as tensors with their history, if asked for."""
+        facts = self.facts
+        if facts is None:
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+                "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+                "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+                f"saved tensors after calling backward. (The operation is {self.name()}.)"
+            )
+        for counter, version in self.versions:
+            if counter[0] != version:
+                self.complain_of_write(counter, version)
+        if self.metadata is not None and "packed" in self.metadata:
+            facts = self.unpack(facts)
+        return self.plan.rewrap(self, facts) if as_tensors and not self.tensors else facts
+
+    def unpack(self, facts: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The facts with what `saved_tensors_hooks` packed unpacked."""
+        assert self.metadata is not None
+        unpacked = list(facts)
+        for at, (unpack, packed) in self.metadata["packed"].items():
+            unpacked[at] = unpack(packed)._data
+        return tuple(unpacked)
+
+    def pull(self, g: Any, as_tensors: bool) -> list[Any]:
+        """The vector-Jacobian product: from the cotangent(s) of the output(s), those of the operands."""
+        facts = self.known(as_tensors)
+        if g.__class__ is list:
+            g = [zeros_like_output(n, as_tensors) if x is None else x for x, n in zip(g, self.like, strict=True)]
+        out: list[Any] = [None] * len(self.edges)
+        for at, rule in self.plan.rules:
+            if at is None:  # one rule for all of a variable number of operands
+                return [x if e is not None else None for x, e in zip(rule(g, facts), self.edges, strict=True)]
+            out[at] = rule(g, facts)
+        return out
+
+    def free(self) -> None:
+        """Forgets what was saved."""
+        if self.facts:
+            self.facts = None
+
+    def complain_of_write(self, counter: Any, version: int) -> None:
+        """Raises: a saved tensor was modified in place."""
+        op = self.plan.op
+        which = [i for i, v in enumerate(self.versions) if v[0] is counter]
+        name = self.plan.saved_names[which[0]] if which else "?"
+        value = self.facts[self.plan.saved_positions[which[0]]] if which and self.facts else None
+        what = f"{type_name(value)} {list(np.shape(value))}" if value is not None else "tensor"
+        where = f" The last write was at {counter[1]}." if counter[1] else ""
+        raise RuntimeError(
+            "one of the variables needed for gradient computation has been modified by an inplace operation: "
+            f"[{what}], which is {describe_saved(name, op)} of {self.name()}, is at version {counter[0]}; expected version {version} "
+            f"instead.{where} Fix: use the out-of-place operation (x = x + 1 instead of x += 1), or clone() before the write. "
+            "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
+            "torch.autograd.set_detect_anomaly(True)."
+        )
+
+
+def zeros_like_output(like: Any, as_tensors: bool) -> Any:
+    """The cotangent of an output that nothing used."""
+    shape, dtype = like
+    zeros = np.zeros(shape, dtype)
+    return wrap(zeros) if as_tensors else zeros
+
+
+class Port:
+    """One output of a node that has several."""
+
+    __slots__ = ("index", "node")
+
+    def __init__(self, node: Node, index: int) -> None:
+        self.node, self.index = node, index
+
+    @property
+    def grad_fn(self) -> Node:
+        """The node."""
+        return self.node
+
+
+class AccumulateGrad:
+    """How a leaf appears in `next_functions`."""
+
+    def __init__(self, variable: Tensor) -> None:
+        self.variable = variable
+        self.next_functions = ()
+
+    def name(self) -> str:
+        """PyTorch's name for it."""
+        return "struct torch::autograd::AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, AccumulateGrad) and other.variable is self.variable
+
+    def __hash__(self) -> int:
+        return id(self.variable)
+
+
+def describe_edge(edge: Any) -> tuple[Any, int]:
+    """An edge as PyTorch shows it."""
+    if edge is None:
+        return (None, 0)
+    if isinstance(edge, Port):
+        return (edge.node, edge.index)
+    return (AccumulateGrad(edge) if isinstance(edge, Tensor) else edge, 0)
+
+
+def describe_saved(name: str, op: Any) -> str:
+    return "the output" if name in ("y", *op.outputs) else f"the saved {name!r}"
+
+
+def type_name(value: Any) -> str:
+    """PyTorch's old name of a tensor type, as its messages use it."""
+    kinds = {"float32": "Float", "float64": "Double", "float16": "Half", "int64": "Long", "int32": "Int", "bool": "Bool"}
+    name = str(value.dtype).split(".")[-1]
+    return f"torch.{kinds.get(name, name.capitalize())}Tensor"
+
+
+def edge_of(tensor: Tensor) -> Any:
+    """The edge that leads to a tensor: its node, or for a leaf the tensor itself."""
+    node = current_node(tensor)
+    return tensor if node is LEAF else node
+
+
+# ---------------------------------------------------------------- hooks
+
+
+class Handle:
+    """Removes a hook: by `remove()`, or at the end of a `with` block."""
+
+    def __init__(self, hooks: Any, key: Any) -> None:
+        self.hooks, self.key = hooks, key
+
+    def remove(self) -> None:
+        """Takes the hook away; a second call does nothing."""
+        if isinstance(self.hooks, dict):
+            self.hooks.pop(self.key, None)
+        elif self.key in self.hooks:
+            self.hooks.remove(self.key)
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.remove()
+
+
+def add_hook(node: Node, kind: str, hook: Callable[..., Any], index: int = 0) -> Handle:
+    """Hooks are (kind, output index, function): "tensor" hooks see one output's cotangent, "pre" all, "post" the results too."""
+    if node.hooks is None:
+        node.hooks = []
+    entry = (kind, index, hook)
+    node.hooks.append(entry)
+    return Handle(node.hooks, entry)
+
+
+def run_tensor_hooks(hooks: Sequence[Callable[[Tensor], Any]], g: Any, as_tensors: bool) -> Any:
+    """The cotangent after every hook has seen it, and perhaps replaced it."""
+    seen = g if as_tensors else wrap(g)
+    for hook in hooks:
+        result = hook(seen)
+        if result is not None:
+            if not isinstance(result, Tensor):
+                raise TypeError(f"expected Variable, but hook returned {type(result).__name__}")
+            if result.shape != seen.shape:
+                raise RuntimeError(f"hook has changed the size of value: expected {list(seen.shape)}, got {list(result.shape)}")
+            seen = result
+    return seen if as_tensors else seen._data
+
+
+def run_node_hooks(node: Node, gs: list[Any], as_tensors: bool) -> list[Any]:
+    """The cotangents of a node's outputs after its tensor hooks and prehooks."""
+    assert node.hooks is not None
+    for index in range(len(gs)):
+        mine = [f for kind, i, f in node.hooks if kind == "tensor" and i == index]
+        if mine and gs[index] is not None:
+            gs[index] = run_tensor_hooks(mine, gs[index], as_tensors)
+    for hook in [f for kind, _, f in node.hooks if kind == "pre"]:
+        result = hook(as_tuple_of_tensors(gs, as_tensors))
+        if result is not None:
+            gs = from_tensors(result, as_tensors)
+    return gs
+
+
+def as_tuple_of_tensors(values: Sequence[Any], as_tensors: bool) -> tuple[Any, ...]:
+    return tuple(v if v is None or as_tensors else wrap(v) for v in values)
+
+
+def from_tensors(values: Any, as_tensors: bool) -> list[Any]:
+    values = values if isinstance(values, (tuple, list)) else (values,)
+    return [v if v is None or as_tensors else v._data for v in values]
+
+
+# ---------------------------------------------------------------- the walk
+
+
+class Walk:
+    """One reverse pass: carries cotangents from outputs towards leaves.
+
+    Args:
+        as_tensors: rules run on Tensors (and are recorded, if gradients are on), not on bare arrays.
+        keep: saved facts are not freed.
+        targets: edges whose cotangents are wanted; only what leads to them is computed. None: all leaves.
+    """
+
+    def __init__(self, *, as_tensors: bool, keep: bool, targets: Sequence[Any] | None = None) -> None:
+        self.as_tensors, self.keep = as_tensors, keep
+        self.pending: dict[int, Any] = {}  # id(Node) -> cotangent, or list of them for a node of several outputs
+        self.heap: list[tuple[int, Node]] = []
+        self.leaves: dict[int, tuple[Tensor, Any]] = {}
+        self.owned: set[tuple[int, int]] = set()  # sums made here, which may be added to in place
+        self.wanted = None if targets is None else {key_of(t) for t in targets}
+        self.found: dict[tuple[int, int], Any] = {}
+        self.useful: set[int] | None = None
+
+    def prune(self, roots: Sequence[Any]) -> None:
+        """Works out which nodes lead to a wanted edge."""
+        assert self.wanted is not None
+        useful: set[int] = set()
+        order, seen = [], set()
+        stack = [r.grad_fn for r in roots if not isinstance(r, Tensor)]
+        while stack:
+            node = stack.pop()
+            if id(node) in seen:
+                continue
+            seen.add(id(node))
+            order.append(node)
+            stack.extend(e.grad_fn for e in node.edges if e is not None and not isinstance(e, Tensor))
+        order.sort(key=lambda n: n.seq)
+        wanted_nodes = {k[0] for k in self.wanted}
+        for node in order:
+            for e in node.edges:
+                if e is None:
+                    continue
+                at = e if isinstance(e, Tensor) else e.grad_fn
+                if id(at) in wanted_nodes or id(at) in useful:
+                    useful.add(id(node))
+                    break
+        self.useful = useful
+
+    def send(self, edge: Any, g: Any) -> None:
+        """Adds a cotangent to what has come over an edge so far."""
+        kind = edge.__class__
+        if kind is Port:
+            node, index = edge.node, edge.index
+            slots = self.pending.get(id(node))
+            if slots is None:
+                self.pending[id(node)] = slots = [None] * node.outputs
+                heappush(self.heap, (-node.seq, node))
+            slots[index] = g if slots[index] is None else self.total((id(node), index), slots[index], g)
+            return
+        key = id(edge)
+        if issubclass(kind, Tensor):
+            before = self.leaves.get(key)
+            self.leaves[key] = (edge, g if before is None else self.total((key, 0), before[1], g))
+            return
+        pending = self.pending
+        if key in pending:
+            pending[key] = self.total((key, 0), pending[key], g)
+        else:
+            pending[key] = g
+            heappush(self.heap, (-edge.seq, edge))
+
+    def total(self, key: tuple[int, int], before: Any, g: Any) -> Any:
+        """A sum of cotangents; the second and later additions are in place."""
+        if key in self.owned and before.__class__ is ndarray:
+            before += g
+            return before
+        self.owned.add(key)
+        return before + g
+
+    def run(self, roots: Sequence[Any], seeds: Sequence[Any]) -> None:
+        """Walks from `roots` (edges) with cotangents `seeds`; fills `leaves` and `found`."""
+        if self.wanted is not None:
+            self.prune(roots)
+        as_tensors, keep, wanted, useful = self.as_tensors, self.keep, self.wanted, self.useful
+        heap, pending, send = self.heap, self.pending, self.send
+        for edge, g in zip(roots, seeds, strict=True):
+            send(edge, g)
+        while heap:
+            node = heappop(heap)[1]
+            g = pending.pop(id(node))
+            several = g.__class__ is list
+            if node.hooks is not None:
+                gs = run_node_hooks(node, g if several else [g], as_tensors)
+                g = gs if several else gs[0]
+            if wanted is not None:
+                for index, one in enumerate(g if several else (g,)):
+                    if (id(node), index) in wanted and one is not None:
+                        self.found[id(node), index] = one
+                if id(node) not in useful:  # type: ignore[operator]
+                    continue
+            if local.anomaly is None:
+                results = node.pull(g, as_tensors)
+            else:
+                results = local.anomaly.pull(node, g, as_tensors)
+            if node.hooks is not None:
+                results = self.run_post_hooks(node, results, g if several else [g])
+            if not keep:
+                node.free()
+            for edge, result in zip(node.edges, results, strict=False):
+                if edge is not None and result is not None:
+                    send(edge, result)
+
+    def run_post_hooks(self, node: Node, results: list[Any], gs: list[Any]) -> list[Any]:
+        """The cotangents of the operands after the node's hooks."""
+        assert node.hooks is not None
+        for hook in [f for kind, _, f in node.hooks if kind == "post"]:
+            inputs = as_tuple_of_tensors(results, self.as_tensors)
+            replaced = hook(inputs, as_tuple_of_tensors(gs, self.as_tensors))
+            if replaced is not None:
+                results = from_tensors(replaced, self.as_tensors)
+        return results
+
+
+def key_of(edge: Any) -> tuple[int, int]:
+    """What tells an edge from another."""
+    return (id(edge.node), edge.index) if isinstance(edge, Port) else (id(edge), 0)
+
+
+@contextmanager
+def rules_on_arrays() -> Iterator[None]:
+    """While the block runs, operations take bare arrays, gradients are off, and NumPy does not warn."""
+    was_raw, was_grad = local.raw, local.grad
+    local.raw = True
+    set_flag("grad", False)
+    token = silence(QUIET)
+    try:
+        yield
+    finally:
+        restore(token)
+        set_flag("grad", was_grad)
+        local.raw = was_raw
+
+
+@contextmanager
+def rules_on_tensors(recorded: bool) -> Iterator[None]:
+    """While the block runs, operations are recorded or not."""
+    was_raw, was_grad = local.raw, local.grad
+    local.raw = False
+    set_flag("grad", recorded)
+    try:
+        yield
+    finally:
+        set_flag("grad", was_grad)
+        local.raw = was_raw
+
+
+def backward(roots: Sequence[Any], seeds: Sequence[Any], *, create_graph: bool, keep: bool, inputs: Sequence[Tensor] | None = None) -> None:
+    """Accumulates gradients into `.grad` of the leaves (or of `inputs`). `seeds` are Tensors."""
+    targets = None if inputs is None else [edge_of(x) for x in inputs]
+    walk = Walk(as_tensors=create_graph, keep=keep, targets=targets)
+    if create_graph:
+        with rules_on_tensors(recorded=True):
+            walk.run(roots, seeds)
+            settle(walk, inputs)
+        return
+    with rules_on_arrays():
+        arrays = [s._data for s in seeds]
+        walk.run(roots, arrays)
+        settle(walk, inputs, arrays)
+
+
+def settle(walk: Walk, inputs: Sequence[Tensor] | None, given: Sequence[Any] = ()) -> None:
+    """Puts the cotangents that reached leaves (or `inputs`) into their `.grad`."""
+    taken = {id(a) for a in given}
+    chosen = None if inputs is None else {id(x) for x in inputs}
+    for leaf, g in walk.leaves.values():
+        if chosen is not None and id(leaf) not in chosen:
+            continue
+        extra = leaf._extra
+        if extra is not None and extra.hooks:
+            g = run_tensor_hooks(list(extra.hooks.values()), g, walk.as_tensors)
+        accumulate(leaf, g, walk.as_tensors, taken)
+        if extra is not None and extra.post_accumulate:
+            for hook in list(extra.post_accumulate.values()):
+                hook(leaf)
+    for x in inputs or ():
+        found = walk.found.get(key_of(edge_of(x))) if not x.is_leaf else None
+        if found is not None:
+            accumulate(x, found, walk.as_tensors, taken)
+
+
+def accumulate(leaf: Tensor, g: Any, as_tensors: bool, taken: set[int]) -> None:
+    """Adds a cotangent to a leaf's gradient. `taken` are ids of arrays that belong to someone already."""
+    before = leaf._grad
+    if before.__class__ is Cleared:
+        before = before.written()
+    if as_tensors:
+        leaf._grad = fit(g, leaf) if before is None else before + g
+        return
+    g = fit_array(g, leaf._data)
+    if before is None:
+        if g.base is not None or id(g) in taken:
+            g = g.copy()
+        taken.add(id(g))
+        leaf._grad = wrap(g)
+    elif before._node is None:
+        before._data += g
+        before._version[0] += 1
+    else:  # it has a history of its own, which an addition in place would falsify
+        leaf._grad = wrap(before._data + g)
+
+
+def fit_array(g: Any, like: Any) -> Any:
+    """A cotangent as an array of the leaf's dtype. A wrong shape is a wrong rule, and never let through."""
+    if g.__class__ is not ndarray:
+        g = np.asarray(g)
+    if g.shape != like.shape:
+        raise RuntimeError(f"a derivative rule returned a gradient of shape {g.shape} for a tensor of shape {like.shape}")
+    return g if g.dtype is like.dtype else convert(g, like.dtype)
+
+
+def convert(g: Any, dtype: Any) -> Any:
+    """An array in another dtype; of a complex cotangent of a real tensor the real part counts."""
+    return (g.real if g.dtype.kind == "c" and dtype.kind != "c" else g).astype(dtype)
+
+
+def fit(g: Tensor, like: Tensor) -> Tensor:
+    """A cotangent as a tensor of the leaf's dtype."""
+    if g.shape != like.shape:
+        raise RuntimeError(f"a derivative rule returned a gradient of shape {list(g.shape)} for a tensor of shape {list(like.shape)}")
+    return g if g.dtype is like.dtype else g.to(like.dtype)  # type: ignore[attr-defined, no-any-return]
+
+
+# ---------------------------------------------------------------- writes
+
+
+class CopySlices(Node):
+    """The node of a base after one of its views was written to: the region's cotangent goes to what was written, the rest on."""
+
+    __slots__ = ("base_shape", "view")
+
+    def __init__(self, view: Any, base_edge: Any, written_edge: Any, base_shape: tuple[int, ...]) -> None:
+        self.edges = (base_edge, written_edge)
+        self.view, self.base_shape = view, base_shape
+        self.facts, self.versions, self.params = (), (), {}
+        self.tensors, self.hooks, self.metadata, self.seq = False, None, None, count()
+
+    outputs = 1
+
+    def name(self) -> str:
+        """PyTorch's name for it."""
+        return "CopySlices"
+
+    def region(self) -> Any:
+        """True where the view lies in the base."""
+        mask = np.zeros(self.base_shape, bool)
+        self.view.replay(mask)[...] = True
+        return mask
+
+    def pull(self, g: Any, as_tensors: bool) -> list[Any]:
+        """The cotangents of the base as it was and of what was written."""
+        if as_tensors:
+            rest = g.masked_fill(wrap(self.region()), 0) if self.edges[0] is not None else None
+            return [rest, self.view.replay(g)]
+        rest = g.copy()
+        region = self.view.replay(rest)
+        inside = region.copy()
+        region[...] = 0
+        return [rest, inside]
+
+    def free(self) -> None:
+        """Nothing was saved."""
+
+
+def check_writable(tensor: Tensor, tracked: bool) -> None:
+    """Raises where PyTorch forbids an in-place operation. `tracked`: the result would be recorded."""
+    if not local.grad:
+        return
+    if tensor._node is LEAF:
+        raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+    view = tensor._base
+    if view is None:
+        return
+    if view.base._node is LEAF and (tracked or tensor.requires_grad):
+        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    if view.made_under_no_grad and (tracked or view.base.requires_grad):
+        raise RuntimeError(
+            "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case "
+            "is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both the view and the inplace "
+            "either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the "
+            "inplace to be tracked)."
+        )
+    if view.chain and getattr(view.chain[-1][0].op, "multi_view", False) and (tracked or view.base.requires_grad):
+        raise RuntimeError(
+            "Output 0 of a function that returns multiple views is a view and is being modified inplace. Such functions do not "
+            "allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+        )
+
+
+def written(tensor: Tensor, where: Any = None) -> None:
+    """Counts a write to the tensor's memory."""
+    tensor._version[0] += 1
+    tensor._version[1] = where
+
+
+def rebase(tensor: Tensor, node: Any) -> None:
+    """Gives a tensor that was written to its new place on the tape; `node` is that of the values written, or None."""
+    view = tensor._base
+    if view is None:
+        tensor._node = node
+        return
+    base = view.base
+    base_edge = edge_of(base)
+    if base_edge is None and node is None:
+        return
+    base._node = CopySlices(view, base_edge, node, base.shape)
+    view.version = -1  # worked out again when next asked for
+    if base._base is not None:
+        base._base.version = base._version[0]

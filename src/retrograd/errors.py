@@ -1,0 +1,37 @@
+"""Where an error happened, in the user's words: the file and line outside this package, and the name of a tensor.
+
+Every exception this library raises is of the type PyTorch raises in the same place, so no exception tree is drawn here, save
+for the few classes that PyTorch itself names:
+
+    RuntimeError
+     └─ OutOfBoundsStride ...      (none yet: add a class only where PyTorch has one)
+
+This module knows nothing of tensors.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import FrameType
+
+PACKAGE = str(Path(__file__).parent)
+
+
+def user_frame(depth: int = 1) -> FrameType | None:
+    """The innermost frame that is not inside this package, starting `depth` callers up."""
+    frame: FrameType | None = sys._getframe(depth)
+    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    return frame
+
+
+def user_location() -> str:
+    """`"train.py:12 in step"` for the line of the user's program that is running, or `"<unknown>"`."""
+    frame = user_frame(2)
+    return "<unknown>" if frame is None else describe(frame)
+
+
+def describe(frame: FrameType) -> str:
+    """`"train.py:12 in step"` for one frame."""
+    return f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_name}"

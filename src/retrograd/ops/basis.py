@@ -1,0 +1,693 @@
+"""The basis: the operations that the derivatives of all others are written in, closed under differentiation and batching.
+
+This is the only file where rules refer to each other in a circle (the transpose of `sum` is `expand`, that of `expand` is
+`sum`); every other file of `ops/` uses what stands before it. `f_op` is the primitive beneath a public `f` whose signature
+PyTorch gave defaults, aliases or positional metadata.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+
+from retrograd import dtypes
+from retrograd.core.families import elementwise, linear, multilinear, reduction, unbroadcast, view, write_out
+from retrograd.core.tensor import Tensor
+from retrograd.dtypes import dtype
+from retrograd.shapes import flatten_ints, resolve_shape, wrap_dim, wrap_dims
+
+# ---------------------------------------------------------------- arithmetic
+
+
+@elementwise(commutative=True, identity=0)
+def add_op(input, other):
+    """input + other"""
+    return np.add(input, other)
+
+
+@add_op.derivative("input")
+def _():
+    return 1
+
+
+@add_op.derivative("other")
+def _():
+    return 1
+
+
+@add_op.kernel
+def _(k, input, other):
+    return k.add(input, other)
+
+
+def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
+    """Adds `alpha * other` to `input`, broadcasting.
+
+    Raises:
+        RuntimeError: if the shapes do not broadcast, or `alpha` is a float and both are of integer dtype.
+
+    >>> from retrograd import add, tensor
+    >>> add(tensor([1, 2]), tensor([10, 20]), alpha=2)
+    tensor([21, 42])
+    """
+    return with_alpha(add_op, input, other, alpha, out)
+
+
+@elementwise
+def sub_op(input, other):
+    """input - other"""
+    return np.subtract(input, other)
+
+
+@sub_op.derivative("input")
+def _():
+    return 1
+
+
+@sub_op.derivative("other")
+def _():
+    return -1
+
+
+@sub_op.kernel
+def _(k, input, other):
+    return k.sub(input, other)
+
+
+def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
+    """Subtracts `alpha * other` from `input`, broadcasting.
+
+    Raises:
+        RuntimeError: if the shapes do not broadcast, or an operand is of dtype bool.
+    """
+    if is_bool(input) and is_bool(other):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or `logical_xor()` operator instead."
+        )
+    if is_bool(input) or is_bool(other):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+    return with_alpha(sub_op, input, other, alpha, out)
+
+
+def is_bool(x: Any) -> bool:
+    """Whether an operand of a subtraction is of dtype bool."""
+    return (isinstance(x, Tensor) and x.dtype is dtypes.bool) or x is True or x is False
+
+
+def with_alpha(op: Any, input: Any, other: Any, alpha: Any, out: Any) -> Tensor:
+    """`op(input, alpha * other)`, as `add` and `sub` have it."""
+    if alpha != 1 or isinstance(alpha, bool):
+        kinds = [dtypes.of_number(x, dtypes.float32) if not isinstance(x, Tensor) else x.dtype for x in (input, other)]
+        if isinstance(alpha, bool) and not all(d is dtypes.bool for d in kinds):
+            raise RuntimeError("Boolean alpha only supported for Boolean results.")
+        if isinstance(alpha, float) and max(d.category for d in kinds) < dtypes.FLOATING:
+            raise RuntimeError("For integral input tensors, argument alpha must not be a floating point number.")
+        other = mul(other, alpha) if isinstance(other, Tensor) else other * alpha
+    result = op(input, other)
+    return result if out is None else write_out(out, result)
+
+
+@elementwise(commutative=True, identity=1)
+def mul(input, other):
+    """Multiplies elements, broadcasting.
+
+    >>> from retrograd import mul, tensor
+    >>> mul(tensor([1.0, 2.0]), 3)
+    tensor([3., 6.])
+    """
+    return np.multiply(input, other)
+
+
+@mul.derivative("input")
+def _(other):
+    return other
+
+
+@mul.derivative("other")
+def _(input):
+    return input
+
+
+@mul.kernel
+def _(k, input, other):
+    return k.mul(input, other)
+
+
+@elementwise(name="div", result="floating")
+def div_op(input, other):
+    """input / other"""
+    return np.true_divide(input, other)
+
+
+@div_op.derivative("input")
+def _(g, other):
+    return g / conj_of(other)
+
+
+@div_op.derivative("other")
+def _(g, input, other):
+    other = conj_of(other)
+    return -g * ((conj_of(input) / other) / other)
+
+
+@div_op.kernel
+def _(k, input, other):
+    return k.div(input, other)
+
+
+def conj_of(x: Any) -> Any:
+    """The conjugate of a complex operand; anything else as it is."""
+    if isinstance(x, Tensor):
+        return x.conj() if x.dtype.is_complex else x  # type: ignore[attr-defined]
+    return np.conj(x) if np.iscomplexobj(x) else x
+
+
+@elementwise(preserves_zero=True, inverse="neg")
+def neg(input):
+    """The negative of each element. Raises RuntimeError for bool.
+
+    >>> from retrograd import neg, tensor
+    >>> neg(tensor([1., -2.]))
+    tensor([-1.,  2.])
+    """
+    if getattr(input, "dtype", None) == np.bool_:
+        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
+    return np.negative(input)
+
+
+@neg.derivative("input")
+def _():
+    return -1
+
+
+@neg.kernel
+def _(k, input):
+    return k.neg(input)
+
+
+# ---------------------------------------------------------------- comparison and choice
+
+
+@elementwise(result="bool", commutative=True)
+def eq(input, other):
+    """Where `input == other`.
+
+    >>> from retrograd import eq, tensor
+    >>> eq(tensor([1, 2]), 2)
+    tensor([False,  True])
+    """
+    return np.equal(input, other)
+
+
+@eq.kernel
+def _(k, input, other):
+    return k.eq(input, other)
+
+
+@elementwise(result="bool", commutative=True)
+def ne(input, other):
+    """Where `input != other`."""
+    return np.not_equal(input, other)
+
+
+@ne.kernel
+def _(k, input, other):
+    return k.ne(input, other)
+
+
+@elementwise(result="bool")
+def lt(input, other):
+    """Where `input < other`."""
+    return np.less(input, other)
+
+
+@lt.kernel
+def _(k, input, other):
+    return k.lt(input, other)
+
+
+@elementwise(result="bool")
+def le(input, other):
+    """Where `input <= other`."""
+    return np.less_equal(input, other)
+
+
+@le.kernel
+def _(k, input, other):
+    return k.le(input, other)
+
+
+@elementwise(result="bool")
+def gt(input, other):
+    """Where `input > other`."""
+    return np.greater(input, other)
+
+
+@gt.kernel
+def _(k, input, other):
+    return k.gt(input, other)
+
+
+@elementwise(result="bool")
+def ge(input, other):
+    """Where `input >= other`."""
+    return np.greater_equal(input, other)
+
+
+@ge.kernel
+def _(k, input, other):
+    return k.ge(input, other)
+
+
+@elementwise(name="where", masks=("condition",))
+def where_op(condition, input, other):
+    """`input` where `condition`, else `other`"""
+    return np.where(condition, input, other)
+
+
+@where_op.derivative("input")
+def _(g, condition):
+    return where_op(condition, g, 0.0)
+
+
+@where_op.derivative("other")
+def _(g, condition):
+    return where_op(condition, 0.0, g)
+
+
+@where_op.kernel
+def _(k, condition, input, other):
+    return k.select(condition, input, other)
+
+
+def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
+    """`input` where `condition` is true, `other` elsewhere, broadcasting; with one argument, the indices where it is true.
+
+    Raises:
+        RuntimeError: if `condition` is neither of dtype bool nor uint8, or the shapes do not broadcast.
+
+    >>> from retrograd import tensor, where
+    >>> where(tensor([True, False]), tensor([1., 2.]), 0.)
+    tensor([1., 0.])
+    """
+    if input is None and other is None:
+        return condition.nonzero(as_tuple=True)
+    if condition.dtype is not dtypes.bool and condition.dtype is not dtypes.uint8:
+        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtypes.scalar_name(condition.dtype)}")
+    condition = condition if condition.dtype is dtypes.bool else cast(condition, dtypes.bool)
+    result = where_op(condition, input, other)
+    return result if out is None else write_out(out, result)
+
+
+# ---------------------------------------------------------------- dtype and memory
+
+
+@linear(name="_to_copy", derivative_name="ToCopyBackward0")
+def cast_op(input, *, dtype, source):
+    """The same numbers in another dtype; `source` is the dtype they have."""
+    if input.dtype.kind == "c" and not dtype.is_complex and dtype is not dtypes.bool:
+        input = input.real
+    if input.dtype.kind == "f" and dtype.category == dtypes.INTEGER:
+        return float_to_int(input, dtype.numpy)
+    return input.astype(dtype.numpy)
+
+
+@cast_op.transpose
+def _(g, dtype, source):
+    return cast_op(g, dtype=source, source=dtype)
+
+
+def float_to_int(x: Any, target: Any) -> Any:
+    """Rounds towards zero; what is out of range or not a number becomes what the processor makes of it, as in PyTorch."""
+    return x.astype(np.int64).astype(target) if target.itemsize < 8 else x.astype(target)
+
+
+def cast(input: Tensor, to: dtype) -> Tensor:
+    """`input` in dtype `to`: itself if it has that dtype."""
+    return input if input.dtype is to else cast_op(input, dtype=to, source=input.dtype)
+
+
+@linear
+def clone_op(input):
+    """A copy in memory of its own, contiguous."""
+    return np.array(input, order="C")
+
+
+@clone_op.transpose
+def _(g):
+    return g
+
+
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy of `input`; gradients flow back through it.
+
+    >>> from retrograd import ones
+    >>> x = ones(2); y = x.clone(); y[0] = 5; x
+    tensor([1., 1.])
+    """
+    return clone_op(input)
+
+
+# ---------------------------------------------------------------- sums and their transpose
+
+
+def sum_name(params: dict[str, Any]) -> str:
+    """PyTorch tells a sum over everything (Sum0) from one over dims (Sum1)."""
+    return "SumBackward0" if params.get("whole") else "SumBackward1"
+
+
+@reduction(identity=0, derivative_name=sum_name)
+def sum_op(input, *, dims, keepdim, whole=False):
+    """Sum over `dims`; bools and integers are summed as int64."""
+    if input.dtype.kind in "bui":
+        return np.add.reduce(input, dims, np.int64, keepdims=keepdim)
+    if input.dtype.itemsize == 2:  # float16 and bfloat16 accumulate in float32
+        return np.add.reduce(input, dims, np.float32, keepdims=keepdim).astype(input.dtype)
+    return np.add.reduce(input, dims, keepdims=keepdim)
+
+
+@sum_op.transpose
+def _(g, input_shape, dims, keepdim):
+    if not keepdim and dims and len(dims) < len(input_shape):
+        g = reshape_op(g, shape=tuple([1 if d in dims else n for d, n in enumerate(input_shape)]))
+    return expand_op(g, shape=input_shape)
+
+
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Tensor:
+    """Sum of the elements, or of those along `dim` (an int or several).
+
+    Integers and bools are summed as int64; `dtype` converts first.
+
+    Raises:
+        IndexError: if a dim is out of range.
+        RuntimeError: if a dim is named twice.
+
+    >>> from retrograd import sum, tensor
+    >>> x = tensor([[1., 2.], [3., 4.]])
+    >>> sum(x), sum(x, 0), sum(x, dim=1, keepdim=True)
+    (tensor(10.), tensor([4., 6.]), tensor([[3.],
+            [7.]]))
+    """
+    if dtype is not None:
+        input = cast(input, dtype)
+    elif input.dtype.category < dtypes.FLOATING and input.dtype is not dtypes.int64:
+        input = cast(input, dtypes.int64)
+    if dim is None:
+        result = sum_op(input, dims=tuple(range(input.ndim)), keepdim=keepdim, whole=not keepdim)
+    else:
+        result = sum_op(input, dims=wrap_dims(dim, input.ndim), keepdim=keepdim)
+    return result if out is None else write_out(out, result)
+
+
+@view
+def expand_op(input, *, shape):
+    """`input` repeated, without copying, to `shape`."""
+    return np.broadcast_to(input, shape) if input.__class__ is not np.ndarray else expanded(input, shape)
+
+
+def expanded(x: Any, shape: tuple[int, ...]) -> Any:
+    """`np.broadcast_to` that stays writable, as PyTorch's expanded tensors are."""
+    lead = len(shape) - x.ndim
+    strides = (0,) * lead + tuple([s if n == m else 0 for s, n, m in zip(x.strides, x.shape, shape[lead:], strict=True)])
+    return np.lib.stride_tricks.as_strided(x, shape, strides)
+
+
+@expand_op.transpose
+def _(g, input_shape):
+    return unbroadcast(g, input_shape)
+
+
+def expand(input: Tensor, *sizes: Any, implicit: bool = False) -> Tensor:
+    """`input` with dims of size 1 repeated, and new dims in front, without copying. -1 keeps a dim's size.
+
+    Raises:
+        RuntimeError: if a dim that is not of size 1 would have to change.
+
+    >>> from retrograd import tensor
+    >>> tensor([[1], [2]]).expand(-1, 3)
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
+    sizes = flatten_ints(sizes)
+    old, lead = input.shape, len(sizes) - input.ndim
+    if lead < 0:
+        raise RuntimeError(
+            f"expand({input.type()}{{{list(old)}}}, size={list(sizes)}): the number of sizes provided ({len(sizes)}) must be "  # type: ignore[attr-defined]
+            f"greater or equal to the number of dimensions in the tensor ({len(old)})"
+        )
+    new = []
+    for i, n in enumerate(sizes):
+        n = operator.index(n)
+        here = old[i - lead] if i >= lead else None
+        if n == -1 and here is None:
+            raise RuntimeError(
+                f"The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {i}"
+            )
+        if n != -1 and here is not None and here not in (1, n):
+            raise RuntimeError(
+                f"The expanded size of the tensor ({n}) must match the existing size ({here}) at non-singleton dimension {i}.  "
+                f"Target sizes: {list(sizes)}.  Tensor sizes: {list(old)}"
+            )
+        if n < -1:
+            raise RuntimeError(f"numel: integer multiplication overflow or negative size {n} in expand to {list(sizes)}")
+        new.append(here if n == -1 else n)
+    return expand_op(input, shape=tuple(new))
+
+
+# ---------------------------------------------------------------- views
+
+
+@view(name="view", derivative_name="ViewBackward0")
+def reshape_op(input, *, shape):
+    """The same elements, in row-major order, in another shape; a view where strides allow."""
+    return input.reshape(shape)
+
+
+@reshape_op.transpose
+def _(g, input_shape):
+    return reshape_op(g, shape=input_shape)
+
+
+def reshape(input: Tensor, *shape: Any) -> Tensor:
+    """The elements of `input`, in row-major order, in another shape; one size may be -1. A view where possible.
+
+    Raises:
+        RuntimeError: if the number of elements differs.
+
+    >>> from retrograd import arange
+    >>> arange(6).reshape(2, -1)
+    tensor([[0, 1, 2],
+            [3, 4, 5]])
+    """
+    return reshape_op(input, shape=resolve_shape(flatten_ints(shape), input.numel()))  # type: ignore[attr-defined]
+
+
+@view(derivative_name=lambda params: params.get("called", "PermuteBackward0"))
+def permute_op(input, *, dims, called="PermuteBackward0"):
+    """Dims in another order."""
+    return input.transpose(dims)
+
+
+@permute_op.transpose
+def _(g, dims):
+    return permute_op(g, dims=inverse_order(dims))
+
+
+def inverse_order(dims: tuple[int, ...]) -> tuple[int, ...]:
+    """The order of dims that undoes `dims`."""
+    inverse = [0] * len(dims)
+    for i, d in enumerate(dims):
+        inverse[d] = i
+    return tuple(inverse)
+
+
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """A view with the dims in the order `dims`.
+
+    Raises:
+        RuntimeError: if `dims` does not name every dim once.
+
+    >>> from retrograd import zeros
+    >>> zeros(2, 3, 4).permute(2, 0, 1).shape
+    torch.Size([4, 2, 3])
+    """
+    dims = flatten_ints(dims)
+    if len(dims) != input.ndim:
+        raise RuntimeError(
+            f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not equal to len(dims) = {len(dims)}"
+        )
+    wrapped = tuple(wrap_dim(d, input.ndim) for d in dims)
+    if len(set(wrapped)) != len(wrapped):
+        raise RuntimeError("permute(): duplicate dims are not allowed.")
+    return permute_op(input, dims=wrapped)
+
+
+def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
+    """A view with two dims exchanged. Raises IndexError if one is out of range.
+
+    >>> from retrograd import zeros
+    >>> zeros(2, 3, 4).transpose(0, 2).shape
+    torch.Size([4, 3, 2])
+    """
+    ndim = input.ndim
+    a, b = wrap_dim(dim0, ndim), wrap_dim(dim1, ndim)
+    order = list(range(ndim))
+    if ndim:
+        order[a], order[b] = b, a
+    return permute_op(input, dims=tuple(order), called="TransposeBackward0")
+
+
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix; vectors and scalars as they are.
+
+    Raises:
+        RuntimeError: if `input` has more than two dims.
+    """
+    if input.ndim > 2:
+        raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {input.ndim}D")
+    return permute_op(input, dims=tuple(reversed(range(input.ndim))), called="TBackward0")
+
+
+@view
+def select_op(input, *, dim, index):
+    """The slice at `index` along `dim`, without that dim."""
+    return input[(slice(None),) * dim + (index, ...)]
+
+
+@select_op.transpose
+def _(g, input_shape, dim, index):
+    g = reshape_op(g, shape=(*input_shape[:dim], 1, *input_shape[dim + 1 :]))
+    return embed_op(g, dim=dim, start=index, step=1, size=input_shape[dim])
+
+
+def select(input: Tensor, dim: int, index: int) -> Tensor:
+    """A view of the slice at `index` along `dim`, without that dim.
+
+    Raises:
+        IndexError: if `dim` or `index` is out of range, or `input` has no dims.
+
+    >>> from retrograd import tensor
+    >>> tensor([[1, 2], [3, 4]]).select(1, -1)
+    tensor([2, 4])
+    """
+    if input.ndim == 0:
+        raise IndexError("select() cannot be applied to a 0-dim tensor.")
+    dim = wrap_dim(dim, input.ndim)
+    index, n = operator.index(index), input.shape[dim]
+    if not -n <= index < n:
+        raise IndexError(f"select(): index {index} out of range for tensor of size {list(input.shape)} at dimension {dim}")
+    return select_op(input, dim=dim, index=index % n)
+
+
+@view
+def slice_op(input, *, dim, start, end, step):
+    """Every `step`-th slice from `start` to before `end` along `dim`."""
+    return input[(slice(None),) * dim + (slice(start, end, step),)]
+
+
+@slice_op.transpose
+def _(g, input_shape, dim, start, step):
+    return embed_op(g, dim=dim, start=start, step=step, size=input_shape[dim])
+
+
+@linear
+def embed_op(input, *, dim, start, step, size):
+    """The transpose of a slice: zeros of `size` along `dim`, with `input` at every `step`-th place from `start`."""
+    shape = list(input.shape)
+    stop = start + (shape[dim] - 1) * step + 1 if shape[dim] else start
+    shape[dim] = size
+    out = np.zeros(shape, input.dtype)
+    out[(slice(None),) * dim + (slice(start, stop, step),)] = input
+    return out
+
+
+@embed_op.transpose
+def _(g, input_shape, dim, start, step):
+    n = input_shape[dim]
+    return slice_op(g, dim=dim, start=start, end=start + (n - 1) * step + 1 if n else start, step=step)
+
+
+# ---------------------------------------------------------------- matrix product
+
+
+@multilinear(name="mm")
+def mm_op(input, mat2):
+    """The product of two matrices."""
+    return np.matmul(input, mat2)
+
+
+@mm_op.transpose("input")
+def _(g, mat2):
+    return matmul_op(g, swap_last(mat2))
+
+
+@mm_op.transpose("mat2")
+def _(g, input):
+    return matmul_op(swap_last(input), g)
+
+
+@multilinear(name="bmm")
+def matmul_op(input, mat2):
+    """Products of matrices in the last two dims, broadcasting over those before."""
+    return np.matmul(input, mat2)
+
+
+@matmul_op.transpose("input")
+def _(g, mat2, input_shape):
+    return unbroadcast(matmul_op(g, swap_last(mat2)), input_shape)
+
+
+@matmul_op.transpose("mat2")
+def _(g, input, mat2_shape):
+    return unbroadcast(matmul_op(swap_last(input), g), mat2_shape)
+
+
+def swap_last(x: Any) -> Any:
+    """The conjugate transpose in the last two dims."""
+    n = len(x.shape)
+    return conj_of(permute_op(x, dims=(*range(n - 2), n - 1, n - 2)))
+
+
+# ---------------------------------------------------------------- along indices
+
+
+@linear
+def gather_op(input, *, dim, index):
+    """The elements at `index` (an int64 array of as many dims) along `dim`."""
+    window = input[tuple(slice(None) if d == dim else slice(n) for d, n in enumerate(index.shape))]
+    return np.take_along_axis(window, index, dim)
+
+
+@gather_op.transpose
+def _(g, input_shape, dim, index):
+    return scatter_sum_op(g, dim=dim, index=index, shape=input_shape)
+
+
+@linear
+def scatter_sum_op(input, *, dim, index, shape):
+    """The transpose of `gather`: zeros of `shape`, to which each element is added at its index along `dim`."""
+    out = np.zeros(shape, input.dtype)
+    where = list(np.indices(index.shape, sparse=True))
+    if where:
+        where[dim] = index
+        np.add.at(out, tuple(where), input[tuple(map(slice, index.shape))])
+    else:
+        out += input
+    return out
+
+
+@scatter_sum_op.transpose
+def _(g, input_shape, dim, index):
+    return pad_to(gather_op(g, dim=dim, index=index), input_shape)
+
+
+def pad_to(x: Any, shape: tuple[int, ...]) -> Any:
+    """`x` with zeros after it in every dim, up to `shape`."""
+    for d, n in enumerate(shape):
+        if x.shape[d] != n:
+            x = embed_op(x, dim=d, start=0, step=1, size=n)
+    return x
