@@ -13,6 +13,7 @@ Values are touched only through operators and a few methods (`sum`, `reshape`, `
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -117,8 +118,10 @@ class Elementwise(Op):
             wanted = needs(rule)
             rule.__name__ = rule.__qualname__ = f"{self.name}.derivative[{operand}]"
             product = rule if "g" in wanted else multiplied(rule, wanted)
-            only = len(self.operands) == 1
-            self.rules["vjp", operand] = product if only else summed_to_operand(product, f"{operand}_shape")
+            vjp = product if len(self.operands) == 1 else summed_to_operand(product, f"{operand}_shape")
+            if len(wanted) < 2 and "g" not in wanted:
+                vjp.bind = bind_constant(rule()) if not wanted else bind_factor(rule)  # type: ignore[attr-defined]
+            self.rules["vjp", operand] = vjp
             self.rules["jvp", operand] = along_tangent(product)
             return rule
 
@@ -188,52 +191,96 @@ def number_as(value: Any, common: dtype) -> Any:
 
 
 def multiplied(rule: Rule, wanted: tuple[str, ...]) -> Rule:
-    """From a derivative, its product with `g` (conjugate for complex numbers)."""
-    if not wanted:
-        constant = rule()
-        if constant == 1:
-            product: Rule = lambda g: g  # noqa: E731
-        elif constant == -1:
-            product = lambda g: -g  # noqa: E731
-        else:
-            product = lambda g: g * constant  # noqa: E731
-    elif len(wanted) == 1:
-        product = lambda g, a: g * conj(rule(a))  # noqa: E731
+    """From a derivative, its product with `g` (with its conjugate, for complex numbers: PyTorch's convention)."""
+    if wanted:
+
+        def product(g: Any, *known: Any) -> Any:
+            return times(g, rule(*known))
     else:
-        product = lambda g, *known: g * conj(rule(*known))  # noqa: E731
+        constant = rule()
+
+        def product(g: Any, *known: Any) -> Any:
+            return g if constant == 1 else -g if constant == -1 else g * constant
+
     product.needs = ("g", *wanted)  # type: ignore[attr-defined]
     return product
 
 
+def times(g: Any, d: Any) -> Any:
+    """A cotangent times a derivative."""
+    if g.__class__ is ndarray and g.dtype.kind == "f":
+        return np.multiply(g, d)
+    return g * conj(d)
+
+
 def conj(d: Any) -> Any:
-    """The conjugate of a derivative, where it is complex (PyTorch's convention for the cotangent)."""
-    if isinstance(d, (ndarray, np.generic)):
-        return np.conj(d) if d.dtype.kind == "c" else d
-    return d.conj() if isinstance(d, Tensor) and d.dtype.is_complex else d
+    """The conjugate of a derivative, where it is complex."""
+    if d.__class__ in REAL_SCALARS:
+        return d
+    if isinstance(d, Tensor):
+        return d.conj() if d.dtype.is_complex else d  # type: ignore[attr-defined]
+    return np.conj(d) if np.iscomplexobj(d) else d
+
+
+def bind_constant(constant: Any) -> Any:
+    """What `op.bind` makes of a constant derivative: a rule with fewer calls in it, for it runs at every step of a walk."""
+
+    def bind(places: Sequence[int]) -> Any:
+        at = places[-1] if places[-1] >= 0 else None
+
+        def call(g: Any, facts: tuple[Any, ...]) -> Any:
+            if constant != 1:
+                g = -g if constant == -1 else g * constant
+            shape = None if at is None else facts[at]
+            return g if shape is None or g.shape == shape else unbroadcast(g, shape)
+
+        return call
+
+    return bind
+
+
+def bind_factor(rule: Rule) -> Any:
+    """The same for a derivative that is a function of one fact."""
+
+    def bind(places: Sequence[int]) -> Any:
+        known = places[1]
+        at = places[2] if len(places) == 3 else None
+
+        def call(g: Any, facts: tuple[Any, ...]) -> Any:
+            d = rule(facts[known])
+            result = np.multiply(g, d) if g.__class__ is ndarray and g.dtype.kind == "f" else g * conj(d)
+            shape = None if at is None else facts[at]
+            return result if shape is None or result.shape == shape else unbroadcast(result, shape)
+
+        return call
+
+    return bind
+
+
+REAL_SCALARS = frozenset((np.float32, np.float64, float, int))
 
 
 def summed_to_operand(product: Rule, shape_name: str) -> Rule:
-    """A vjp rule that undoes the operand's broadcasting."""
+    """A vjp rule that undoes the operand's broadcasting: its last argument is the operand's shape, None for the result's."""
     wanted = needs(product)
-    have_shape = shape_name in wanted
+    if shape_name in wanted:
+        order = [n for n in wanted if n not in ("g", shape_name)]
 
-    def vjp(g: Any, *known: Any) -> Any:
-        shape = known[-1]
-        result = product(g, *(known if have_shape else known[:-1]))
-        return result if result.shape == shape else unbroadcast(result, shape)
+        def vjp(g: Any, *known: Any) -> Any:
+            named = dict(zip((*order, shape_name), known, strict=True), g=g)
+            named[shape_name] = shape = g.shape if known[-1] is None else known[-1]
+            result = product(*[named[n] for n in wanted])
+            return result if result.shape == shape else unbroadcast(result, shape)
+    else:
+        order = [n for n in wanted if n != "g"]
+        at = wanted.index("g")
 
-    rest = [n for n in wanted if n not in ("g", shape_name)]
-    if have_shape or wanted[0] != "g":
-        order = list(wanted)
+        def vjp(g: Any, *known: Any) -> Any:
+            shape = known[-1]
+            result = product(*known[:at], g, *known[at:-1])
+            return result if shape is None or result.shape == shape else unbroadcast(result, shape)
 
-        def reordered(g: Any, *known: Any) -> Any:
-            named = dict(zip((*rest, shape_name), known, strict=True), g=g)
-            result = product(*[named[n] for n in order])
-            return unbroadcast(result, named[shape_name])
-
-        reordered.needs = ("g", *rest, shape_name)  # type: ignore[attr-defined]
-        return reordered
-    vjp.needs = ("g", *rest, shape_name)  # type: ignore[attr-defined]
+    vjp.needs = ("g", *order, shape_name)  # type: ignore[attr-defined]
     return vjp
 
 
@@ -247,20 +294,66 @@ def along_tangent(product: Rule) -> Rule:
     return jvp
 
 
+def plain_ufunc(op: Elementwise) -> Any:
+    """The NumPy ufunc that a forward function hands its operands to, if that is all it does: `return np.tanh(input)`."""
+    templates = (lambda a: np.abs(a), lambda a, b: np.add(a, b))
+    code = op.forward.__code__
+    if code.co_code != templates[len(op.operands) - 1].__code__.co_code or code.co_names[0] != "np":
+        return None
+    found = getattr(np, code.co_names[1], None)
+    return found if isinstance(found, np.ufunc) else None
+
+
+def plain_forward(op: Elementwise) -> Callable[..., ndarray]:
+    """The forward function for floating arrays of any number of dims: its result is an array even without dims."""
+    ufunc, forward = plain_ufunc(op), op.forward
+    if ufunc is not None and ELLIPSIS_OUT:
+        return functools.partial(ufunc, out=...)
+
+    def as_array(*operands: Any) -> Any:
+        y = forward(*operands)
+        return y if y.__class__ is ndarray else np.asarray(y)
+
+    return as_array
+
+
+ELLIPSIS_OUT = np.lib.NumpyVersion(np.__version__) >= "2.3.0"  # ufuncs take out=... to return arrays without dims
+
+# Numbers that meet float arrays, as arrays without dims: NumPy takes twice as long over a Python number.
+NUMBERS: dict[Any, dict[float, ndarray]] = {np.dtype(np.float32): {}, np.dtype(np.float64): {}}
+FLOAT32 = np.dtype(np.float32)
+UNWATCHED = [0, None]  # the version counter of what is never written to
+
+
+def number_array(value: float, like: Any) -> Any:
+    """A number as an array without dims of a dtype, kept for the next time."""
+    table = NUMBERS.get(like)
+    if table is None:
+        return np.asarray(value, like)
+    if len(table) > 1000:
+        table.clear()
+    array = np.asarray(value, like)
+    array.flags.writeable = False
+    if value != 0:  # 0.0 and -0.0 are one key
+        table[value] = array
+    return array
+
+
 def make_unary(op: Elementwise) -> Any:
     """The quick entry of an elementwise operation on one operand: floating arrays, nothing unusual afoot."""
-    forward, dispatch, plan_for = op.forward, op.dispatch, op.plan
-    keeps_dtype = op.result != "bool"
+    raw, dispatch, plan_for, forward = op.forward, op.dispatch, op.plan, plain_forward(op)
+    quick = op.result != "bool"
     new_tensor, new_node = Tensor.__new__, Node.__new__
-    plans: list[Any] = []
+    plan: Any = None
 
     def call(input: Any, *, out: Any = None) -> Any:
+        nonlocal plan
         kind = input.__class__
         if kind is ndarray and local.raw:
-            return forward(input)
+            return raw(input)
         if out is not None:
             return write_out(out, call(input))
-        if switch.special or kind is not Tensor or not keeps_dtype:
+        if switch.special or kind is not Tensor or not quick:
             return dispatch((input,), {})
         x = input._data
         if x.dtype.kind != "f":
@@ -271,22 +364,19 @@ def make_unary(op: Elementwise) -> Any:
             y = forward(x)
         finally:
             restore(token)
-        if y.__class__ is not ndarray:
-            y = np.asarray(y)
         result = new_tensor(Tensor)
         result._data = y
         result._node = result._grad = result._base = result._extra = None
         result._version = version = [0, None]
         if node is not None:
-            if not plans:
-                plans.append(plan_for((True,)))
-            plan = plans[0]
+            if plan is None:
+                plan = plan_for((True,))
             result._node = n = new_node(Node)
             n.plan = plan
             n.edges = (input if node is LEAF else node,)
             n.params = NO_PARAMS
-            n.facts = plan.take((x, y, x.shape))
-            n.versions = tuple([(c, c[0]) for c in plan.counters((input._version, version))])
+            n.facts = plan.take(x, y, None)
+            n.versions = plan.watch(input._version, version)
             n.tensors = False
             n.hooks = n.metadata = None
             n.seq = count()
@@ -297,34 +387,37 @@ def make_unary(op: Elementwise) -> Any:
 
 def make_binary(op: Elementwise) -> Any:
     """The quick entry of an elementwise operation on two operands: floating arrays of one dtype, or one and a number."""
-    forward, dispatch, plan_for = op.forward, op.dispatch, op.plan
-    keeps_dtype = op.result != "bool"
+    raw, dispatch, plan_for, forward = op.forward, op.dispatch, op.plan, plain_forward(op)
+    quick = op.result != "bool"
     first, second = op.operands
     new_tensor, new_node = Tensor.__new__, Node.__new__
-    plans: dict[Any, Any] = {}
+    plans: list[Any] = [None, None, None]
 
     def call(input: Any, other: Any, *, out: Any = None) -> Any:
         kind = input.__class__
         if kind is ndarray and local.raw:
-            return forward(input, other)
+            return raw(input, other)
         if out is not None:
             return write_out(out, call(input, other))
-        if switch.special or kind is not Tensor or not keeps_dtype:
+        if switch.special or kind is not Tensor or not quick:
             return dispatch((input, other), {})
         x0 = input._data
-        dtype0 = x0.dtype
-        if dtype0.kind != "f":
+        dtype = x0.dtype
+        if dtype.kind != "f":
             return dispatch((input, other), {})
         node0 = input._node if input._base is None else current_node(input)
         kind = other.__class__
         if kind is Tensor:
             x1 = other._data
-            if x1.dtype is not dtype0:
+            if x1.dtype is not dtype:
                 return dispatch((input, other), {})
             node1 = other._node if other._base is None else current_node(other)
-            shape1 = x1.shape
+            version1 = other._version
         elif kind is float or kind is int:
-            x1, node1, shape1 = float(other), None, ()
+            x1 = (NUMBERS[dtype].get(other) if dtype is FLOAT32 else None)
+            if x1 is None:
+                x1 = number_array(other, dtype)
+            node1, version1 = None, UNWATCHED
         else:
             return dispatch((input, other), {})
         token = silence(QUIET)
@@ -334,25 +427,22 @@ def make_binary(op: Elementwise) -> Any:
             return explain_shapes(op, x0, x1)
         finally:
             restore(token)
-        if y.__class__ is not ndarray:
-            y = np.asarray(y)
         result = new_tensor(Tensor)
         result._data = y
         result._node = result._grad = result._base = result._extra = None
         result._version = version = [0, None]
         if node0 is not None or node1 is not None:
-            mask = (node0 is not None, node1 is not None)
-            plan = plans.get(mask)
+            which = 2 if node1 is None else 1 if node0 is None else 0
+            plan = plans[which]
             if plan is None:
-                plan = plans[mask] = plan_for(mask)
+                plan = plans[which] = plan_for((node0 is not None, node1 is not None))
             result._node = n = new_node(Node)
             n.plan = plan
             n.edges = (input if node0 is LEAF else node0, other if node1 is LEAF else node1)
             n.params = NO_PARAMS
-            n.facts = plan.take((x0, x1, y, x0.shape, shape1))
-            n.versions = tuple(
-                [(c, c[0]) for c in plan.counters((input._version, None if shape1 == () and kind is not Tensor else other._version, version)) if c is not None]
-            )
+            shape0, shape1 = x0.shape, x1.shape
+            n.facts = plan.take(x0, x1, y, None, None) if shape0 == shape1 else plan.take(x0, x1, y, shape0, shape1)
+            n.versions = plan.watch(input._version, version1, version)
             n.tensors = False
             n.hooks = n.metadata = None
             n.seq = count()

@@ -233,7 +233,7 @@ class Op:
         node.plan = plan = self.plan(edges)
         node.edges = edges
         node.params = params
-        node.facts = plan.take(self.pool(datas, ys, params))
+        node.facts = plan.take(*self.pool(datas, ys, params))
         node.versions = plan.versions(args, outs)
         node.tensors = False
         node.hooks = node.metadata = None
@@ -301,7 +301,7 @@ class Plan:
             if name not in op.pool_index:
                 raise NameError(f"a rule of {op.name} asks for {name!r}; there is: {', '.join(op.pool_index)}")
         self.names = tuple(names)
-        self.take = picker([op.pool_index[n] for n in names])
+        self.take = chooser([op.pool_index[n] for n in names], len(op.pool_index))
         where = {n: i for i, n in enumerate(names)} | cotangents
         self.rules = [(at, bind(rule, [where[n] for n in needs(rule)])) for at, rule in wanted]
         results = op.outputs or ("y",)
@@ -310,9 +310,7 @@ class Plan:
         self.saved_names = [n for n in names if n in op.operands] + [n for n in names if n in results]
         self.saved_positions = [at for _, at in self.saved_operands] + [at for _, at in self.saved_results]
 
-        # for the quick entries of elementwise operations: which of (operands..., result) are saved
-        places = [i for i, _ in self.saved_operands] + [len(op.operands) for _ in self.saved_results]
-        self.counters = picker(places)
+        self.watch = watcher([i for i, _ in self.saved_operands] + [len(op.operands)] * len(self.saved_results), len(op.operands) + 1)
 
     def versions(self, args: Sequence[Any], outs: Sequence[Any]) -> tuple[Any, ...]:
         """(counter, value) of every tensor that is saved."""
@@ -355,18 +353,26 @@ def leaf_alias(value: Any, leaf: Tensor) -> Tensor:
     return out  # type: ignore[no-any-return]
 
 
-def picker(indices: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
-    """A function that takes these items of a tuple."""
-    if not indices:
-        return lambda pool: ()
-    if len(indices) == 1:
-        only = indices[0]
-        return lambda pool: (pool[only],)
-    return itemgetter(*indices)
+def chooser(indices: Sequence[int], n: int) -> Callable[..., tuple[Any, ...]]:
+    """A function of `n` arguments that returns these of them; compiled, since it runs at every recorded operation."""
+    return expression(n, "".join(f"a{i}," for i in indices))
+
+
+def watcher(indices: Sequence[int], n: int) -> Callable[..., tuple[Any, ...]]:
+    """A function of `n` version counters that returns (counter, value now) of these of them."""
+    return expression(n, "".join(f"(a{i}, a{i}[0])," for i in indices))
+
+
+def expression(n: int, items: str) -> Callable[..., tuple[Any, ...]]:
+    """`lambda a0, ..., a{n-1}: (items)`."""
+    return eval(f"lambda {', '.join(f'a{i}' for i in range(n))}: ({items})")  # type: ignore[no-any-return]
 
 
 def bind(rule: Rule, places: list[int]) -> Callable[[Any, tuple[Any, ...]], Any]:
     """A rule as `f(g, facts)`: each argument is the cotangent (-1), one of several (-2, -3, ...), or a fact."""
+    quick = getattr(rule, "bind", None)
+    if quick is not None:
+        return quick(places)  # type: ignore[no-any-return]
     if not places:
         return lambda g, facts: rule()
     if places == [-1]:
@@ -393,8 +399,8 @@ def make_entry(op: Op) -> Any:
 
     def call(*args: Any, **params: Any) -> Any:
         kind = args[0].__class__ if args else None
-        if kind is ndarray and local.raw:
-            return forward(*args, **params)
+        if kind is not Tensor and local.raw and kind is not Box:
+            return forward(*args, **params) if kind is ndarray else dispatch(args, params)
         if switch.special or kind is not Tensor:
             return dispatch(args, params)
         return eager(op.prepare(args), params)

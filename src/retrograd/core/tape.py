@@ -126,9 +126,17 @@ class Node:
 
     def pull(self, g: Any, as_tensors: bool) -> list[Any]:
         """The vector-Jacobian product: from the cotangent(s) of the output(s), those of the operands."""
-        facts = self.known(as_tensors)
+        facts = self.facts
+        if facts is None or as_tensors or self.metadata is not None:
+            facts = self.known(as_tensors)
+        else:
+            for counter, version in self.versions:
+                if counter[0] != version:
+                    self.complain_of_write(counter, version)
         if g.__class__ is list:
             g = [zeros_like_output(n, as_tensors) if x is None else x for x, n in zip(g, self.like, strict=True)]
+        elif g.__class__ is not ndarray and not as_tensors:  # a NumPy scalar: with scalars, its arithmetic is far quicker
+            facts = tuple([f[()] if f.__class__ is ndarray and not f.ndim else f for f in facts])
         out: list[Any] = [None] * len(self.edges)
         for at, rule in self.plan.rules:
             if at is None:  # one rule for all of a variable number of operands
@@ -381,29 +389,34 @@ class Walk:
         heap, pending, send = self.heap, self.pending, self.send
         for edge, g in zip(roots, seeds, strict=True):
             send(edge, g)
+        anomaly = local.anomaly
         while heap:
             node = heappop(heap)[1]
             g = pending.pop(id(node))
-            several = g.__class__ is list
             if node.hooks is not None:
-                gs = run_node_hooks(node, g if several else [g], as_tensors)
-                g = gs if several else gs[0]
+                gs = run_node_hooks(node, g if g.__class__ is list else [g], as_tensors)
+                g = gs if g.__class__ is list else gs[0]
             if wanted is not None:
-                for index, one in enumerate(g if several else (g,)):
+                for index, one in enumerate(g if g.__class__ is list else (g,)):
                     if (id(node), index) in wanted and one is not None:
                         self.found[id(node), index] = one
                 if id(node) not in useful:  # type: ignore[operator]
                     continue
-            if local.anomaly is None:
-                results = node.pull(g, as_tensors)
-            else:
-                results = local.anomaly.pull(node, g, as_tensors)
+            results = node.pull(g, as_tensors) if anomaly is None else anomaly.pull(node, g, as_tensors)
             if node.hooks is not None:
-                results = self.run_post_hooks(node, results, g if several else [g])
+                results = self.run_post_hooks(node, results, g if g.__class__ is list else [g])
             if not keep:
                 node.free()
-            for edge, result in zip(node.edges, results, strict=False):
-                if edge is not None and result is not None:
+            at = 0
+            for edge in node.edges:
+                result = results[at]
+                at += 1
+                if edge is None or result is None:
+                    continue
+                if edge.__class__ is Node and id(edge) not in pending:
+                    pending[id(edge)] = result
+                    heappush(heap, (-edge.seq, edge))
+                else:
                     send(edge, result)
 
     def run_post_hooks(self, node: Node, results: list[Any], gs: list[Any]) -> list[Any]:
@@ -460,7 +473,7 @@ def backward(roots: Sequence[Any], seeds: Sequence[Any], *, create_graph: bool, 
             settle(walk, inputs)
         return
     with rules_on_arrays():
-        arrays = [s._data for s in seeds]
+        arrays = [s._data if s._data.ndim else s._data[()] for s in seeds]
         walk.run(roots, arrays)
         settle(walk, inputs, arrays)
 
