@@ -531,16 +531,13 @@ class ViewOp(Linear):
 
     family = "view"
 
-    def __init__(self, forward: Callable[..., Any], *, multi_view: bool = False, **options: Any) -> None:
-        self.multi_view = multi_view
-        super().__init__(forward, **options)
-
     def eager(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
-        """The view, tied to the tensor it is a view of."""
+        """The view (or views), tied to the tensor it is a view of."""
         out = super().eager(args, params)
         source = args[0]
-        if shares_memory(out._data, source._data):
-            tie(out, source, self, params)
+        for which, one in enumerate(out) if self.many else ((None, out),):
+            if shares_memory(one._data, source._data):
+                tie(one, source, self, params, which)
         return out
 
 
@@ -552,10 +549,10 @@ def shares_memory(y: ndarray, x: ndarray) -> bool:
     return base is x or base is x.base or bool(np.may_share_memory(x, y))
 
 
-def tie(out: Tensor, source: Tensor, op: ViewOp, params: dict[str, Any]) -> None:
+def tie(out: Tensor, source: Tensor, op: ViewOp, params: dict[str, Any], which: int | None = None) -> None:
     """Makes `out` a view of `source` (of its base, if `source` is a view itself)."""
     out._version = source._version
-    link = ((op.call, params),)
+    link = ((op.call, params, which),)
     view = source._base
     no_grad = not local.grad
     if view is None:

@@ -71,6 +71,7 @@ class Op:
         *,
         name: str | None = None,
         outputs: Sequence[str] = (),
+        many: bool = False,
         differentiable: bool = True,
         derivative_name: str | Callable[[dict[str, Any]], str] | None = None,
         **facts: Any,
@@ -78,6 +79,7 @@ class Op:
         self.forward = forward
         self.name = name or forward.__name__.removesuffix("_op")  # the primitive beneath a public `f` of other signature is `f_op`
         self.outputs = tuple(outputs)
+        self.many = many  # the one output named is a tuple of any length, and `g` a list of as many cotangents
         self.differentiable = differentiable
         self.facts = facts  # algebraic facts that rewrites read: commutative=True, identity=0, ...
         self.rules: dict[tuple[str, str | None], Rule] = {}
@@ -220,7 +222,7 @@ class Op:
         """Tensors around several results."""
         outs = tuple(wrap(y) for y in ys)
         if edges is not None:
-            node = self.record(args, datas, ys, outs, edges, params)
+            node = self.record(args, datas, (ys,) if self.many else ys, outs, edges, params)
             node.like = tuple((y.shape, y.dtype) for y in ys)
             for i, out in enumerate(outs):
                 if out._data.dtype.kind in CONTINUOUS:

@@ -89,7 +89,7 @@ class Node:
     @property
     def outputs(self) -> int:
         """How many outputs the operation has."""
-        return len(self.plan.op.outputs) or 1
+        return len(self.like) if self.plan.op.outputs else 1
 
     def register_hook(self, hook: Callable[[tuple[Any, ...], tuple[Any, ...]], Any]) -> Handle:
         """Calls `hook(grad_inputs, grad_outputs)` after the node has run; what it returns replaces `grad_inputs`."""
@@ -599,11 +599,13 @@ def check_writable(tensor: Tensor, tracked: bool) -> None:
             "either both inside the no_grad block (if you don't want the inplace to be tracked) or both outside (if you want the "
             "inplace to be tracked)."
         )
-    if view.chain and getattr(view.chain[-1][0].op, "multi_view", False) and (tracked or view.base.requires_grad):
-        raise RuntimeError(
-            "Output 0 of a function that returns multiple views is a view and is being modified inplace. Such functions do not "
-            "allow the output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
-        )
+    for op, params, which in view.chain:
+        if which is not None and (tracked or view.base.requires_grad):
+            raise RuntimeError(
+                f"Output {which} of {op.op.derivative_name(params)} is a view and is being modified inplace. This view is the output "
+                "of a function that returns multiple views. Such functions do not allow the output views to be modified inplace. "
+                "You should replace the inplace operation by an out-of-place one."
+            )
 
 
 def written(tensor: Tensor, where: Any = None) -> None:

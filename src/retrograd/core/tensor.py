@@ -28,14 +28,14 @@ class View:
 
     def __init__(self, base: Tensor, chain: tuple[Any, ...], version: int, made_under_no_grad: bool) -> None:
         self.base = base
-        self.chain = chain  # ((op, params), ...)
+        self.chain = chain  # ((op, params, which of its outputs or None), ...)
         self.version = version  # the write after which the view's place on the tape was last worked out
         self.made_under_no_grad = made_under_no_grad
 
     def replay(self, x: Any) -> Any:
         """The same view of another base (a tensor or an array)."""
-        for op, params in self.chain:
-            x = op(x, **params)
+        for op, params, which in self.chain:
+            x = op(x, **params) if which is None else op(x, **params)[which]
         return x
 
 

@@ -7,16 +7,18 @@ PyTorch gave defaults, aliases or positional metadata.
 
 from __future__ import annotations
 
+import functools
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.core.families import elementwise, linear, multilinear, reduction, unbroadcast, view, write_out
+from retrograd.core.families import elementwise, linear, multilinear, opaque, reduction, unbroadcast, view, write_out
 from retrograd.core.tensor import Tensor
 from retrograd.dtypes import dtype
-from retrograd.shapes import flatten_ints, resolve_shape, wrap_dim, wrap_dims
+from retrograd.shapes import contiguous_strides, flatten_ints, resolve_shape, wrap_dim, wrap_dims
 
 # ---------------------------------------------------------------- arithmetic
 
@@ -655,34 +657,49 @@ def swap_last(x: Any) -> Any:
 # ---------------------------------------------------------------- along indices
 
 
-@linear
-def gather_op(input, *, dim, index):
-    """The elements at `index` (an int64 array of as many dims) along `dim`."""
-    window = input[tuple(slice(None) if d == dim else slice(n) for d, n in enumerate(index.shape))]
-    return np.take_along_axis(window, index, dim)
+@opaque
+def gather_op(input, index, *, dim):
+    """The elements at `index` (int64, of as many dims, none longer than the input's save `dim`) along `dim`."""
+    window = input[tuple([slice(None) if d == dim else slice(n) for d, n in enumerate(index.shape)])]
+    return np.take_along_axis(window, index, dim) if index.shape else input.copy()
 
 
-@gather_op.transpose
-def _(g, input_shape, dim, index):
-    return scatter_sum_op(g, dim=dim, index=index, shape=input_shape)
+@gather_op.vjp("input")
+def _(g, index, input_shape, dim):
+    return scatter_sum_op(g, index, dim=dim, shape=input_shape)
 
 
-@linear
-def scatter_sum_op(input, *, dim, index, shape):
+@gather_op.jvp("input")
+def _(t, index, dim):
+    return gather_op(t, index, dim=dim)
+
+
+@opaque
+def scatter_sum_op(input, index, *, dim, shape):
     """The transpose of `gather`: zeros of `shape`, to which each element is added at its index along `dim`."""
     out = np.zeros(shape, input.dtype)
+    if not index.shape:
+        return out + input
     where = list(np.indices(index.shape, sparse=True))
-    if where:
-        where[dim] = index
-        np.add.at(out, tuple(where), input[tuple(map(slice, index.shape))])
-    else:
-        out += input
+    where[dim] = index
+    add_at(out, where, input[tuple([slice(n) for n in index.shape])])
     return out
 
 
-@scatter_sum_op.transpose
-def _(g, input_shape, dim, index):
-    return pad_to(gather_op(g, dim=dim, index=index), input_shape)
+@scatter_sum_op.vjp("input")
+def _(g, index, input_shape, dim):
+    return pad_to(gather_op(g, index, dim=dim), input_shape)
+
+
+@scatter_sum_op.jvp("input")
+def _(t, index, dim, shape):
+    return scatter_sum_op(t, index, dim=dim, shape=shape)
+
+
+def add_at(out: Any, where: Sequence[Any], values: Any) -> None:
+    """`out[where] += values` for arrays, where places that come up repeatedly add up. `where` has integers for every dim."""
+    flat = np.asarray(functools.reduce(operator.add, [w * s for w, s in zip(where, contiguous_strides(out.shape), strict=True)]))
+    np.add.at(out.reshape(-1), flat.reshape(-1), np.broadcast_to(values, flat.shape).reshape(-1))  # quick in one dim only
 
 
 def pad_to(x: Any, shape: tuple[int, ...]) -> Any:

@@ -1,0 +1,296 @@
+"""Tensors joined into one: along a dim they have (cat and its like), along a new one (stack), or brought to enough dims first.
+
+Uses the basis only; what takes tensors apart again is in `shape.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from retrograd import dtypes
+from retrograd.config import settings
+from retrograd.core.families import opaque, write_out
+from retrograd.core.tensor import Tensor
+from retrograd.ops.basis import cast, expand_op, reshape_op, select_op, slice_op
+from retrograd.shapes import wrap_dim
+
+NOTHING = (0,)  # a tensor of this shape joins anything, for old programs' sake
+
+# ---------------------------------------------------------------- the two primitives
+
+
+@opaque
+def cat_op(*tensors, dim):
+    """Tensors one after the other along `dim`."""
+    return np.concatenate([x for x in tensors if x.shape != NOTHING] or tensors, dim)
+
+
+@cat_op.vjp("tensors")
+def _(g, tensors_shape, dim):
+    pieces, start = [], 0
+    for shape in tensors_shape:
+        if shape == NOTHING and len(g.shape) > 1:
+            pieces.append(reshape_op(slice_op(g, dim=dim, start=0, end=0, step=1), shape=NOTHING))
+            continue
+        pieces.append(slice_op(g, dim=dim, start=start, end=start + shape[dim], step=1))
+        start += shape[dim]
+    return pieces
+
+
+@cat_op.jvp("tensors")
+def _(t, dim):
+    return cat_op(*t, dim=dim)
+
+
+@cat_op.batch
+def _(args, mapped, *, dim):
+    real = [(x, m) for x, m in zip(args, mapped, strict=True) if x.shape[m:] != NOTHING] or list(zip(args, mapped, strict=True))
+    return cat_op(*with_batch([x for x, _ in real], [m for _, m in real]), dim=dim + 1)
+
+
+@opaque
+def stack_op(*tensors, dim):
+    """Tensors of one shape beside each other along a new dim."""
+    shape = tensors[0].shape
+    out = np.empty((*shape[:dim], len(tensors), *shape[dim:]), tensors[0].dtype)
+    by_dim = out if dim == 0 else np.moveaxis(out, dim, 0)
+    for i, x in enumerate(tensors):
+        by_dim[i] = x
+    return out
+
+
+@stack_op.vjp("tensors")
+def _(g, tensors_shape, dim):
+    return [select_op(g, dim=dim, index=i) for i in range(len(tensors_shape))]
+
+
+@stack_op.jvp("tensors")
+def _(t, dim):
+    return stack_op(*t, dim=dim)
+
+
+@stack_op.batch
+def _(args, mapped, *, dim):
+    return stack_op(*with_batch(args, mapped), dim=dim + 1)
+
+
+def with_batch(args: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:
+    """Operands of which some have a leading batch dim, the others repeated along one."""
+    size = next(x.shape[0] for x, m in zip(args, mapped, strict=True) if m)
+    return [x if m else expand_op(x, shape=(size, *x.shape)) for x, m in zip(args, mapped, strict=True)]
+
+
+# ---------------------------------------------------------------- cat and stack
+
+
+def tensors_of(function: str, tensors: Any) -> Sequence[Tensor]:
+    """A sequence of tensors, in their common dtype.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if not isinstance(tensors, (tuple, list)):
+        raise TypeError(f"{function}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(tensors).__name__}")
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+    found = {x.dtype for x in tensors}
+    if len(found) < 2:
+        return tensors
+    common = dtypes.result_type([(d, True) for d in found], [], settings.default_dtype)
+    return [cast(x, common) for x in tensors]
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out: Tensor | None = None) -> Tensor:
+    """Joins tensors along a dim that they have; their other dims must agree. Dtypes are promoted.
+
+    Raises:
+        ValueError: if there are none.
+        RuntimeError: if a shape does not fit.
+        IndexError: if `dim` is out of range.
+
+    >>> from retrograd import cat, tensor
+    >>> cat([tensor([1, 2]), tensor([3])])
+    tensor([1, 2, 3])
+    """
+    tensors = tensors_of("cat", tensors)
+    if not tensors:
+        raise ValueError("torch.cat(): expected a non-empty list of Tensors")
+    first = next((x for x in tensors if x.shape != NOTHING), None)
+    for i, x in enumerate(tensors):
+        if x.ndim == 0:
+            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
+    if first is None:
+        dim = 0
+    else:
+        dim = wrap_dim(dim if axis is None else axis, first.ndim)
+        check_sizes(tensors, first.shape, dim)
+    result = cat_op(*tensors, dim=dim)
+    return result if out is None else write_joined(out, result)
+
+
+def check_sizes(tensors: Sequence[Tensor], expected: tuple[int, ...], dim: int) -> None:
+    """Raises RuntimeError if a tensor differs from the first in its number of dims, or in a dim that is not joined."""
+    for i, x in enumerate(tensors):
+        shape = x.shape
+        if shape == expected or shape == NOTHING:
+            continue
+        if len(shape) != len(expected):
+            raise RuntimeError(f"Tensors must have same number of dimensions: got {len(expected)} and {len(shape)}")
+        for d, (n, m) in enumerate(zip(expected, shape, strict=True)):
+            if n != m and d != dim:
+                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but got size {m} for tensor number {i} in the list.")
+
+
+def write_joined(out: Tensor, result: Tensor) -> Tensor:
+    """Stores a result in `out`. Raises TypeError if its dtype cannot hold it, as these functions do."""
+    if isinstance(out, Tensor) and not dtypes.can_cast(result.dtype, out.dtype):
+        raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {dtypes.scalar_name(out.dtype)}")
+    return write_out(out, result)  # type: ignore[no-any-return]
+
+
+concat = concatenate = cat
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, out: Tensor | None = None) -> Tensor:
+    """Joins tensors of one shape along a new dim. Dtypes are promoted.
+
+    Raises:
+        RuntimeError: if there are none, or the shapes differ.
+        IndexError: if `dim` is out of range.
+
+    >>> from retrograd import stack, tensor
+    >>> stack([tensor([1, 2]), tensor([3, 4])], dim=1)
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    tensors = tensors_of("stack", tensors)
+    if not tensors:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    shape = tensors[0].shape
+    dim = wrap_dim(dim if axis is None else axis, len(shape) + 1)
+    for i, x in enumerate(tensors):
+        if x.shape != shape:
+            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(x.shape)} at entry {i}")
+    result = stack_op(*tensors, dim=dim)
+    return result if out is None else write_joined(out, result)
+
+
+# ---------------------------------------------------------------- at least so many dims
+
+
+def each(function: Any, tensors: tuple[Any, ...]) -> Any:
+    """`function` of one tensor, or the tuple of its results for several (given one by one or as a sequence)."""
+    if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)):
+        return tuple(function(x) for x in tensors_given(tensors[0]))
+    results = tuple(function(x) for x in tensors_given(tensors))
+    return results[0] if len(tensors) == 1 else results
+
+
+def tensors_given(tensors: Sequence[Any]) -> Sequence[Tensor]:
+    """The tensors. Raises TypeError if one is none."""
+    for i, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(x).__name__}")
+    return tensors
+
+
+def atleast_1d(*tensors: Any) -> Any:
+    """Each tensor with at least one dim. One tensor gives a tensor, several (or a sequence) a tuple.
+
+    >>> from retrograd import atleast_1d, tensor
+    >>> atleast_1d(tensor(3))
+    tensor([3])
+    """
+    return each(lambda x: x if x.ndim else reshape_op(x, shape=(1,)), tensors)
+
+
+def atleast_2d(*tensors: Any) -> Any:
+    """Each tensor with at least two dims, new ones in front.
+
+    >>> from retrograd import atleast_2d, tensor
+    >>> atleast_2d(tensor([1, 2]))
+    tensor([[1, 2]])
+    """
+    return each(lambda x: x if x.ndim > 1 else reshape_op(x, shape=(1, *(x.shape or (1,)))), tensors)
+
+
+def atleast_3d(*tensors: Any) -> Any:
+    """Each tensor with at least three dims: a vector becomes (1, n, 1), a matrix (m, n, 1).
+
+    >>> from retrograd import atleast_3d, zeros
+    >>> atleast_3d(zeros(2)).shape, atleast_3d(zeros(2, 3)).shape
+    (torch.Size([1, 2, 1]), torch.Size([2, 3, 1]))
+    """
+
+    def deepen(x: Tensor) -> Tensor:
+        if x.ndim > 2:
+            return x
+        return reshape_op(x, shape=(*x.shape, 1) if x.ndim == 2 else (1, *(x.shape or (1,)), 1))  # type: ignore[no-any-return]
+
+    return each(deepen, tensors)
+
+
+# ---------------------------------------------------------------- cat by direction
+
+
+def not_empty(function: str, tensors: Any) -> Sequence[Tensor]:
+    """A sequence of tensors in their common dtype. Raises RuntimeError if there are none."""
+    tensors = tensors_of(function, tensors)
+    if not tensors:
+        raise RuntimeError(f"{function} expects a non-empty TensorList")
+    return tensors
+
+
+def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Joins tensors side by side: vectors along their only dim, others along the second.
+
+    >>> from retrograd import hstack, tensor
+    >>> hstack((tensor([1, 2]), tensor([3])))
+    tensor([1, 2, 3])
+    """
+    tensors = atleast_1d(list(not_empty("hstack", tensors)))
+    return cat(tensors, 0 if tensors[0].ndim == 1 else 1, out=out)
+
+
+def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Joins tensors one below the other; vectors are rows.
+
+    >>> from retrograd import tensor, vstack
+    >>> vstack((tensor([1, 2]), tensor([3, 4])))
+    tensor([[1, 2],
+            [3, 4]])
+    """
+    return cat(atleast_2d(list(not_empty("vstack", tensors))), 0, out=out)
+
+
+row_stack = vstack
+
+
+def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Joins tensors along the third dim, which is made where missing.
+
+    >>> from retrograd import dstack, tensor
+    >>> dstack((tensor([1, 2]), tensor([3, 4])))
+    tensor([[[1, 3],
+             [2, 4]]])
+    """
+    return cat(atleast_3d(list(not_empty("dstack", tensors))), 2, out=out)
+
+
+def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Joins tensors along the second dim; vectors are columns.
+
+    >>> from retrograd import column_stack, tensor
+    >>> column_stack((tensor([1, 2]), tensor([3, 4])))
+    tensor([[1, 3],
+            [2, 4]])
+    """
+    columns = [x if x.ndim > 1 else reshape_op(x, shape=(*(x.shape or (1,)), 1)) for x in not_empty("column_stack", tensors)]
+    return cat(columns, 1, out=out)
+
+
+__all__ = ["atleast_1d", "atleast_2d", "atleast_3d", "cat", "column_stack", "concat", "concatenate", "dstack", "hstack", "row_stack", "stack", "vstack"]
