@@ -16,12 +16,18 @@ from retrograd.dtypes import (
     bfloat16, bool, cdouble, cfloat, complex64, complex128, double, dtype, finfo, float, float16, float32, float64, half, iinfo,
     int, int8, int16, int32, int64, long, short, uint8, uint16, uint32, uint64,
 )  # fmt: skip
+from retrograd.ops import return_types
 from retrograd.ops.basis import add, clone, eq, ge, gt, le, lt, mul, ne, neg, permute, reshape, select, sub, sum, t, transpose, where
 from retrograd.ops.convert import numel
 from retrograd.ops.create import (
     arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, linspace, logspace, ones, ones_like,
     scalar_tensor, tensor, tril_indices, triu_indices, zeros, zeros_like,
 )  # fmt: skip
+from retrograd.ops.reduce import (
+    all, amax, amin, aminmax, any, argmax, argmin, count_nonzero, logsumexp, max, mean, min, nanmean, nansum, std, std_mean, var,
+    var_mean,
+)  # fmt: skip
+from retrograd.ops.softmax import log_softmax, softmax
 from retrograd.shapes import Size
 
 __version__ = "0.1.0"

@@ -10,12 +10,18 @@ from typing import Any
 
 from retrograd.autograd import reverse
 from retrograd.core.tensor import Tensor
-from retrograd.ops import basis, convert, inplace
+from retrograd.ops import basis, convert, inplace, reduce, softmax
 
 # Functions that are methods under their own name, by the module that holds them.
 METHODS: dict[ModuleType, str] = {
     basis: """
         add sub mul neg eq ne lt le gt ge clone sum expand reshape permute transpose t select
+    """,
+    reduce: """
+        mean nansum nanmean var std amax amin aminmax max min argmax argmin all any count_nonzero logsumexp
+    """,
+    softmax: """
+        softmax log_softmax
     """,
     convert: """
         numel dim size detach item numpy tolist to

@@ -45,6 +45,7 @@ class Local(threading.local):
         self.anomaly: Any = None  # record where operations were called, and look for NaN
         self.saved_hooks: list[tuple[Callable[..., Any], Callable[..., Any]]] = []
         self.depth = 0  # levels in use
+        self.stack: tuple[Interpreter, ...] = ()  # the interpreters that have them, as far as the running code may know
         self.modes: list[Interpreter] = []  # interpreters that see every operation, boxed operands or not
 
 
@@ -64,6 +65,8 @@ class Interpreter:
     """Gives operations another meaning while its level is in use."""
 
     level = 0
+    alive = True  # until its level is given back
+    randomness: str | None = None  # what random operations do: "error", "different", "same"; None: nothing unusual
 
     def process(self, op: Op, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """The meaning of `op(*args, **params)`, some of whose operands are boxes of this interpreter."""
@@ -73,6 +76,17 @@ class Interpreter:
         """The value of the level below, for what must look at numbers (`item`, `bool`), or raise RuntimeError."""
         raise RuntimeError(f"the numbers of a tensor inside {type(self).__name__.lower()} cannot be looked at")
 
+    def lift(self, value: Any) -> Any:
+        """A tensor made from nothing, as a value of this level."""
+        return value
+
+
+def lifted(value: Any) -> Any:
+    """A tensor made from nothing, as a value of the running transforms, so that what they compute can be written to it."""
+    for interpreter in local.stack:
+        value = interpreter.lift(value)
+    return value
+
 
 @contextmanager
 def level(interpreter: Interpreter, *, mode: bool = False) -> Iterator[Any]:
@@ -80,6 +94,8 @@ def level(interpreter: Interpreter, *, mode: bool = False) -> Iterator[Any]:
     local.depth += 1
     switch.add(1)
     interpreter.level = local.depth
+    outer = local.stack
+    local.stack = (*outer, interpreter)
     if mode:
         local.modes.append(interpreter)
     try:
@@ -87,5 +103,7 @@ def level(interpreter: Interpreter, *, mode: bool = False) -> Iterator[Any]:
     finally:
         if mode:
             local.modes.remove(interpreter)
+        interpreter.alive = False
+        local.stack = outer
         switch.add(-1)
         local.depth -= 1

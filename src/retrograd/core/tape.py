@@ -14,6 +14,7 @@ above), they run on Tensors. Rules are written so that they cannot tell.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from heapq import heappop, heappush
@@ -560,25 +561,35 @@ class CopySlices(Node):
         """PyTorch's name for it."""
         return "CopySlices"
 
-    def region(self) -> Any:
-        """True where the view lies in the base."""
-        mask = np.zeros(self.base_shape, bool)
-        self.view.replay(mask)[...] = True
-        return mask
-
     def pull(self, g: Any, as_tensors: bool) -> list[Any]:
         """The cotangents of the base as it was and of what was written."""
         if as_tensors:
-            rest = g.masked_fill(wrap(self.region()), 0) if self.edges[0] is not None else None
-            return [rest, self.view.replay(g)]
-        rest = g.copy()
-        region = self.view.replay(rest)
-        inside = region.copy()
-        region[...] = 0
+            outside = None if self.edges[0] is None else g.masked_fill(wrap(self.region()), 0)
+            return [outside, self.view.replay(g) if self.edges[1] is not None else None]
+        rest = np.array(g)
+        part = self.view.replay(rest)
+        inside = part.copy()
+        if np.may_share_memory(part, rest):
+            part[...] = 0
+        else:  # seen through another layout of memory, the view is a copy
+            rest[self.region()] = 0
         return [rest, inside]
+
+    def region(self) -> Any:
+        """True where the view lies in the base."""
+        mask = np.zeros(self.base_shape, bool)
+        mask.reshape(-1)[positions(self.view, self.base_shape)] = True
+        return mask
 
     def free(self) -> None:
         """Nothing was saved."""
+
+
+def positions(view: Any, base_shape: Sequence[int]) -> Any:
+    """Where each element of a view stands in its base, both flattened."""
+    index = np.arange(math.prod(base_shape)).reshape(tuple(base_shape))
+    with rules_on_arrays():
+        return view.replay(index).reshape(-1)
 
 
 def check_writable(tensor: Tensor, tracked: bool) -> None:
@@ -592,6 +603,13 @@ def check_writable(tensor: Tensor, tracked: bool) -> None:
         return
     if view.base._node is LEAF and (tracked or tensor.requires_grad):
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+    if view.made_under_no_grad == "custom Function" and (tracked or tensor.requires_grad):
+        raise RuntimeError(
+            f"Output {tensor.output_nr} of {tensor.grad_fn.name() if tensor.grad_fn else 'a custom Function'} is a view and is being modified inplace. "
+            "This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would "
+            "override the custom backward associated with the custom Function, leading to incorrect gradients. This behavior is forbidden. "
+            "You can fix this by cloning the output of the custom Function."
+        )
     if view.made_under_no_grad and (tracked or view.base.requires_grad):
         raise RuntimeError(
             "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that this use case "

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.core.families import elementwise, linear, multilinear, opaque, reduction, unbroadcast, view, write_out
+from retrograd.core.families import align, elementwise, linear, multilinear, opaque, reduction, unbroadcast, view, write_out
 from retrograd.core.tensor import Tensor
 from retrograd.dtypes import dtype
 from retrograd.shapes import contiguous_strides, flatten_ints, resolve_shape, wrap_dim, wrap_dims
@@ -323,6 +323,11 @@ def _(g, dtype, source):
     return cast_op(g, dtype=source, source=dtype)
 
 
+@cast_op.batch
+def _(args, mapped, *, dtype, source):
+    return cast_op(args[0], dtype=dtype, source=source)
+
+
 def float_to_int(x: Any, target: Any) -> Any:
     """Rounds towards zero; what is out of range or not a number becomes what the processor makes of it, as in PyTorch."""
     return x.astype(np.int64).astype(target) if target.itemsize < 8 else x.astype(target)
@@ -342,6 +347,11 @@ def clone_op(input):
 @clone_op.transpose
 def _(g):
     return g
+
+
+@clone_op.batch
+def _(args, mapped):
+    return clone_op(args[0])
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
@@ -423,6 +433,11 @@ def _(g, input_shape):
     return unbroadcast(g, input_shape)
 
 
+@expand_op.batch
+def _(args, mapped, *, shape):
+    return expand_op(align(args[0], len(shape)), shape=(args[0].shape[0], *shape))
+
+
 def expand(input: Tensor, *sizes: Any, implicit: bool = False) -> Tensor:
     """`input` with dims of size 1 repeated, and new dims in front, without copying. -1 keeps a dim's size.
 
@@ -474,6 +489,11 @@ def _(g, input_shape):
     return reshape_op(g, shape=input_shape)
 
 
+@reshape_op.batch
+def _(args, mapped, *, shape):
+    return reshape_op(args[0], shape=(args[0].shape[0], *shape))
+
+
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """The elements of `input`, in row-major order, in another shape; one size may be -1. A view where possible.
 
@@ -497,6 +517,11 @@ def permute_op(input, *, dims, called="PermuteBackward0"):
 @permute_op.transpose
 def _(g, dims):
     return permute_op(g, dims=inverse_order(dims))
+
+
+@permute_op.batch
+def _(args, mapped, *, dims, called):
+    return permute_op(args[0], dims=(0, *[d + 1 for d in dims]), called=called)
 
 
 def inverse_order(dims: tuple[int, ...]) -> tuple[int, ...]:
@@ -632,6 +657,11 @@ def _(g, input):
     return matmul_op(swap_last(input), g)
 
 
+@mm_op.batch
+def _(args, mapped):
+    return matmul_op(*args)
+
+
 @multilinear(name="bmm")
 def matmul_op(input, mat2):
     """Products of matrices in the last two dims, broadcasting over those before."""
@@ -646,6 +676,12 @@ def _(g, mat2, input_shape):
 @matmul_op.transpose("mat2")
 def _(g, input, mat2_shape):
     return unbroadcast(matmul_op(swap_last(input), g), mat2_shape)
+
+
+@matmul_op.batch
+def _(args, mapped):
+    rank = max(len(x.shape) - m for x, m in zip(args, mapped, strict=True))
+    return matmul_op(*[align(x, rank) if m else x for x, m in zip(args, mapped, strict=True)])
 
 
 def swap_last(x: Any) -> Any:
@@ -674,6 +710,12 @@ def _(t, index, dim):
     return gather_op(t, index, dim=dim)
 
 
+@gather_op.batch
+def _(args, mapped, *, dim):
+    input, index = both_batched(args, mapped)
+    return gather_op(input, index, dim=dim + 1) if len(index.shape) > 1 else clone_op(input)
+
+
 @opaque
 def scatter_sum_op(input, index, *, dim, shape):
     """The transpose of `gather`: zeros of `shape`, to which each element is added at its index along `dim`."""
@@ -694,6 +736,18 @@ def _(g, index, input_shape, dim):
 @scatter_sum_op.jvp("input")
 def _(t, index, dim, shape):
     return scatter_sum_op(t, index, dim=dim, shape=shape)
+
+
+@scatter_sum_op.batch
+def _(args, mapped, *, dim, shape):
+    input, index = both_batched(args, mapped)
+    return scatter_sum_op(input, index, dim=dim + 1, shape=(input.shape[0], *shape)) if len(index.shape) > 1 else clone_op(input)
+
+
+def both_batched(args: Any, mapped: Any) -> list[Any]:
+    """Two operands with a leading batch dim, which the one that had none is repeated along."""
+    size = args[mapped.index(True)].shape[0]
+    return [x if m else expand_op(x, shape=(size, *x.shape)) for x, m in zip(args, mapped, strict=True)]
 
 
 def add_at(out: Any, where: Sequence[Any], values: Any) -> None:
