@@ -111,7 +111,7 @@ def show(name: str, coefficients: list[float]) -> None:
 
 if __name__ == "__main__":
     show("ERF_NEAR", fit(lambda t: mp.erf(mp.sqrt(t)) / mp.sqrt(t), 0, 1, 14))
-    numerator, denominator = fit_ratio(lambda t: mp.erf(mp.sqrt(t)) / mp.sqrt(t), 15.5, 5, 5)
+    numerator, denominator = fit_ratio(lambda t: mp.erf(mp.sqrt(t)) / mp.sqrt(t), 15.5, 6, 6)
     show("ERF_SINGLE_ABOVE", numerator)
     show("ERF_SINGLE_BELOW", denominator)
     show("ERFCX", fit(erfcx_part, -1, 1, 27))

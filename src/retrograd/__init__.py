@@ -7,7 +7,7 @@
 tensor([2., 4.])
 """
 
-from retrograd import autograd, methods
+from retrograd import autograd, methods, special
 from retrograd.autograd import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
 from retrograd.config import get_default_dtype, get_num_threads, set_default_dtype, set_num_threads
 from retrograd.core.tensor import Tensor
@@ -17,17 +17,39 @@ from retrograd.dtypes import (
     int, int8, int16, int32, int64, long, short, uint8, uint16, uint32, uint64,
 )  # fmt: skip
 from retrograd.ops import return_types
+from retrograd.ops.activation import celu, hardshrink, prelu, relu, selu, sigmoid, threshold
+from retrograd.ops.arithmetic import (
+    addcdiv, addcmul, arctan2, atan2, clamp, clamp_max, clamp_min, clip, copysign, div, divide, floor_divide, fmax, fmin, fmod,
+    frexp, gcd, heaviside, hypot, lcm, ldexp, lerp, logaddexp, logaddexp2, maximum, minimum, multiply, nan_to_num, negative,
+    nextafter, remainder, rsub, subtract, true_divide, xlogy,
+)  # fmt: skip
 from retrograd.ops.basis import add, clone, eq, ge, gt, le, lt, mul, ne, neg, permute, reshape, select, sub, sum, t, transpose, where
+from retrograd.ops.complexes import (
+    angle, complex, conj, conj_physical, imag, polar, real, resolve_conj, view_as_complex, view_as_real,
+)  # fmt: skip
 from retrograd.ops.convert import numel
 from retrograd.ops.create import (
     arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, linspace, logspace, ones, ones_like,
     scalar_tensor, tensor, tril_indices, triu_indices, zeros, zeros_like,
+)  # fmt: skip
+from retrograd.ops.logic import (
+    allclose, bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater,
+    greater_equal, isclose, isfinite, isinf, isnan, isneginf, isposinf, isreal, less, less_equal, logical_and, logical_not,
+    logical_or, logical_xor, not_equal,
+)  # fmt: skip
+from retrograd.ops.pointwise import (
+    abs, absolute, acos, acosh, arccos, arccosh, arcsin, arcsinh, arctan, arctanh, asin, asinh, atan, atanh, ceil, cos, cosh,
+    deg2rad, exp, exp2, expm1, fix, float_power, floor, frac, log, log1p, log2, log10, positive, pow, rad2deg, reciprocal, round,
+    rsqrt, sgn, sign, signbit, sin, sinc, sinh, sqrt, square, tan, tanh, trunc,
 )  # fmt: skip
 from retrograd.ops.reduce import (
     all, amax, amin, aminmax, any, argmax, argmin, count_nonzero, logsumexp, max, mean, min, nanmean, nansum, std, std_mean, var,
     var_mean,
 )  # fmt: skip
 from retrograd.ops.softmax import log_softmax, softmax
+from retrograd.ops.special import (
+    digamma, erf, erfc, erfinv, i0, igamma, igammac, lgamma, logit, mvlgamma, polygamma,
+)  # fmt: skip
 from retrograd.shapes import Size
 
 __version__ = "0.1.0"

@@ -10,12 +10,36 @@ from typing import Any
 
 from retrograd.autograd import reverse
 from retrograd.core.tensor import Tensor
-from retrograd.ops import basis, convert, inplace, reduce, softmax
+from retrograd.ops import activation, arithmetic, basis, complexes, convert, inplace, logic, pointwise, reduce, softmax, special
 
 # Functions that are methods under their own name, by the module that holds them.
 METHODS: dict[ModuleType, str] = {
     basis: """
         add sub mul neg eq ne lt le gt ge clone sum expand reshape permute transpose t select
+    """,
+    complexes: """
+        conj conj_physical resolve_conj angle
+    """,
+    pointwise: """
+        exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square reciprocal pow float_power sin cos tan asin acos atan sinh cosh tanh
+        asinh acosh atanh arcsin arccos arctan arcsinh arccosh arctanh abs absolute sign sgn signbit positive ceil floor trunc fix
+        frac round deg2rad rad2deg sinc
+    """,
+    arithmetic: """
+        div divide true_divide floor_divide remainder fmod multiply subtract negative maximum minimum fmax fmin clamp clip
+        clamp_min clamp_max lerp addcmul addcdiv hypot atan2 arctan2 logaddexp logaddexp2 xlogy heaviside copysign nextafter
+        nan_to_num gcd lcm ldexp frexp
+    """,
+    logic: """
+        logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift
+        bitwise_right_shift isnan isinf isfinite isposinf isneginf isreal isclose allclose equal not_equal less less_equal
+        greater greater_equal
+    """,
+    activation: """
+        sigmoid relu prelu hardshrink
+    """,
+    special: """
+        erf erfc erfinv lgamma digamma mvlgamma logit igamma igammac i0
     """,
     reduce: """
         mean nansum nanmean var std amax amin aminmax max min argmax argmin all any count_nonzero logsumexp
@@ -40,12 +64,50 @@ RENAMED: dict[str, Any] = {
     "__add__": basis.add_op,
     "__radd__": basis.add_op,
     "__sub__": basis.sub,
+    "__rsub__": arithmetic.reflected_sub,
     "__mul__": basis.mul,
     "__rmul__": basis.mul,
     "__neg__": basis.neg,
+    "__pos__": pointwise.positive,
+    "__abs__": pointwise.abs,
     "__truediv__": basis.div_op,
-    "__eq__": basis.eq,
-    "__ne__": basis.ne,
+    "__rtruediv__": arithmetic.reflected_div,
+    "__floordiv__": arithmetic.floor_divide,
+    "__rfloordiv__": arithmetic.reflected_floor_divide,
+    "__mod__": arithmetic.remainder,
+    "__rmod__": arithmetic.reflected_remainder,
+    "__pow__": pointwise.pow,
+    "__rpow__": pointwise.reflected_pow,
+    "__and__": logic.bitwise_and,
+    "__rand__": logic.bitwise_and,
+    "__or__": logic.bitwise_or,
+    "__ror__": logic.bitwise_or,
+    "__xor__": logic.bitwise_xor,
+    "__rxor__": logic.bitwise_xor,
+    "__invert__": logic.bitwise_not,
+    "__lshift__": logic.left_shift,
+    "__rlshift__": logic.reflected_left_shift,
+    "__rshift__": logic.right_shift,
+    "__rrshift__": logic.reflected_right_shift,
+    "__iadd__": inplace.inplace(basis.add_op),
+    "__isub__": inplace.inplace(basis.sub),
+    "__imul__": inplace.inplace(basis.mul),
+    "__itruediv__": inplace.inplace(arithmetic.div),
+    "__ifloordiv__": inplace.inplace(arithmetic.floor_divide),
+    "__imod__": inplace.inplace(arithmetic.remainder),
+    "__ipow__": inplace.inplace(pointwise.pow),
+    "__iand__": inplace.inplace(logic.bitwise_and),
+    "__ior__": inplace.inplace(logic.bitwise_or),
+    "__ixor__": inplace.inplace(logic.bitwise_xor),
+    "__ilshift__": inplace.inplace(logic.left_shift),
+    "__irshift__": inplace.inplace(logic.right_shift),
+    "float_power_": inplace.inplace(pointwise.float_power_of_wide, "float_power"),
+    "polygamma": special.polygamma_method,
+    "polygamma_": inplace.inplace(special.polygamma_method, "polygamma"),
+    "real": property(complexes.real, complexes.set_real),
+    "imag": property(complexes.imag, complexes.set_imag),
+    "__eq__": logic.equals,
+    "__ne__": logic.differs,
     "__lt__": basis.lt,
     "__le__": basis.le,
     "__gt__": basis.gt,
@@ -55,6 +117,22 @@ RENAMED: dict[str, Any] = {
 # Functions whose in-place variant `name_` is a method too.
 INPLACE: dict[ModuleType, str] = {
     basis: "add sub mul neg eq ne lt le gt ge",
+    complexes: "conj_physical",
+    pointwise: """
+        exp exp2 expm1 log log2 log10 log1p sqrt rsqrt square reciprocal pow sin cos tan asin acos atan sinh cosh tanh
+        asinh acosh atanh arcsin arccos arctan arcsinh arccosh arctanh abs absolute sign sgn ceil floor trunc fix frac round
+        deg2rad rad2deg sinc
+    """,
+    arithmetic: """
+        div divide true_divide floor_divide remainder fmod multiply subtract negative clamp clip clamp_min clamp_max lerp addcmul
+        addcdiv hypot atan2 arctan2 xlogy heaviside copysign nextafter nan_to_num gcd lcm ldexp
+    """,
+    logic: """
+        logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift
+        bitwise_right_shift not_equal less less_equal greater greater_equal
+    """,
+    activation: "sigmoid relu",
+    special: "erf erfc erfinv lgamma digamma mvlgamma logit igamma igammac i0",
 }
 
 

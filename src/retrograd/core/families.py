@@ -39,6 +39,7 @@ def elementwise(forward: Callable[..., Any] | None = None, **options: Any) -> An
             default float; "bool": true or false.
         refuses: categories of dtype that raise RuntimeError ("bool", "integer", "floating", "complex").
         masks: operands that choose and take no part in promotion (the condition of `where`).
+        tensors: operands that may not be numbers. By default one operand, whichever, must be a tensor.
         others: see `Op`.
     """
     if forward is None:
@@ -100,8 +101,18 @@ class Elementwise(Op):
 
     family = "elementwise"
 
-    def __init__(self, forward: Callable[..., Any], *, result: str = "promoted", refuses: Sequence[str] = (), masks: Sequence[str] = (), **options: Any) -> None:
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        *,
+        result: str = "promoted",
+        refuses: Sequence[str] = (),
+        masks: Sequence[str] = (),
+        tensors: Sequence[str] | None = None,
+        **options: Any,
+    ) -> None:
         self.masks = tuple(masks)
+        self.tensors = tensors
         self.result = result
         self.refuses = tuple(("bool", "integer", "floating", "complex").index(r) for r in refuses)
         options.setdefault("differentiable", result != "bool")
@@ -141,14 +152,20 @@ class Elementwise(Op):
         tensors = [(a.dtype, a.ndim > 0) for a in valued if isinstance(a, Tensor)]
         numbers = [a for a in valued if not isinstance(a, Tensor)]
         for name, a in zip(self.operands, args, strict=True):
-            if not isinstance(a, (Tensor, *Number)):
+            if not isinstance(a, Tensor) and (not isinstance(a, Number) or self.must_be_tensor(name, args)):
                 raise TypeError(f"{self.name}(): argument '{name}' must be Tensor, not {type(a).__name__}")
         return dtypes.result_type(tensors, numbers, settings.default_dtype)
 
+    def must_be_tensor(self, name: str, args: Sequence[Any]) -> bool:
+        """Whether a number may not stand for the operand `name` of this call."""
+        if self.tensors is None:
+            return not any(isinstance(a, Tensor) for a in args)
+        return name in self.tensors
+
     def check_category(self, common: dtype) -> None:
-        """Raises for the categories that the operation refuses."""
+        """Raises for the categories that the operation refuses (NotImplementedError, a RuntimeError, as PyTorch does)."""
         if common.category in self.refuses:
-            raise RuntimeError(f'"{self.name}" not implemented for \'{dtypes.scalar_name(common)}\'')
+            raise NotImplementedError(f'"{self.name}" not implemented for \'{dtypes.scalar_name(common)}\'')
 
     def vectorised(self, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]) -> Any:
         """The operation with a leading batch dim: mapped operands get dims of size 1 so that all others line up."""
@@ -342,7 +359,7 @@ def number_array(value: float, like: Any) -> Any:
 def make_unary(op: Elementwise) -> Any:
     """The quick entry of an elementwise operation on one operand: floating arrays, nothing unusual afoot."""
     raw, dispatch, plan_for, forward = op.forward, op.dispatch, op.plan, plain_forward(op)
-    quick = op.result != "bool"
+    quick = op.result != "bool" and dtypes.FLOATING not in op.refuses
     new_tensor, new_node = Tensor.__new__, Node.__new__
     plan: Any = None
 
@@ -388,8 +405,9 @@ def make_unary(op: Elementwise) -> Any:
 def make_binary(op: Elementwise) -> Any:
     """The quick entry of an elementwise operation on two operands: floating arrays of one dtype, or one and a number."""
     raw, dispatch, plan_for, forward = op.forward, op.dispatch, op.plan, plain_forward(op)
-    quick = op.result != "bool"
+    quick = op.result != "bool" and dtypes.FLOATING not in op.refuses
     first, second = op.operands
+    takes_number = op.tensors is None or second not in op.tensors
     new_tensor, new_node = Tensor.__new__, Node.__new__
     plans: list[Any] = [None, None, None]
 
@@ -413,7 +431,7 @@ def make_binary(op: Elementwise) -> Any:
                 return dispatch((input, other), {})
             node1 = other._node if other._base is None else current_node(other)
             version1 = other._version
-        elif kind is float or kind is int:
+        elif (kind is float or kind is int) and takes_number:
             x1 = (NUMBERS[dtype].get(other) if dtype is FLOAT32 else None)
             if x1 is None:
                 x1 = number_array(other, dtype)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import elementwise, opaque, write_out
 from retrograd.core.tensor import Tensor
+from retrograd.ops import return_types
 from retrograd.ops.basis import cast, conj_of, div_op, mul, neg, sub, where_op
-from retrograd.ops.pointwise import common_dtype, exp, log, no_slope, plain_number, pow, trunc
+from retrograd.ops.pointwise import common_dtype, exp, log, no_slope, plain_number, pow, reciprocal, trunc
 
 # ---------------------------------------------------------------- division
 
@@ -125,7 +126,7 @@ def refuse_zero(divisor: Any) -> None:
         raise RuntimeError("ZeroDivisionError")
 
 
-@elementwise(refuses=("complex",))
+@elementwise(refuses=("bool", "complex"))
 def remainder(input, other):
     """`input - floor(input / other) * other`: has the sign of `other`, as Python's %.
 
@@ -159,7 +160,7 @@ def _(k, input, other):
     return k.select(wrong, k.add(rest, other), rest)
 
 
-@elementwise(refuses=("complex",))
+@elementwise(refuses=("complex",), tensors=("input",))
 def fmod(input, other):
     """`input - trunc(input / other) * other`: has the sign of `input`, as C's fmod.
 
@@ -221,10 +222,30 @@ def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     return sub(other, input, alpha=alpha)
 
 
+def reflected_sub(self: Tensor, other: Any) -> Tensor:
+    """`other - self`."""
+    return rsub_op(self, other) if self.dtype is not dtypes.bool else sub(other, self)  # type: ignore[no-any-return]
+
+
+def reflected_div(self: Tensor, other: Any) -> Tensor:
+    """`other / self`, rounded as PyTorch rounds it: by way of the reciprocal."""
+    return mul(reciprocal(self), other)  # type: ignore[no-any-return]
+
+
+def reflected_floor_divide(self: Tensor, other: Any) -> Tensor:
+    """`other // self`."""
+    return floor_divide(other, self)  # type: ignore[no-any-return]
+
+
+def reflected_remainder(self: Tensor, other: Any) -> Tensor:
+    """`other % self`."""
+    return remainder(other, self)  # type: ignore[no-any-return]
+
+
 # ---------------------------------------------------------------- the larger and the smaller
 
 
-@elementwise(commutative=True, refuses=("complex",))
+@elementwise(commutative=True, refuses=("complex",), tensors=("input", "other"))
 def maximum(input, other):
     """The larger of two elements, nan if one is. Where they are equal each gets half of the gradient.
 
@@ -250,7 +271,7 @@ def _(k, input, other):
     return k.max(input, other)
 
 
-@elementwise(commutative=True, refuses=("complex",))
+@elementwise(commutative=True, refuses=("complex",), tensors=("input", "other"))
 def minimum(input, other):
     """The smaller of two elements, nan if one is. Where they are equal each gets half of the gradient.
 
@@ -276,7 +297,7 @@ def _(k, input, other):
     return k.min(input, other)
 
 
-@elementwise(refuses=("complex",))
+@elementwise(refuses=("complex",), tensors=("input", "other"))
 def fmax(input, other):
     """The larger of two elements; of a number and nan, the number.
 
@@ -302,7 +323,7 @@ def _(k, input, other):
     return k.select(k.isnan(input), other, k.select(k.isnan(other), input, k.max(input, other)))
 
 
-@elementwise(refuses=("complex",))
+@elementwise(refuses=("complex",), tensors=("input", "other"))
 def fmin(input, other):
     """The smaller of two elements; of a number and nan, the number.
 
@@ -355,7 +376,7 @@ def _(k, input, min, max):
     return input if max is None else k.min(input, k.const(max, input))
 
 
-@elementwise(name="clamp_min", refuses=("bool", "complex"), derivative_name="ClampMinBackward1")
+@elementwise(name="clamp_min", refuses=("complex",), derivative_name="ClampMinBackward1")
 def clamp_min_op(input, min):
     """input, but at least min"""
     return np.maximum(input, min)
@@ -376,7 +397,7 @@ def _(k, input, min):
     return k.max(input, min)
 
 
-@elementwise(name="clamp_max", refuses=("bool", "complex"), derivative_name="ClampMaxBackward1")
+@elementwise(name="clamp_max", refuses=("complex",), derivative_name="ClampMaxBackward1")
 def clamp_max_op(input, max):
     """input, but at most max"""
     return np.minimum(input, max)
@@ -523,7 +544,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) 
     return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
 
 
-@elementwise(name="addcmul")
+@elementwise(name="addcmul", refuses=("bool",))
 def addcmul_op(input, tensor1, tensor2, *, value):
     """input + value * tensor1 * tensor2"""
     return input + (tensor1 * tensor2 if value == 1 else tensor1 * value * tensor2)
@@ -621,7 +642,7 @@ def fitting_value(name: str, value: Any, *operands: Any) -> Any:
 # ---------------------------------------------------------------- two sides of a right triangle
 
 
-@elementwise(commutative=True, refuses=("bool", "integer", "complex"))
+@elementwise(commutative=True, refuses=("bool", "integer", "complex"), tensors=("input", "other"))
 def hypot(input, other):
     """The square root of `input**2 + other**2`, without overflow on the way.
 
@@ -651,7 +672,7 @@ def _(k, input, other):
     return k.select(k.eq(large, zero), zero, k.mul(large, k.sqrt(k.add(one, k.mul(ratio, ratio)))))
 
 
-@elementwise(result="floating", refuses=("complex",))
+@elementwise(result="floating", refuses=("complex",), tensors=("input", "other"))
 def atan2(input, other):
     """The angle, from -pi to pi, of the point with ordinate `input` and abscissa `other`.
 
@@ -680,7 +701,7 @@ def _(k, input, other):
 # ---------------------------------------------------------------- logarithms of sums
 
 
-@elementwise(commutative=True, refuses=("bool", "integer"))
+@elementwise(commutative=True, refuses=("bool", "integer"), tensors=("input", "other"))
 def logaddexp(input, other):
     """log(exp(input) + exp(other)), without overflow on the way.
 
@@ -711,7 +732,7 @@ def _(k, input, other):
     return k.add(k.max(input, other), k.log1p(k.exp(k.neg(gap))))
 
 
-@elementwise(commutative=True, refuses=("bool", "integer", "complex"))
+@elementwise(commutative=True, refuses=("bool", "integer", "complex"), tensors=("input", "other"))
 def logaddexp2(input, other):
     """log2(2**input + 2**other), without overflow on the way.
 
@@ -769,7 +790,7 @@ def _(k, input, other):
 # ---------------------------------------------------------------- steps, signs, neighbours
 
 
-@elementwise(refuses=("complex",))
+@elementwise(refuses=("complex",), tensors=("input", "values"))
 def heaviside(input, values):
     """0 where `input` is negative (or nan), `values` where it is 0, 1 where it is positive.
 
@@ -797,7 +818,7 @@ def _(k, input, values):
     return k.select(k.eq(input, zero), values, k.select(k.gt(input, zero), one, zero))
 
 
-@elementwise(result="floating", refuses=("complex",))
+@elementwise(result="floating", refuses=("complex",), tensors=("input",))
 def copysign(input, other):
     """The absolute value of `input` with the sign of `other`.
 
@@ -824,7 +845,7 @@ def _(k, input, other):
     return k.copysign(input, other)
 
 
-@elementwise(refuses=("bool", "integer", "complex"))
+@elementwise(refuses=("bool", "integer", "complex"), tensors=("input", "other"))
 def nextafter(input, other):
     """The next floating-point number after `input` in the direction of `other`.
 
@@ -882,7 +903,7 @@ def nan_to_num(input: Tensor, nan: float | None = 0.0, posinf: float | None = No
 # ---------------------------------------------------------------- integers
 
 
-@elementwise(commutative=True, refuses=("bool", "floating", "complex"))
+@elementwise(commutative=True, refuses=("bool", "floating", "complex"), tensors=("input", "other"))
 def gcd(input, other):
     """The greatest common divisor, not negative.
 
@@ -893,7 +914,7 @@ def gcd(input, other):
     return np.gcd(input, other)
 
 
-@elementwise(commutative=True, refuses=("bool", "floating", "complex"))
+@elementwise(commutative=True, refuses=("bool", "floating", "complex"), tensors=("input", "other"))
 def lcm(input, other):
     """The least common multiple, not negative.
 
@@ -918,13 +939,6 @@ def ldexp(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
     return result if out is None else write_out(out, result)
 
 
-class frexp_result(NamedTuple):
-    """What `frexp` returns."""
-
-    mantissa: Tensor
-    exponent: Tensor
-
-
 @opaque(name="frexp", outputs=("mantissa", "exponent"))
 def frexp_op(input):
     """mantissa and exponent of input"""
@@ -943,7 +957,7 @@ def _(args, mapped):
     return frexp_op(args[0])
 
 
-def frexp(input: Tensor) -> frexp_result:
+def frexp(input: Tensor) -> Any:
     """The mantissa, of absolute value in [0.5, 1), and the exponent: `input = mantissa * 2**exponent`.
 
     Raises:
@@ -955,7 +969,7 @@ def frexp(input: Tensor) -> frexp_result:
     """
     if not input.dtype.is_floating_point:
         raise RuntimeError(f"torch.frexp() only supports floating-point dtypes, got {input.dtype}")
-    return frexp_result(*frexp_op(input))
+    return return_types.frexp(frexp_op(input))
 
 
 arctan2, multiply, subtract, negative, divide, true_divide, clip = atan2, mul, sub, neg, div, div, clamp

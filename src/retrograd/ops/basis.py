@@ -23,7 +23,7 @@ from retrograd.shapes import contiguous_strides, flatten_ints, resolve_shape, wr
 # ---------------------------------------------------------------- arithmetic
 
 
-@elementwise(commutative=True, identity=0)
+@elementwise(commutative=True, identity=0, tensors=())
 def add_op(input, other):
     """input + other"""
     return np.add(input, other)
@@ -57,7 +57,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Tensor:
     return with_alpha(add_op, input, other, alpha, out)
 
 
-@elementwise
+@elementwise(tensors=())
 def sub_op(input, other):
     """input - other"""
     return np.subtract(input, other)
@@ -113,7 +113,7 @@ def with_alpha(op: Any, input: Any, other: Any, alpha: Any, out: Any) -> Tensor:
     return result if out is None else write_out(out, result)
 
 
-@elementwise(commutative=True, identity=1)
+@elementwise(commutative=True, identity=1, tensors=())
 def mul(input, other):
     """Multiplies elements, broadcasting.
 
@@ -139,7 +139,7 @@ def _(k, input, other):
     return k.mul(input, other)
 
 
-@elementwise(name="div", result="floating")
+@elementwise(name="div", result="floating", tensors=())
 def div_op(input, other):
     """input / other"""
     return np.true_divide(input, other)
@@ -194,7 +194,7 @@ def _(k, input):
 # ---------------------------------------------------------------- comparison and choice
 
 
-@elementwise(result="bool", commutative=True)
+@elementwise(result="bool", commutative=True, tensors=("input",))
 def eq(input, other):
     """Where `input == other`.
 
@@ -210,7 +210,7 @@ def _(k, input, other):
     return k.eq(input, other)
 
 
-@elementwise(result="bool", commutative=True)
+@elementwise(result="bool", commutative=True, tensors=("input",))
 def ne(input, other):
     """Where `input != other`."""
     return np.not_equal(input, other)
@@ -221,7 +221,7 @@ def _(k, input, other):
     return k.ne(input, other)
 
 
-@elementwise(result="bool")
+@elementwise(result="bool", tensors=("input",))
 def lt(input, other):
     """Where `input < other`."""
     return np.less(input, other)
@@ -232,7 +232,7 @@ def _(k, input, other):
     return k.lt(input, other)
 
 
-@elementwise(result="bool")
+@elementwise(result="bool", tensors=("input",))
 def le(input, other):
     """Where `input <= other`."""
     return np.less_equal(input, other)
@@ -243,7 +243,7 @@ def _(k, input, other):
     return k.le(input, other)
 
 
-@elementwise(result="bool")
+@elementwise(result="bool", tensors=("input",))
 def gt(input, other):
     """Where `input > other`."""
     return np.greater(input, other)
@@ -254,7 +254,7 @@ def _(k, input, other):
     return k.gt(input, other)
 
 
-@elementwise(result="bool")
+@elementwise(result="bool", tensors=("input",))
 def ge(input, other):
     """Where `input >= other`."""
     return np.greater_equal(input, other)

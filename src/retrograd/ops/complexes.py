@@ -12,7 +12,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import elementwise, view, write_out
-from retrograd.core.tensor import Tensor
+from retrograd.core.tensor import Tensor, wrap
 from retrograd.ops.basis import select, where_op
 
 # ---------------------------------------------------------------- parts
@@ -180,6 +180,16 @@ def imag(input: Tensor) -> Tensor:
     if not input.dtype.is_complex:
         raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
     return select(view_as_real(input), -1, 1)
+
+
+def set_real(input: Tensor, value: Any) -> None:
+    """`input.real = value`: writes over the real parts."""
+    real(input).copy_(value if isinstance(value, Tensor) else wrap(np.asarray(value)))  # type: ignore[attr-defined]
+
+
+def set_imag(input: Tensor, value: Any) -> None:
+    """`input.imag = value`: writes over the imaginary parts."""
+    imag(input).copy_(value if isinstance(value, Tensor) else wrap(np.asarray(value)))  # type: ignore[attr-defined]
 
 
 # ---------------------------------------------------------------- made of parts

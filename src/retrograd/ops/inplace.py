@@ -73,12 +73,30 @@ def inplace(op: Callable[..., Any], name: str | None = None) -> Callable[..., Te
     def variant(self: Any, *args: Any, **kwargs: Any) -> Tensor:
         if not isinstance(self, Tensor):
             raise TypeError(f"{variant.__name__}(): argument 'input' (position 1) must be Tensor, not {type(self).__name__}")
-        return store(self, op(self, *args, **kwargs))
+        value = op(self, *args, **kwargs)
+        if isinstance(value, Tensor) and value._node is not None and not isinstance(self, Box):
+            keep_operand(value._node, self)
+        return store(self, value)
 
     base = name or op.__name__.removesuffix("_op")
     variant.__name__ = variant.__qualname__ = f"{base}_"
     variant.__doc__ = f"In-place `{base}`: writes the result over the tensor and returns it."
     return variant
+
+
+def keep_operand(node: Any, target: Tensor) -> None:
+    """Gives a node a copy of what it saved of `target`, which is about to be written over by the node's own result."""
+    node = node.grad_fn if node is not LEAF else None
+    if node is None or not node.facts:
+        return
+    kept = [fact is target._data for fact in node.facts]
+    if any(kept):
+        copy = target._data.copy()
+        node.facts = tuple([copy if k else fact for k, fact in zip(kept, node.facts, strict=True)])
+        watched = list(node.versions)
+        for _ in range(sum(kept)):
+            watched.remove((target._version, target._version[0]))
+        node.versions = tuple(watched)
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:

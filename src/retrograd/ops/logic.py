@@ -15,7 +15,7 @@ from retrograd.ops.pointwise import abs, common_dtype, pow
 # ---------------------------------------------------------------- logic
 
 
-@elementwise(result="bool", commutative=True)
+@elementwise(result="bool", commutative=True, tensors=("input", "other"))
 def logical_and(input, other):
     """Where both are true; numbers other than 0 are.
 
@@ -32,7 +32,7 @@ def _(k, input, other):
     return k.logical_and(k.ne(input, zero), k.ne(other, zero))
 
 
-@elementwise(result="bool", commutative=True)
+@elementwise(result="bool", commutative=True, tensors=("input", "other"))
 def logical_or(input, other):
     """Where one or both are true; numbers other than 0 are.
 
@@ -49,7 +49,7 @@ def _(k, input, other):
     return k.logical_or(k.ne(input, zero), k.ne(other, zero))
 
 
-@elementwise(result="bool", commutative=True)
+@elementwise(result="bool", commutative=True, tensors=("input", "other"))
 def logical_xor(input, other):
     """Where exactly one is true; numbers other than 0 are.
 
@@ -195,6 +195,16 @@ def right_shift(input: Any, other: Any) -> Tensor:
     return bitwise_right_shift(input, other)  # type: ignore[no-any-return]
 
 
+def reflected_left_shift(self: Tensor, other: Any) -> Tensor:
+    """`other << self`."""
+    return left_shift(other, self)
+
+
+def reflected_right_shift(self: Tensor, other: Any) -> Tensor:
+    """`other >> self`."""
+    return right_shift(other, self)
+
+
 # ---------------------------------------------------------------- tests of single numbers
 
 
@@ -294,6 +304,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     >>> isclose(tensor([1., 1.]), tensor([1., 1.1]))
     tensor([ True, False])
     """
+    check_tensors("isclose", input, other)
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{dtypes.scalar_name(input.dtype)} did not match {dtypes.scalar_name(other.dtype)}")
     if rtol < 0:
@@ -332,10 +343,15 @@ def equal(input: Tensor, other: Tensor) -> bool:
     >>> equal(tensor([1., 2.]), tensor([1., 2.]))
     True
     """
-    for position, x in enumerate((input, other)):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"equal(): argument '{('input', 'other')[position]}' (position {position + 1}) must be Tensor, not {type(x).__name__}")
+    check_tensors("equal", input, other)
     return input.shape == other.shape and bool(np.all(eq(input, other)._data))
+
+
+def check_tensors(name: str, input: Any, other: Any) -> None:
+    """Raises TypeError unless both are tensors."""
+    for i, x in enumerate((input, other)):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"{name}(): argument '{('input', 'other')[i]}' (position {i + 1}) must be Tensor, not {type(x).__name__}")
 
 
 def equals(self: Tensor, other: Any) -> Any:

@@ -269,7 +269,7 @@ def _(k, input):
     return k.div(k.const(1, input), input)
 
 
-@elementwise(name="pow_scalar", derivative_name="PowBackward0")
+@elementwise(name="pow_scalar", refuses=("bool",), derivative_name="PowBackward0")
 def pow_scalar_op(input, *, exponent):
     """input to the power of a number of its own category or a lower one"""
     if input.dtype.kind in "fcV":
@@ -295,7 +295,7 @@ def _(k, input, exponent):
     return k.pow(input, k.const(exponent, input))
 
 
-@elementwise(name="pow", derivative_name="PowBackward1")
+@elementwise(name="pow", refuses=("bool",), derivative_name="PowBackward1")
 def pow_op(input, exponent):
     """input to the power of exponent"""
     return np.power(input, exponent) if input.dtype.kind in "fcV" else integer_power(input, exponent)
@@ -319,7 +319,7 @@ def _(k, input, exponent):
     return k.pow(input, exponent)
 
 
-@elementwise(name="pow_base", derivative_name="PowBackward2")
+@elementwise(name="pow_base", refuses=("bool",), derivative_name="PowBackward2")
 def pow_base_op(input, *, base):
     """a number to the power of input"""
     if input.dtype.kind in "fcV":
@@ -348,8 +348,6 @@ def log_of_number(value: Any) -> Any:
 
 def integer_power(base: Any, exponent: Any) -> Any:
     """Powers of integers, wrapping round; a negative exponent leaves what rounding towards zero leaves."""
-    if base.dtype == np.bool_ or exponent.dtype == np.bool_:
-        return np.asarray(base | ~exponent)
     negative = exponent < 0
     y = np.power(base, np.where(negative, np.zeros_like(exponent), exponent))
     if not np.any(negative):
@@ -384,13 +382,18 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
         dtype = common_dtype("pow", input, exponent)
         if dtype.category == dtypes.INTEGER and exponent < 0:
             raise RuntimeError("Integers to negative integer powers are not allowed.")
-        if exponent == 2 and dtype is not dtypes.bool:
+        if exponent == 2 and dtype is not dtypes.bool:  # 2.0, or 2 for a tensor of bools
             result = square_op(cast(input, dtype))
         else:
             result = pow_scalar_op(cast(input, dtype), exponent=exponent)
     else:
         raise TypeError(f"pow(): expected a Tensor among its arguments, got {type(input).__name__} and {type(exponent).__name__}")
     return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+
+
+def reflected_pow(self: Tensor, other: Any) -> Tensor:
+    """`other ** self`."""
+    return pow(other, self)
 
 
 def common_dtype(name: str, *operands: Any) -> Any:
@@ -421,6 +424,16 @@ def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tens
     if out is not None and out.dtype is not wide:
         raise RuntimeError(f"the output given to float_power has dtype {dtypes.scalar_name(out.dtype)} but the operation's result requires dtype {dtypes.scalar_name(wide)}")
     return pow(*wider, out=out)
+
+
+def float_power_of_wide(self: Tensor, exponent: Any) -> Tensor:
+    """`float_power` for writing over `self`, which must be in double precision already."""
+    wide = dtypes.complex128 if common_dtype("float_power", self, exponent).is_complex else dtypes.float64
+    if self.dtype is not wide:
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {dtypes.scalar_name(self.dtype)} but the operation's result requires dtype {dtypes.scalar_name(wide)}"
+        )
+    return float_power(self, exponent)
 
 
 # ---------------------------------------------------------------- circular functions
@@ -900,7 +913,7 @@ def _(k, input, decimals):
     return k.div(k.round(k.mul(input, scale)), scale) if decimals > 0 else k.mul(k.round(k.div(input, scale)), scale)
 
 
-def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
+def round(input: Tensor, *, decimals: int | None = None, out: Tensor | None = None) -> Tensor:
     """Each element rounded to `decimals` decimals, halves to even.
 
     Raises:
@@ -910,9 +923,9 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
     >>> round(tensor([0.5, 1.5, -2.7])), round(tensor([1.234]), decimals=2)
     (tensor([ 0.,  2., -3.]), tensor([1.2300]))
     """
-    if decimals and input.dtype.category == dtypes.INTEGER:
+    if decimals is not None and input.dtype.category == dtypes.INTEGER:
         raise NotImplementedError(f"round with decimals is not implemented for '{dtypes.scalar_name(input.dtype)}'")
-    result = round_op(input, decimals=decimals)
+    result = round_op(input, decimals=decimals or 0)
     return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
 
 

@@ -23,6 +23,7 @@ class Transform(Interpreter):
     """
 
     tracks = False  # whether this level records, and so has a grad mode of its own
+    strict_functions = True  # custom Functions must have a `setup_context`
 
     def __init__(self) -> None:
         self.outer: tuple[Interpreter, ...] = ()
@@ -86,6 +87,10 @@ class Transform(Interpreter):
         """The tensor of level 0 inside a box."""
         inner = value.value
         return inner.interpreter.concrete(inner) if isinstance(inner, Box) else inner
+
+    def opened(self, args: Sequence[Any]) -> list[Any]:
+        """Arguments with this level's boxes opened, also within tuples, lists and dicts."""
+        return [a.value if self.owns(a) else unboxed(self, a) if isinstance(a, (tuple, list, dict)) else a for a in args]
 
     def refuse_higher(self, value: Tensor) -> None:
         """Raises if a value of a higher level is to be written to a box of this one."""

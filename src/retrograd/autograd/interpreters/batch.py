@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrograd.autograd.interpreters.base import Transform
+from retrograd.autograd.interpreters.functions import batched_function
 from retrograd.core.families import Elementwise, Linear, ViewOp
 from retrograd.core.op import Op
 from retrograd.core.tensor import Box, Tensor
@@ -70,6 +71,17 @@ class Batch(Transform):
             raise RuntimeError(f"vmap: a batch of size 0 is not supported for {op.name}")
         rows = [op.call(*[select_op(v, dim=0, index=i) if m else v for v, m in zip(values, mapped, strict=True)], **params) for i in range(self.size)]
         return tuple(stack_op(*column, dim=0) for column in zip(*rows, strict=True)) if op.outputs else stack_op(*rows, dim=0)
+
+    def process_function(self, cls: Any, args: tuple[Any, ...]) -> Any:
+        """Runs a custom Function on the batch."""
+        mapped = [self.owns(a) for a in args]
+        with self.below():
+            if not any(mapped):
+                return cls.apply(*args)
+            result, flags = batched_function(self, cls, self.opened(args), mapped)
+        outs = result if isinstance(result, tuple) else (result,)
+        new = [self.box(y) if m and isinstance(y, Tensor) else y for y, m in zip(outs, flags, strict=True)]
+        return tuple(new) if isinstance(result, tuple) else new[0]
 
     def assign(self, target: Box, value: Tensor) -> None:
         """An in-place write to a box: to the batch inside it."""

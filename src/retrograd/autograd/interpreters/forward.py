@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from retrograd.autograd.function import apply_eagerly, has_setup
 from retrograd.autograd.interpreters.base import Transform, is_view_of, places
 from retrograd.autograd.interpreters.reverse import Reverse, continuous, pull_edges, zeros_like
 from retrograd.core.families import ViewOp, tie
@@ -63,6 +64,39 @@ class Forward(Transform):
             terms += [apply_rule(op, n, tangents[i], known) for n, i in given if n != op.variadic]
             moved = [total(column) for column in zip(*[t if op.outputs else (t,) for t in terms], strict=True)]
         return [fitted(t, y) if continuous(y) else None for t, y in zip(moved, ys, strict=True)]
+
+    def process_function(self, cls: Any, args: tuple[Any, ...]) -> Any:
+        """Runs a custom Function one level down, and its `jvp` on the tangents."""
+        inner = self.opened(args)
+        tangents = [self.tangent(a) for a in args]
+        with self.below():
+            if has_setup(cls):
+                result, ctx = cls.apply(*inner), cls._context()
+                ctx.needs_input_grad = tuple([t is not None for t in tangents])
+                cls.setup_context(ctx, tuple(inner), result)
+            else:
+                result, ctx = apply_eagerly(cls, tuple(inner), {})
+            outs = result if isinstance(result, tuple) else (result,)
+            moved: Any = (None,) * len(outs)
+            if any(t is not None for t in tangents):
+                given = [zeros_like(a) if t is None and ctx.materialize_grads and isinstance(a, Tensor) and continuous(a) else t for a, t in zip(inner, tangents, strict=True)]
+                ctx.to_save = ctx.for_forward or ctx.to_save
+                moved = cls.jvp(ctx, *given)
+                moved = moved if isinstance(moved, tuple) else (moved,)
+                if len(moved) != len(outs):
+                    raise RuntimeError(f"{cls.__name__}.jvp returned {len(moved)} tangents for {len(outs)} outputs")
+                moved = [self.checked(cls, t, y) for t, y in zip(moved, outs, strict=True)]
+        new = [self.box(y, t) if isinstance(y, Tensor) else y for y, t in zip(outs, moved, strict=True)]
+        return tuple(new) if isinstance(result, tuple) else new[0]
+
+    @staticmethod
+    def checked(cls: Any, t: Any, y: Any) -> Any:
+        """A tangent that a custom Function returned. Raises RuntimeError if its shape is not its output's."""
+        if t is None or not isinstance(y, Tensor) or not continuous(y):
+            return None
+        if t.shape != y.shape:
+            raise RuntimeError(f"{cls.__name__}.jvp returned a tangent of shape {list(t.shape)} for an output of shape {list(y.shape)}")
+        return t
 
     def detach(self, box: Box) -> Box:
         """The value without tangent."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from retrograd.autograd.function import describe
 from retrograd.autograd.interpreters.base import Transform, is_view_of
 from retrograd.core.families import ViewOp, tie
 from retrograd.core.levels import local
@@ -71,6 +72,39 @@ class Reverse(Transform):
         node.hooks = node.metadata = None
         node.seq = count()
         return node
+
+    def process_function(self, cls: Any, args: tuple[Any, ...]) -> Any:
+        """Runs a custom Function one level down, and records it with a context of this level."""
+        inner = self.opened(args)
+        edges = [self.edge(a) for a in args]
+        ctx = cls._context()
+        ctx.needs_input_grad = tuple([e is not None for e in edges])
+        recorded = local.grad and any(ctx.needs_input_grad)
+        with self.below():
+            result = cls.apply(*inner)
+            cls.setup_context(ctx, tuple(inner), result)
+        outs = result if isinstance(result, tuple) else (result,)
+        describe(ctx, inner, outs, edges)
+        ctx.tensors = True
+        new = []
+        for i, y in enumerate(outs):
+            if not isinstance(y, Tensor):
+                new.append(y)
+                continue
+            modified = next((a for a in args if self.owns(a) and a.value is y and any(y is d for d in ctx.dirty)), None)
+            place = ctx.port(i) if recorded and continuous(y) and not any(y is d for d in ctx.non_differentiable) else None
+            if modified is not None:
+                check_writable(modified, recorded)
+                if recorded:
+                    rebase(modified, place)
+            else:
+                modified = self.box(y)
+                modified._node = place
+            new.append(modified)
+        if recorded:
+            ctx.keep(())
+        ctx.dirty = ctx.non_differentiable = ()
+        return tuple(new) if isinstance(result, tuple) else new[0]
 
     def detach(self, box: Box) -> Box:
         """The box without history."""
