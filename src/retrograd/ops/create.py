@@ -11,7 +11,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.config import settings
-from retrograd.core.levels import local
+from retrograd.core.levels import lifted, local
 from retrograd.core.tensor import LEAF, Box, Tensor, wrap
 from retrograd.device import check_device
 from retrograd.dtypes import dtype
@@ -30,6 +30,8 @@ def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None) -
         if array.dtype.kind not in "fcV":
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         result._node = LEAF
+    elif local.stack:
+        return lifted(result)  # type: ignore[no-any-return]
     if local.inference:
         result.extra().inference = True
     return result
