@@ -8,7 +8,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from retrograd.autograd import reverse
+from retrograd.autograd import hooks, reverse
 from retrograd.core.tensor import Tensor
 from retrograd.ops import activation, arithmetic, basis, complexes, convert, inplace, logic, pointwise, reduce, softmax, special
 
@@ -53,11 +53,15 @@ METHODS: dict[ModuleType, str] = {
     inplace: """
         copy_ fill_ zero_
     """,
+    hooks: """
+        register_hook register_post_accumulate_grad_hook retain_grad
+    """,
 }
 
 # Functions that are methods under another name.
 RENAMED: dict[str, Any] = {
     "__repr__": convert.repr_,
+    "retains_grad": property(hooks.retains_grad),
     "type": convert.type_,
     "nelement": convert.numel,
     "ndimension": convert.dim,

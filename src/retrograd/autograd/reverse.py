@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
+from retrograd.autograd.batching import vmap
+from retrograd.autograd.graph import GradientEdge, edge_behind
 from retrograd.core import tape
 from retrograd.core.levels import switch
 from retrograd.core.tensor import Box, Tensor, wrap
@@ -15,7 +17,7 @@ from retrograd.core.tensor import Box, Tensor, wrap
 
 def as_sequence(x: Any) -> Sequence[Any]:
     """One tensor or several, as several."""
-    return (x,) if isinstance(x, Tensor) or x is None else tuple(x)
+    return (x,) if isinstance(x, (Tensor, GradientEdge)) or x is None else tuple(x)
 
 
 def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], create_graph: bool) -> list[Tensor]:
@@ -185,13 +187,16 @@ def check_used(g: Any, x: Tensor, index: int, allow_unused: bool, materialize: b
 
 
 def batched_grad(outs: Sequence[Tensor], ins: Sequence[Tensor], given: Sequence[Any], keep: bool, create_graph: bool, allow_unused: bool) -> tuple[Any, ...]:
-    """One walk for every slice of the cotangents along their first dim, stacked."""
-    n = next(g.shape[0] for g in given if g is not None)
-    rows = []
-    for i in range(n):
-        row = gradients(outs, ins, [None if g is None else g[i] for g in given], keep or i < n - 1, create_graph)
-        rows.append([check_used(g, x, j, allow_unused, False) for j, (g, x) in enumerate(zip(row, ins, strict=True))])
-    return tuple(None if column[0] is None else column[0].stack_with(column[1:]) for column in zip(*rows, strict=True))
+    """One walk for all slices of the cotangents along their first dim at once."""
+    missing: list[int] = []
+
+    def one(*seeds: Any) -> Any:
+        found = gradients(outs, ins, seeds, keep, create_graph)
+        missing[:] = [i for i, g in enumerate(found) if g is None]
+        return tuple(g for g in found if g is not None)
+
+    rows = iter(vmap(one)(*given))
+    return tuple(check_used(None, x, i, allow_unused, False) if i in missing else next(rows) for i, x in enumerate(ins))
 
 
 __all__ = ["backward", "dtypes", "grad"]

@@ -453,7 +453,7 @@ def make_binary(op: Elementwise) -> Any:
             which = 2 if node1 is None else 1 if node0 is None else 0
             plan = plans[which]
             if plan is None:
-                plan = plans[which] = plan_for((node0 is not None, node1 is not None))
+                plan = plans[which] = plan_for((node0, node1))
             result._node = n = new_node(Node)
             n.plan = plan
             n.edges = (input if node0 is LEAF else node0, other if node1 is LEAF else node1)

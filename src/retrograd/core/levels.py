@@ -44,6 +44,7 @@ class Local(threading.local):
         self.raw = False  # a backward pass is running rules on bare arrays
         self.anomaly: Any = None  # record where operations were called, and look for NaN
         self.saved_hooks: list[tuple[Callable[..., Any], Callable[..., Any]]] = []
+        self.walk: Any = None  # the reverse walk that began last, weakly
         self.depth = 0  # levels in use
         self.stack: tuple[Interpreter, ...] = ()  # the interpreters that have them, as far as the running code may know
         self.modes: list[Interpreter] = []  # interpreters that see every operation, boxed operands or not

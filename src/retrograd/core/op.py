@@ -194,8 +194,9 @@ class Op:
     def eager(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Runs the forward function on the arrays, and records it if a gradient may be asked for."""
         for a in args:
-            if a.__class__ is Box:
-                a.interpreter.concrete(a)  # says that the box has left its transform
+            if a.__class__ is Box:  # it has left its transform
+                args = [b.interpreter.concrete(b) if b.__class__ is Box else b for b in args]
+                break
         datas = [a._data if isinstance(a, Tensor) else a for a in args]
         token = silence(QUIET)
         try:
@@ -423,6 +424,7 @@ def pack_saved(node: Node, args: Sequence[Any], outs: Sequence[Any]) -> None:
             facts[at] = None
     local.grad = was
     node.facts = tuple(facts)
+    node.versions = ()  # what the hooks keep is theirs to guard
     node.metadata = {**(node.metadata or {}), "packed": packed}
 
 

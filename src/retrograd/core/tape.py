@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from heapq import heappop, heappush
@@ -122,7 +123,10 @@ class Node:
         assert self.metadata is not None
         unpacked = list(facts)
         for at, (unpack, packed) in self.metadata["packed"].items():
-            unpacked[at] = unpack(packed)._data
+            value = unpack(packed)
+            if not isinstance(value, Tensor):
+                raise TypeError(f"Output of saved tensor unpack_hook expected to be a Tensor but got result of type {type(value).__name__}")
+            unpacked[at] = value._data
         return tuple(unpacked)
 
     def pull(self, g: Any, as_tensors: bool) -> list[Any]:
@@ -285,7 +289,7 @@ def run_node_hooks(node: Node, gs: list[Any], as_tensors: bool) -> list[Any]:
     """The cotangents of a node's outputs after its tensor hooks and prehooks."""
     assert node.hooks is not None
     for index in range(len(gs)):
-        mine = [f for kind, i, f in node.hooks if kind == "tensor" and i == index]
+        mine = [f for wanted in ("tensor", "retain") for kind, i, f in node.hooks if kind == wanted and i == index]
         if mine and gs[index] is not None:
             gs[index] = run_tensor_hooks(mine, gs[index], as_tensors)
     for hook in [f for kind, _, f in node.hooks if kind == "pre"]:
@@ -390,7 +394,7 @@ class Walk:
         heap, pending, send = self.heap, self.pending, self.send
         for edge, g in zip(roots, seeds, strict=True):
             send(edge, g)
-        anomaly = local.anomaly
+        anomaly, local.walk = local.anomaly, weakref.ref(self)
         while heap:
             node = heappop(heap)[1]
             g = pending.pop(id(node))
@@ -419,6 +423,21 @@ class Walk:
                     heappush(heap, (-edge.seq, edge))
                 else:
                     send(edge, result)
+
+    def will_reach(self, edges: Sequence[Any], running: int) -> set[int]:
+        """Which of `edges` this walk is still to reach; the one at `running` is being reached now."""
+        start = edges[running]
+        stack = [node for _, node in self.heap] + ([] if start is None or isinstance(start, Tensor) else [start.grad_fn])
+        seen = {id(node) for node in stack} | set(self.leaves)
+        while stack:
+            for e in stack.pop().edges:
+                if e is not None:
+                    at = e if isinstance(e, Tensor) else e.grad_fn
+                    if id(at) not in seen:
+                        seen.add(id(at))
+                        if not isinstance(at, Tensor):
+                            stack.append(at)
+        return {i for i, e in enumerate(edges) if e is not None and id(e if isinstance(e, Tensor) else e.grad_fn) in seen}
 
     def run_post_hooks(self, node: Node, results: list[Any], gs: list[Any]) -> list[Any]:
         """The cotangents of the operands after the node's hooks."""

@@ -215,10 +215,15 @@ def _(k, input, other):
 def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """`other - alpha * input`.
 
+    Raises:
+        TypeError: if `input` is not a tensor.
+
     >>> from retrograd import rsub, tensor
     >>> rsub(tensor([1., 2.]), 3)
     tensor([2., 1.])
     """
+    if not isinstance(input, Tensor):
+        raise TypeError(f"rsub(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}")
     return sub(other, input, alpha=alpha)
 
 
@@ -537,6 +542,8 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) 
     >>> lerp(tensor([0., 10.]), tensor([10., 20.]), 0.25)
     tensor([ 2.5000, 12.5000])
     """
+    if input.dtype.category < dtypes.FLOATING:
+        raise NotImplementedError(f"\"lerp\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
     for name, x in (("end", end), ("weight", weight)):
         if isinstance(x, Tensor) and x.dtype is not input.dtype:
             raise RuntimeError(f"expected dtype {input.dtype.name} for `{name}` but got dtype {x.dtype.name}")

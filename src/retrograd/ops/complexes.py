@@ -234,7 +234,7 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     >>> complex(tensor([1., 2.]), tensor([3., 4.]))
     tensor([1.+3.j, 2.+4.j])
     """
-    check_parts("complex", real, imag)
+    check_parts("complex", real, imag, out)
     result = complex_op(real, imag)
     return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
 
@@ -249,12 +249,12 @@ def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     >>> polar(tensor([2.]), tensor([0.]))
     tensor([2.+0.j])
     """
-    check_parts("polar", abs, angle)
+    check_parts("polar", abs, angle, out)
     result = complex_op(abs * angle.cos(), abs * angle.sin())  # type: ignore[attr-defined]
     return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
 
 
-def check_parts(name: str, a: Any, b: Any) -> None:
+def check_parts(name: str, a: Any, b: Any, out: Tensor | None) -> None:
     """Raises where two tensors cannot be the parts of complex numbers."""
     for x in (a, b):
         if not isinstance(x, Tensor):
@@ -265,6 +265,9 @@ def check_parts(name: str, a: Any, b: Any) -> None:
         )
     if a.dtype is not b.dtype:
         raise RuntimeError(f"Expected object of scalar type {dtypes.scalar_name(a.dtype)} but got scalar type {dtypes.scalar_name(b.dtype)} for second argument")
+    result = a.dtype.to_complex()
+    if out is not None and out.dtype is not result:
+        raise RuntimeError(f"Expected object of scalar type {dtypes.scalar_name(result)} but got scalar type {dtypes.scalar_name(out.dtype)} for argument 'out'")
 
 
 # ---------------------------------------------------------------- angle

@@ -93,10 +93,9 @@ def keep_operand(node: Any, target: Tensor) -> None:
     if any(kept):
         copy = target._data.copy()
         node.facts = tuple([copy if k else fact for k, fact in zip(kept, node.facts, strict=True)])
-        watched = list(node.versions)
-        for _ in range(sum(kept)):
-            watched.remove((target._version, target._version[0]))
-        node.versions = tuple(watched)
+        others = [v for v in node.versions if v[0] is not target._version]
+        mine = [v for v in node.versions if v[0] is target._version]
+        node.versions = (*others, *mine[sum(kept) :])
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
