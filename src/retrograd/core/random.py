@@ -97,8 +97,9 @@ def uniform(gen: Generator, shape: Sequence[int], dtype: Any, low: float = 0.0, 
     compute = np.float64 if bits == 53 else np.float32
     x = (raw & np.uint64((1 << bits) - 1)).astype(compute)
     x *= compute(2.0**-bits)
-    if (low, high) != (0.0, 1.0):
-        x = x.astype(dtype).astype(compute) * compute(np.asarray(high - low, dtype)) + compute(np.asarray(low, dtype))
+    if (low, high) != (0.0, 1.0):  # in one rounding, as a fused multiply-add
+        span, low = (float(np.asarray(v, dtype)) for v in (high - low, low))
+        x = x.astype(dtype).astype(np.float64) * span + low
     return x.astype(dtype, copy=False).reshape(tuple(shape))
 
 
