@@ -28,10 +28,18 @@ from retrograd.ops.basis import add, clone, eq, ge, gt, le, lt, mul, ne, neg, pe
 from retrograd.ops.complexes import (
     angle, complex, conj, conj_physical, imag, polar, real, resolve_conj, view_as_complex, view_as_real,
 )  # fmt: skip
-from retrograd.ops.convert import numel
+from retrograd.core.printing import set_printoptions
+from retrograd.dtypes import can_cast, promote_types
+from retrograd.ops.convert import (
+    get_device, is_complex, is_floating_point, is_inference, is_nonzero, is_same_size, is_signed, is_tensor, numel, result_type,
+)  # fmt: skip
 from retrograd.ops.create import (
     arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, linspace, logspace, ones, ones_like,
     scalar_tensor, tensor, tril_indices, triu_indices, zeros, zeros_like,
+)  # fmt: skip
+from retrograd.ops.index import (
+    argwhere, gather, index_add, index_copy, index_fill, index_put, index_select, masked_fill, masked_scatter, masked_select, nonzero,
+    diagonal_scatter, repeat_interleave, scatter, scatter_add, scatter_reduce, select_scatter, slice_scatter, take, take_along_dim,
 )  # fmt: skip
 from retrograd.ops.logic import (
     allclose, bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater,
@@ -46,6 +54,11 @@ from retrograd.ops.pointwise import (
 from retrograd.ops.reduce import (
     all, amax, amin, aminmax, any, argmax, argmin, count_nonzero, logsumexp, max, mean, min, nanmean, nansum, std, std_mean, var,
     var_mean,
+)  # fmt: skip
+from retrograd.ops.shape import (
+    adjoint, broadcast_tensors, broadcast_to, chunk, diag, diag_embed, diagflat, diagonal, dsplit, flatten, flip, fliplr, flipud,
+    hsplit, moveaxis, movedim, narrow, ravel, roll, rot90, split, split_with_sizes, squeeze, swapaxes, swapdims, tensor_split, tile,
+    tril, triu, unbind, unflatten, unsqueeze, vsplit,
 )  # fmt: skip
 from retrograd.ops.softmax import log_softmax, softmax
 from retrograd.ops.special import (

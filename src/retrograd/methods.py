@@ -8,9 +8,17 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+from retrograd import dtypes
 from retrograd.autograd import hooks, reverse
 from retrograd.core.tensor import Tensor
-from retrograd.ops import activation, arithmetic, basis, complexes, convert, inplace, logic, pointwise, reduce, softmax, special
+from retrograd.ops import activation, arithmetic, basis, complexes, convert, index, inplace, logic, pointwise, reduce, shape, softmax, special
+
+# Methods that convert to one dtype.
+CASTS = {
+    "float": dtypes.float32, "double": dtypes.float64, "half": dtypes.float16, "bfloat16": dtypes.bfloat16, "int": dtypes.int32,
+    "long": dtypes.int64, "short": dtypes.int16, "char": dtypes.int8, "byte": dtypes.uint8, "bool": dtypes.bool,
+    "cfloat": dtypes.complex64, "cdouble": dtypes.complex128,
+}  # fmt: skip
 
 # Functions that are methods under their own name, by the module that holds them.
 METHODS: dict[ModuleType, str] = {
@@ -48,7 +56,19 @@ METHODS: dict[ModuleType, str] = {
         softmax log_softmax
     """,
     convert: """
-        numel dim size detach item numpy tolist to
+        numel dim size stride is_contiguous storage_offset data_ptr element_size is_floating_point is_complex is_signed is_nonzero
+        is_same_size is_inference get_device detach detach_ item numpy tolist to type_as cpu cuda new_tensor new_full new_zeros
+        new_ones new_empty
+    """,
+    shape: """
+        view_as reshape_as unsqueeze squeeze flatten ravel unflatten contiguous expand_as broadcast_to movedim moveaxis swapaxes
+        swapdims adjoint narrow unbind split split_with_sizes chunk tensor_split hsplit vsplit dsplit diagonal diag_embed diag
+        diagflat tril triu flip fliplr flipud rot90 roll repeat tile unfold
+    """,
+    index: """
+        index_select index_add index_copy index_fill index_put index_put_ take put_ repeat_interleave gather take_along_dim
+        scatter scatter_add scatter_reduce masked_fill masked_fill_ masked_select masked_scatter nonzero argwhere
+        select_scatter slice_scatter diagonal_scatter
     """,
     inplace: """
         copy_ fill_ zero_
@@ -61,6 +81,32 @@ METHODS: dict[ModuleType, str] = {
 # Functions that are methods under another name.
 RENAMED: dict[str, Any] = {
     "__repr__": convert.repr_,
+    "__format__": convert.format_,
+    "__bool__": convert.bool_,
+    "__float__": convert.float_,
+    "__int__": convert.int_,
+    "__complex__": convert.complex_,
+    "__index__": convert.index_,
+    "__len__": convert.len_,
+    "__iter__": convert.iter_,
+    "__contains__": convert.contains,
+    "__array__": convert.array_,
+    "__deepcopy__": convert.deepcopy_,
+    "__reduce_ex__": convert.reduce_,
+    "__getitem__": index.getitem,
+    "__setitem__": index.setitem,
+    **{name: convert.in_dtype(d) for name, d in CASTS.items()},
+    "itemsize": property(convert.element_size),
+    "nbytes": property(lambda self: convert.numel(self) * convert.element_size(self)),
+    "is_cuda": property(lambda self: False),
+    "is_sparse": property(lambda self: False),
+    "is_meta": property(lambda self: False),
+    "view": shape.view_,
+    "where": index.where_method,
+    "T": property(shape.reversed_dims),
+    "mT": property(shape.matrix_transpose),
+    "H": property(shape.hermitian),
+    "mH": property(shape.adjoint),
     "retains_grad": property(hooks.retains_grad),
     "type": convert.type_,
     "nelement": convert.numel,
@@ -136,8 +182,13 @@ INPLACE: dict[ModuleType, str] = {
         bitwise_right_shift not_equal less less_equal greater greater_equal
     """,
     activation: "sigmoid relu",
+    shape: "tril triu",
+    index: "index_add index_copy index_fill scatter scatter_add scatter_reduce masked_scatter",
     special: "erf erfc erfinv lgamma digamma mvlgamma logit igamma igammac i0",
 }
+
+# Functions that return a view, whose in-place variant `name_` makes the tensor that view.
+RETURNING_VIEWS: dict[ModuleType, str] = {basis: "transpose t", shape: "squeeze unsqueeze swapaxes swapdims"}
 
 
 def backward(self: Tensor, gradient: Any = None, retain_graph: Any = None, create_graph: bool = False, inputs: Any = None) -> None:
@@ -153,6 +204,9 @@ def attach() -> None:
     for module, names in INPLACE.items():
         for name in names.split():
             setattr(Tensor, f"{name}_", inplace.inplace(getattr(module, name), name))
+    for module, names in RETURNING_VIEWS.items():
+        for name in names.split():
+            setattr(Tensor, f"{name}_", inplace.becomes_view(getattr(module, name), name))
     for name, function in RENAMED.items():
         setattr(Tensor, name, function)
     Tensor.backward = backward  # type: ignore[attr-defined]

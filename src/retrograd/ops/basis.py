@@ -478,8 +478,8 @@ def expand(input: Tensor, *sizes: Any, implicit: bool = False) -> Tensor:
 # ---------------------------------------------------------------- views
 
 
-@view(name="view", derivative_name="ViewBackward0")
-def reshape_op(input, *, shape):
+@view(name="view", derivative_name=lambda params: params.get("called", "ViewBackward0"))
+def reshape_op(input, *, shape, called="ViewBackward0"):
     """The same elements, in row-major order, in another shape; a view where strides allow."""
     return input.reshape(shape)
 
@@ -490,8 +490,8 @@ def _(g, input_shape):
 
 
 @reshape_op.batch
-def _(args, mapped, *, shape):
-    return reshape_op(args[0], shape=(args[0].shape[0], *shape))
+def _(args, mapped, *, shape, called):
+    return reshape_op(args[0], shape=(args[0].shape[0], *shape), called=called)
 
 
 def reshape(input: Tensor, *shape: Any) -> Tensor:
@@ -641,10 +641,17 @@ def _(g, input_shape, dim, start, step):
 # ---------------------------------------------------------------- matrix product
 
 
+def product(a: Any, b: Any) -> Any:
+    """The matrix product of two arrays; types of 16 bits are multiplied in float32."""
+    if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
+        return np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
+    return np.matmul(a, b)
+
+
 @multilinear(name="mm")
 def mm_op(input, mat2):
     """The product of two matrices."""
-    return np.matmul(input, mat2)
+    return product(input, mat2)
 
 
 @mm_op.transpose("input")
@@ -665,7 +672,7 @@ def _(args, mapped):
 @multilinear(name="bmm")
 def matmul_op(input, mat2):
     """Products of matrices in the last two dims, broadcasting over those before."""
-    return np.matmul(input, mat2)
+    return product(input, mat2)
 
 
 @matmul_op.transpose("input")

@@ -84,6 +84,24 @@ def inplace(op: Callable[..., Any], name: str | None = None) -> Callable[..., Te
     return variant
 
 
+def becomes_view(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    """The in-place variant of an operation that returns a view of its first operand: no number moves."""
+
+    def variant(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        if local.grad and self._node is LEAF:
+            raise RuntimeError("a leaf Variable that requires grad is being used in an in-place operation.")
+        seen = op(self, *args, **kwargs)
+        self._data, self._node = seen._data, seen._node
+        if self._base is not None:
+            self._base = seen._base
+        written(self, user_location())
+        return self
+
+    variant.__name__ = variant.__qualname__ = f"{name}_"
+    variant.__doc__ = f"In-place `{name}`: the tensor becomes that view of its memory, and is returned."
+    return variant
+
+
 def keep_operand(node: Any, target: Tensor) -> None:
     """Gives a node a copy of what it saved of `target`, which is about to be written over by the node's own result."""
     node = node.grad_fn if node is not LEAF else None

@@ -1,10 +1,11 @@
-"""Tensors joined into one: along a dim they have (cat and its like), along a new one (stack), or brought to enough dims first.
+"""Tensors joined into one: along a dim they have (cat and its like), along a new one (stack), into grids and blocks.
 
 Uses the basis only; what takes tensors apart again is in `shape.py`.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +14,8 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.config import settings
 from retrograd.core.families import opaque, write_out
-from retrograd.core.tensor import Tensor
-from retrograd.ops.basis import cast, expand_op, reshape_op, select_op, slice_op
+from retrograd.core.tensor import Tensor, wrap
+from retrograd.ops.basis import cast, embed_op, expand_op, gather_op, reshape_op, select_op, slice_op
 from retrograd.shapes import wrap_dim
 
 NOTHING = (0,)  # a tensor of this shape joins anything, for old programs' sake
@@ -136,7 +137,7 @@ def check_sizes(tensors: Sequence[Tensor], expected: tuple[int, ...], dim: int) 
     """Raises RuntimeError if a tensor differs from the first in its number of dims, or in a dim that is not joined."""
     for i, x in enumerate(tensors):
         shape = x.shape
-        if shape == expected or shape == NOTHING:
+        if shape in (expected, NOTHING):
             continue
         if len(shape) != len(expected):
             raise RuntimeError(f"Tensors must have same number of dimensions: got {len(expected)} and {len(shape)}")
@@ -293,4 +294,119 @@ def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Ten
     return cat(columns, 1, out=out)
 
 
-__all__ = ["atleast_1d", "atleast_2d", "atleast_3d", "cat", "column_stack", "concat", "concatenate", "dstack", "hstack", "row_stack", "stack", "vstack"]
+
+# ---------------------------------------------------------------- grids
+
+
+def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
+    """Coordinates of all points of a grid: for each vector, its elements spread over a tensor with one dim per vector.
+
+    Args:
+        indexing: "ij" (the default): dim k belongs to vector k; "xy": the first two dims are exchanged.
+
+    Raises:
+        RuntimeError: if there are no vectors, or one has more than one dim, or their dtypes differ.
+
+    >>> from retrograd import meshgrid, tensor
+    >>> meshgrid(tensor([1, 2]), tensor([3, 4, 5]), indexing="ij")[0]
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
+    given = tensors_given(tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors)
+    check_vectors(given)
+    if indexing not in (None, "ij", "xy"):
+        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
+    n = len(given)
+    order = list(range(n))
+    if indexing == "xy" and n > 1:
+        order[:2] = 1, 0
+    shape = tuple(given[k].shape.numel() for k in order)
+    lined = [reshape_op(x, shape=tuple(-1 if order[d] == k else 1 for d in range(n))) for k, x in enumerate(given)]
+    return tuple(expand_op(x, shape=shape) for x in lined)
+
+
+def check_vectors(tensors: Sequence[Tensor]) -> None:
+    """Raises RuntimeError unless these are the vectors of a grid."""
+    if not tensors:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
+    for x in tensors:
+        if x.ndim > 1:
+            raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {list(x.shape)}")
+        if x.dtype is not tensors[0].dtype:
+            raise RuntimeError("meshgrid expects all tensors to have the same dtype")
+
+
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All combinations of an element of each vector, as rows. One vector is returned as it is.
+
+    Raises:
+        RuntimeError: if there are no vectors, or one is none, or their dtypes differ.
+
+    >>> from retrograd import cartesian_prod, tensor
+    >>> cartesian_prod(tensor([1, 2]), tensor([4, 5]))
+    tensor([[1, 4],
+            [1, 5],
+            [2, 4],
+            [2, 5]])
+    """
+    for x in tensors_given(tensors):
+        if x.ndim != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(x.shape)}")
+    if len(tensors) == 1:
+        return tensors[0]
+    grids = meshgrid(*tensors, indexing="ij")
+    count = grids[0].shape.numel()
+    return stack_op(*[reshape_op(x, shape=(count,)) for x in grids], dim=1)  # type: ignore[no-any-return]
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All ways to choose `r` elements of a vector in their order, as rows.
+
+    Raises:
+        RuntimeError: if `input` is not a vector, or `r` is negative.
+
+    >>> from retrograd import combinations, tensor
+    >>> combinations(tensor([1, 2, 3]))
+    tensor([[1, 2],
+            [1, 3],
+            [2, 3]])
+    """
+    if input.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input.shape)}")
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
+    if r == 0:
+        return slice_op(input, dim=0, start=0, end=0, step=1)  # type: ignore[no-any-return]
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    places = np.array(list(choose(range(input.shape[0]), r)), np.int64).reshape(-1, r)
+    return reshape_op(gather_op(input, wrap(places.reshape(-1)), dim=0), shape=places.shape)  # type: ignore[no-any-return]
+
+
+def block_diag(*tensors: Tensor) -> Tensor:
+    """A matrix with these matrices (vectors are rows) along its diagonal, and zeros elsewhere. Dtypes are promoted.
+
+    Raises:
+        RuntimeError: if one has more than two dims.
+
+    >>> from retrograd import block_diag, tensor
+    >>> block_diag(tensor([[1, 2]]), tensor(3))
+    tensor([[1, 2, 0],
+            [0, 0, 3]])
+    """
+    blocks = [x if x.ndim > 1 else reshape_op(x, shape=(1, *(x.shape or (1,)))) for x in tensors_of("block_diag", tensors)]
+    for i, x in enumerate(blocks):
+        if x.ndim > 2:
+            raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {x.ndim} dimensions")
+    if not blocks:
+        return wrap(np.zeros((1, 0), settings.default_dtype.numpy))
+    width, start, rows = sum(x.shape[1] for x in blocks), 0, []
+    for x in blocks:
+        rows.append(embed_op(x, dim=1, start=start, step=1, size=width))
+        start += x.shape[1]
+    return cat_op(*rows, dim=0)  # type: ignore[no-any-return]
+
+
+__all__ = [
+    "atleast_1d", "atleast_2d", "atleast_3d", "block_diag", "cartesian_prod", "cat", "column_stack", "combinations", "concat",
+    "concatenate", "dstack", "hstack", "meshgrid", "row_stack", "stack", "vstack",
+]  # fmt: skip

@@ -15,10 +15,18 @@ from retrograd.core.families import opaque, write_out
 from retrograd.core.tensor import Box, Tensor, wrap
 from retrograd.ops import return_types
 from retrograd.ops.arithmetic import lerp
-from retrograd.ops.basis import cast, expand_op, gather_op, ge, lt, ne, permute_op, reshape_op, sum_op, where_op
+from retrograd.ops.basis import cast, expand_op, gather_op, lt, ne, permute_op, reshape_op, sum_op, where_op
 from retrograd.ops.pointwise import ceil, floor, round
 from retrograd.ops.reduce import (
-    along, along_dims, any_op, as_float, check_not_empty, extremum_rules, picked, picked_at_indices, wide, write_all,
+    along,
+    along_dims,
+    any_op,
+    check_not_empty,
+    extremum_rules,
+    picked,
+    picked_at_indices,
+    wide,
+    write_all,
 )  # fmt: skip
 from retrograd.shapes import wrap_dim
 
