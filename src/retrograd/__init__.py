@@ -30,16 +30,26 @@ from retrograd.ops.complexes import (
 )  # fmt: skip
 from retrograd.core.printing import set_printoptions
 from retrograd.dtypes import can_cast, promote_types
+from retrograd.ops.contract import (
+    addbmm, addmm, addmv, addr, baddbmm, bmm, chain_matmul, cross, dot, ger, matmul, mm, mv, outer, trace, vdot,
+)  # fmt: skip
 from retrograd.ops.convert import (
     get_device, is_complex, is_floating_point, is_inference, is_nonzero, is_same_size, is_signed, is_tensor, numel, result_type,
 )  # fmt: skip
+from retrograd.ops.counting import bincount, bucketize, histc, isin, searchsorted, unique, unique_consecutive
 from retrograd.ops.create import (
     arange, as_tensor, asarray, empty, empty_like, eye, from_numpy, full, full_like, linspace, logspace, ones, ones_like,
     scalar_tensor, tensor, tril_indices, triu_indices, zeros, zeros_like,
 )  # fmt: skip
+from retrograd.ops.differences import cumulative_trapezoid, diff, trapezoid, trapz
+from retrograd.ops.einsum import einsum, inner, kron, tensordot
 from retrograd.ops.index import (
     argwhere, gather, index_add, index_copy, index_fill, index_put, index_select, masked_fill, masked_scatter, masked_select, nonzero,
     diagonal_scatter, repeat_interleave, scatter, scatter_add, scatter_reduce, select_scatter, slice_scatter, take, take_along_dim,
+)  # fmt: skip
+from retrograd.ops.join import (
+    atleast_1d, atleast_2d, atleast_3d, block_diag, cartesian_prod, cat, column_stack, combinations, concat, concatenate, dstack,
+    hstack, meshgrid, row_stack, stack, vstack,
 )  # fmt: skip
 from retrograd.ops.logic import (
     allclose, bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater,
@@ -55,15 +65,17 @@ from retrograd.ops.reduce import (
     all, amax, amin, aminmax, any, argmax, argmin, count_nonzero, logsumexp, max, mean, min, nanmean, nansum, std, std_mean, var,
     var_mean,
 )  # fmt: skip
+from retrograd.ops.scan import cummax, cummin, cumprod, cumsum, logcumsumexp, prod
 from retrograd.ops.shape import (
     adjoint, broadcast_tensors, broadcast_to, chunk, diag, diag_embed, diagflat, diagonal, dsplit, flatten, flip, fliplr, flipud,
     hsplit, moveaxis, movedim, narrow, ravel, roll, rot90, split, split_with_sizes, squeeze, swapaxes, swapdims, tensor_split, tile,
     tril, triu, unbind, unflatten, unsqueeze, vsplit,
 )  # fmt: skip
 from retrograd.ops.softmax import log_softmax, softmax
+from retrograd.ops.sort import argsort, kthvalue, median, mode, msort, nanmedian, nanquantile, quantile, sort, topk
 from retrograd.ops.special import (
     digamma, erf, erfc, erfinv, i0, igamma, igammac, lgamma, logit, mvlgamma, polygamma,
 )  # fmt: skip
-from retrograd.shapes import Size
+from retrograd.shapes import Size, broadcast_shapes
 
 __version__ = "0.1.0"

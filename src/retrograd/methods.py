@@ -12,6 +12,7 @@ from retrograd import dtypes
 from retrograd.autograd import hooks, reverse
 from retrograd.core.tensor import Tensor
 from retrograd.ops import activation, arithmetic, basis, complexes, convert, index, inplace, logic, pointwise, reduce, shape, softmax, special
+from retrograd.ops import contract, counting, differences, einsum, scan, sort
 
 # Methods that convert to one dtype.
 CASTS = {
@@ -52,6 +53,20 @@ METHODS: dict[ModuleType, str] = {
     reduce: """
         mean nansum nanmean var std amax amin aminmax max min argmax argmin all any count_nonzero logsumexp
     """,
+    scan: """
+        cumsum cumprod cummax cummin logcumsumexp prod
+    """,
+    differences: "diff",
+    sort: """
+        sort argsort topk kthvalue msort median nanmedian mode quantile nanquantile
+    """,
+    counting: """
+        unique unique_consecutive histc bincount
+    """,
+    contract: """
+        addbmm addmm addmv addr baddbmm bmm cross dot ger matmul mm mv outer trace vdot
+    """,
+    einsum: "inner kron",
     softmax: """
         softmax log_softmax
     """,
@@ -157,6 +172,8 @@ RENAMED: dict[str, Any] = {
     "real": property(complexes.real, complexes.set_real),
     "imag": property(complexes.imag, complexes.set_imag),
     "__eq__": logic.equals,
+    "__matmul__": contract.matmul,
+    "__rmatmul__": contract.rmatmul,
     "__ne__": logic.differs,
     "__lt__": basis.lt,
     "__le__": basis.le,
@@ -182,6 +199,8 @@ INPLACE: dict[ModuleType, str] = {
         bitwise_right_shift not_equal less less_equal greater greater_equal
     """,
     activation: "sigmoid relu",
+    scan: "cumsum cumprod",
+    contract: "addbmm addmm addmv addr baddbmm",
     shape: "tril triu",
     index: "index_add index_copy index_fill scatter scatter_add scatter_reduce masked_scatter",
     special: "erf erfc erfinv lgamma digamma mvlgamma logit igamma igammac i0",

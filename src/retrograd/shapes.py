@@ -128,6 +128,16 @@ def flatten_ints(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
     return sizes
 
 
+def ints_or_named(sizes: tuple[Any, ...], named: dict[str, Any], name: str) -> tuple[Any, ...]:
+    """The sizes of `f(2, 3)`, of `f((2, 3))` and of `f(name=(2, 3))` alike. Raises TypeError for another keyword."""
+    if not named:
+        return flatten_ints(sizes)
+    if set(named) != {name} or sizes:
+        raise TypeError(f"got an unexpected keyword argument '{next(k for k in named if k != name or sizes)}'")
+    value = named[name]
+    return tuple(value) if isinstance(value, (tuple, list)) else (value,)
+
+
 def resolve_shape(shape: Sequence[int], count: int) -> Shape:
     """`shape` with its one -1 replaced so that it holds `count` elements.
 

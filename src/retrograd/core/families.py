@@ -582,14 +582,30 @@ def tie(out: Tensor, source: Tensor, op: ViewOp, params: dict[str, Any], which: 
 # ---------------------------------------------------------------- out=
 
 
-def write_out(out: Any, result: Any) -> Any:
-    """Stores a result in the tensor given as `out=`, resizing it as PyTorch does."""
+def check_overlap(target: Tensor) -> None:
+    """Raises where several elements share memory (an expanded tensor)."""
+    data = target._data
+    if any(s == 0 and n > 1 for s, n in zip(data.strides, data.shape, strict=True)) and data.size:
+        raise RuntimeError(
+            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
+        )
+
+
+def write_out(out: Any, result: Any, *operands: Any) -> Any:
+    """Stores a result in the tensor given as `out=`, resizing it as PyTorch does; it may not overlap with `operands`."""
     if not isinstance(out, Tensor):
         raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     if local.grad and (result.requires_grad or out.requires_grad):
         raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
     if not dtypes.can_cast(result.dtype, out.dtype):
         raise RuntimeError(f"result type {dtypes.scalar_name(result.dtype)} can't be cast to the desired output type {dtypes.scalar_name(out.dtype)}")
+    check_overlap(out)
+    for x in operands:
+        if isinstance(x, Tensor) and np.shares_memory(x._data, out._data):
+            raise RuntimeError(
+                "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
+                "Please clone() the tensor before performing the operation."
+            )
     if out.shape != result.shape:
         out._data = np.empty(result.shape, out._data.dtype)
     np.copyto(out._data, result._data, casting="unsafe")

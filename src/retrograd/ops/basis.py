@@ -18,7 +18,7 @@ from retrograd import dtypes
 from retrograd.core.families import align, elementwise, linear, multilinear, opaque, reduction, unbroadcast, view, write_out
 from retrograd.core.tensor import Tensor
 from retrograd.dtypes import dtype
-from retrograd.shapes import contiguous_strides, flatten_ints, resolve_shape, wrap_dim, wrap_dims
+from retrograd.shapes import contiguous_strides, flatten_ints, ints_or_named, resolve_shape, wrap_dim, wrap_dims
 
 # ---------------------------------------------------------------- arithmetic
 
@@ -438,7 +438,7 @@ def _(args, mapped, *, shape):
     return expand_op(align(args[0], len(shape)), shape=(args[0].shape[0], *shape))
 
 
-def expand(input: Tensor, *sizes: Any, implicit: bool = False) -> Tensor:
+def expand(input: Tensor, *sizes: Any, implicit: bool = False, **named: Any) -> Tensor:
     """`input` with dims of size 1 repeated, and new dims in front, without copying. -1 keeps a dim's size.
 
     Raises:
@@ -449,7 +449,7 @@ def expand(input: Tensor, *sizes: Any, implicit: bool = False) -> Tensor:
     tensor([[1, 1, 1],
             [2, 2, 2]])
     """
-    sizes = flatten_ints(sizes)
+    sizes = ints_or_named(sizes, named, "size")
     old, lead = input.shape, len(sizes) - input.ndim
     if lead < 0:
         raise RuntimeError(
@@ -494,7 +494,7 @@ def _(args, mapped, *, shape, called):
     return reshape_op(args[0], shape=(args[0].shape[0], *shape), called=called)
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *shape: Any, **named: Any) -> Tensor:
     """The elements of `input`, in row-major order, in another shape; one size may be -1. A view where possible.
 
     Raises:
@@ -505,7 +505,7 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    return reshape_op(input, shape=resolve_shape(flatten_ints(shape), input.numel()))  # type: ignore[attr-defined]
+    return reshape_op(input, shape=resolve_shape(ints_or_named(shape, named, "shape"), input.numel()))  # type: ignore[attr-defined]
 
 
 @view(derivative_name=lambda params: params.get("called", "PermuteBackward0"))
@@ -532,7 +532,7 @@ def inverse_order(dims: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(inverse)
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     """A view with the dims in the order `dims`.
 
     Raises:
@@ -542,7 +542,7 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     >>> zeros(2, 3, 4).permute(2, 0, 1).shape
     torch.Size([4, 2, 3])
     """
-    dims = flatten_ints(dims)
+    dims = ints_or_named(dims, named, "dims")
     if len(dims) != input.ndim:
         raise RuntimeError(
             f"permute(sparse_coo): number of dimensions in the tensor input does not match the length of the desired ordering of dimensions i.e. input.dim() = {input.ndim} is not equal to len(dims) = {len(dims)}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.core.families import align, elementwise, opaque, unbroadcast, write_out
+from retrograd.core.families import align, check_overlap, elementwise, opaque, unbroadcast, write_out
 from retrograd.core.levels import switch
 from retrograd.core.tape import check_writable, written
 from retrograd.core.tensor import Box, Tensor, wrap
@@ -37,7 +37,7 @@ from retrograd.ops.basis import (
     where_op,
 )  # fmt: skip
 from retrograd.ops.create import as_tensor
-from retrograd.ops.inplace import check_overlap, copy_, store
+from retrograd.ops.inplace import copy_, store
 from retrograd.ops.shape import diagonal, narrow, ravel, unsqueeze
 from retrograd.shapes import broadcast_shapes, wrap_dim
 
@@ -535,7 +535,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     dim, rows = along_dim("index_select", input, dim, index)
     refuse_negative("index_select", input, rows, dim)
     result = index_op(input, rows, dims=(dim,), called="IndexSelectBackward0") if input.ndim else clone_op(input)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result, input, index)  # type: ignore[no-any-return]
 
 
 def index_along(function: str, self: Tensor, dim: int, index: Tensor, source: Any, accumulate: bool) -> Tensor:
@@ -619,7 +619,7 @@ def index_put_(self: Tensor, indices: Sequence[Any], values: Tensor, accumulate:
     return self
 
 
-def take(input: Tensor, index: Tensor) -> Tensor:
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements at `index` of the flattened input, in the shape of `index`.
 
     >>> from retrograd import take, tensor
@@ -630,7 +630,8 @@ def take(input: Tensor, index: Tensor) -> Tensor:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {dtypes.scalar_name(index.dtype)}")
     if not input.shape.numel() and index.shape.numel():
         raise IndexError("take(): tried to take from an empty tensor")
-    return index_op(ravel(input), index, dims=(0,), called="TakeBackward0")  # type: ignore[no-any-return]
+    result = index_op(ravel(input), index, dims=(0,), called="TakeBackward0")
+    return result if out is None else write_out(out, result, input, index)  # type: ignore[no-any-return]
 
 
 def put_(self: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
@@ -708,10 +709,13 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
             [4, 3]])
     """
     dim = check_gather("gather", input, dim, index)
+    if out is not None and out.dtype is not input.dtype:
+        raise RuntimeError(f"Expected out tensor to have dtype {input.dtype}, but got {out.dtype} instead")
     if not index.shape.numel():
-        index = wrap(np.zeros(index.shape, np.int64))
-    result = same_rank(gather_op, input, cast(index, dtypes.int64), dim)
-    return result if out is None else write_out(out, result)
+        result = reshape_op(index_op(ravel(input), reshape_op(cast(index, dtypes.int64), shape=(0,)), dims=(0,)), shape=tuple(index.shape))
+    else:
+        result = same_rank(gather_op, input, cast(index, dtypes.int64), dim)
+    return result if out is None else write_out(out, result, input, index)
 
 
 def same_rank(op: Any, input: Tensor, index: Tensor, dim: int) -> Tensor:
@@ -720,9 +724,7 @@ def same_rank(op: Any, input: Tensor, index: Tensor, dim: int) -> Tensor:
         return op(input, index, dim=dim)  # type: ignore[no-any-return]
     if index.ndim == 0:
         return reshape_op(op(input, reshape_op(index, shape=(1,)), dim=dim), shape=())  # type: ignore[no-any-return]
-    if input.ndim == 0:
-        return op(reshape_op(input, shape=(1,)), index, dim=dim)  # type: ignore[no-any-return]
-    return reshape_op(input, shape=(0,) * index.ndim) if not index.shape.numel() else input  # type: ignore[no-any-return]
+    return op(reshape_op(input, shape=(1,)), index, dim=dim)  # type: ignore[no-any-return]
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -992,6 +994,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(f"masked_fill only supports a 0-dimensional value tensor, but got tensor with {value.ndim} dimension(s).")
+        if value.dtype.is_complex and not input.dtype.is_complex:
+            raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow")
         value = cast(value, input.dtype)
     elif (isinstance(value, complex) and not input.dtype.is_complex) or (isinstance(value, float) and input.dtype.category < dtypes.FLOATING and not value.is_integer()):
         raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow")

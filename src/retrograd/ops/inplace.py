@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.core.families import write_out
+from retrograd.core.families import check_overlap, write_out
 from retrograd.core.levels import local
 from retrograd.core.tape import check_writable, rebase, written
 from retrograd.core.tensor import LEAF, Box, Tensor
@@ -46,15 +46,6 @@ def store(target: Tensor, value: Tensor) -> Tensor:
     if local.grad and (value._node is not None or target._node is not None or target._base is not None):
         rebase(target, value if value._node is LEAF else value._node)
     return target
-
-
-def check_overlap(target: Tensor) -> None:
-    """Raises where several elements share memory (an expanded tensor)."""
-    data = target._data
-    if any(s == 0 and n > 1 for s, n in zip(data.strides, data.shape, strict=True)) and data.size:
-        raise RuntimeError(
-            "unsupported operation: more than one element of the written-to tensor refers to a single memory location. Please clone() the tensor before performing the operation."
-        )
 
 
 def store_boxed(target: Tensor, value: Tensor) -> Tensor:
@@ -144,7 +135,6 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     if isinstance(self, Box):
         return store(self, basis.add_op(basis.mul(self, 0), value))
     check_writable(self, False)
-    check_overlap(self)
     self._data[...] = basis_number(value, self)
     written(self, user_location())
     if local.grad and (self._node is not None or self._base is not None):

@@ -31,7 +31,7 @@ from retrograd.ops.basis import (
     transpose,
 )  # fmt: skip
 from retrograd.ops.join import cat_op, stack_op
-from retrograd.shapes import broadcast_shapes, contiguous_strides, flatten_ints, resolve_shape, wrap_dim, wrap_dims
+from retrograd.shapes import broadcast_shapes, contiguous_strides, flatten_ints, ints_or_named, resolve_shape, wrap_dim, wrap_dims
 
 # ---------------------------------------------------------------- other shapes
 
@@ -188,9 +188,9 @@ def expand_as(self: Tensor, other: Tensor) -> Tensor:
     return expand(self, tuple(other.shape))
 
 
-def broadcast_to(input: Tensor, *shape: Any) -> Tensor:
+def broadcast_to(input: Tensor, *size: Any, **named: Any) -> Tensor:
     """Expanded, without copying, to `shape`."""
-    return expand(input, flatten_ints(shape))
+    return expand(input, ints_or_named(size, named, "size"))
 
 
 def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
@@ -278,6 +278,10 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise RuntimeError("narrow() cannot be applied to a 0-dim tensor.")
     if length < 0:
         raise RuntimeError("narrow(): length must be non-negative.")
+    if isinstance(start, Tensor):
+        if start.ndim or start.dtype.category != dtypes.INTEGER:
+            raise RuntimeError("start must be an 0-dim integral Tensor.")
+        start = int(start._data)
     dim, start = wrap_dim(dim, input.ndim), operator.index(start)
     n = input.shape[dim]
     if not -n <= start <= n:
@@ -325,7 +329,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     (tensor([1, 2]), tensor([3, 4]))
     """
     if input.ndim == 0:
-        raise RuntimeError("Dimension specified as 0 but tensor has no dimensions")
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
     return unbind_op(input, dim=wrap_dim(dim, input.ndim))  # type: ignore[no-any-return]
 
 
@@ -591,7 +595,7 @@ def _(g, dims):
     return flip_op(g, dims=dims)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     """A copy in the opposite order along `dims`.
 
     Raises:
@@ -601,7 +605,7 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
     >>> flip(arange(3), [0])
     tensor([2, 1, 0])
     """
-    given = flatten_ints(dims)
+    given = ints_or_named(dims, named, "dims")
     return flip_op(input, dims=wrap_dims(given, input.ndim) if given else ())
 
 
@@ -696,7 +700,7 @@ def _(args, mapped, *, repeats):
     return repeat_op(x, repeats=(1, *repeats))
 
 
-def repeat(self: Tensor, *repeats: Any) -> Tensor:
+def repeat(self: Tensor, *repeats: Any, **named: Any) -> Tensor:
     """Copies of the tensor beside each other, so many along each dim; more numbers than dims make new dims in front.
 
     Raises:
@@ -707,7 +711,7 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    times = tuple(operator.index(n) for n in flatten_ints(repeats))
+    times = tuple(operator.index(n) for n in ints_or_named(repeats, named, "repeats"))
     if len(times) < self.ndim:
         raise RuntimeError("Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor")
     if min(times, default=0) < 0:
@@ -715,9 +719,9 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
     return repeat_op(self, repeats=times)
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     """As `repeat`; fewer numbers than dims count for the last dims."""
-    times = flatten_ints(dims)
+    times = ints_or_named(dims, named, "dims")
     return repeat(input, (1,) * (input.ndim - len(times)) + tuple(times))
 
 
