@@ -7,7 +7,7 @@
 tensor([2., 4.])
 """
 
-from retrograd import autograd, func, methods, special
+from retrograd import autograd, func, methods, nn, optim, special
 from retrograd.autograd import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
 from retrograd.autograd.batching import vmap
 from retrograd.config import get_default_dtype, get_num_threads, set_default_dtype, set_num_threads
@@ -66,6 +66,7 @@ from retrograd.ops.reduce import (
     var_mean,
 )  # fmt: skip
 from retrograd.ops.scan import cummax, cummin, cumprod, cumsum, logcumsumexp, prod
+from retrograd.ops.sample import manual_seed, rand, randn
 from retrograd.ops.shape import (
     adjoint, broadcast_tensors, broadcast_to, chunk, diag, diag_embed, diagflat, diagonal, dsplit, flatten, flip, fliplr, flipud,
     hsplit, moveaxis, movedim, narrow, ravel, roll, rot90, split, split_with_sizes, squeeze, swapaxes, swapdims, tensor_split, tile,

@@ -4,7 +4,7 @@ Every exception this library raises is of the type PyTorch raises in the same pl
 for the few classes that PyTorch itself names:
 
     RuntimeError
-     └─ OutOfBoundsStride ...      (none yet: add a class only where PyTorch has one)
+     └─ LinAlgError      torch.linalg.LinAlgError: a matrix is singular, not positive-definite, or has no decomposition
 
 This module knows nothing of tensors.
 """
@@ -16,6 +16,10 @@ from pathlib import Path
 from types import FrameType
 
 PACKAGE = str(Path(__file__).parent)
+
+
+class LinAlgError(RuntimeError):
+    """A matrix is singular, not positive-definite, or has no decomposition."""
 
 
 def user_frame(depth: int = 1) -> FrameType | None:

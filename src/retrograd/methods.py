@@ -11,7 +11,7 @@ from typing import Any
 from retrograd import dtypes
 from retrograd.autograd import hooks, reverse
 from retrograd.core.tensor import Tensor
-from retrograd.ops import activation, arithmetic, basis, complexes, convert, index, inplace, logic, pointwise, reduce, shape, softmax, special
+from retrograd.ops import activation, arithmetic, basis, complexes, convert, index, inplace, logic, pointwise, reduce, sample, shape, softmax, special
 from retrograd.ops import contract, counting, differences, einsum, scan, sort
 
 # Methods that convert to one dtype.
@@ -84,6 +84,9 @@ METHODS: dict[ModuleType, str] = {
         index_select index_add index_copy index_fill index_put index_put_ take put_ repeat_interleave gather take_along_dim
         scatter scatter_add scatter_reduce masked_fill masked_fill_ masked_select masked_scatter nonzero argwhere
         select_scatter slice_scatter diagonal_scatter
+    """,
+    sample: """
+        uniform_ normal_
     """,
     inplace: """
         copy_ fill_ zero_

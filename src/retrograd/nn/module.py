@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, TypeVar
 
-from retrograd.autograd import no_grad
+from retrograd.autograd import Function, no_grad
 from retrograd.core.tape import Handle
 from retrograd.core.tensor import Tensor, wrap
 from retrograd.dtypes import dtype
@@ -27,7 +27,7 @@ class _IncompatibleKeys(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return super().__repr__()
+        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
     __str__ = __repr__
 
@@ -574,14 +574,12 @@ class Module:
                 self.set_extra_state(state_dict[extra])
             else:
                 missing_keys.append(extra)
-        known = {*self._parameters, *self._buffers, *self._modules}
         own = {name for name, _ in self._persistent()}
         for key in state_dict:
             if key.startswith(prefix) and key != extra:
                 first, dot, _ = key[len(prefix) :].partition(".")
                 if not ((dot and first in self._modules) or first in own):
                     unexpected_keys.append(key)
-        del known
 
     def _load_tensor(self, name: str, mine: Tensor, given: Any, assign: bool) -> str:
         """Loads one tensor; says what was wrong with it, if something was."""
@@ -757,8 +755,6 @@ class BackwardWatch:
 
 def pass_through(tensors: list[Tensor], see: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> tuple[Tensor, ...]:
     """The same values behind one node, whose backward lets `see` look at (and replace) all their cotangents at once."""
-    from retrograd.autograd.function import Function  # noqa: PLC0415  (replaced below once `function` exists)
-
     class BackwardHook(Function):  # type: ignore[misc]
         @staticmethod
         def forward(ctx: Any, *values: Tensor) -> Any:

@@ -7,7 +7,6 @@ place on bare arrays, with scratch memory kept between steps, since page faults 
 from __future__ import annotations
 
 import copy
-import functools
 import itertools
 import math
 from collections import defaultdict
@@ -16,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.autograd import enable_grad, no_grad
+from retrograd.autograd import enable_grad
 from retrograd.core.levels import local
 from retrograd.core.tape import Handle, quiet
-from retrograd.core.tensor import LEAF, Cleared, Tensor, real_grad, wrap
+from retrograd.core.tensor import Cleared, Tensor, real_grad, wrap
 
 required: Any = object()
 _hook_ids = itertools.count()
@@ -287,5 +286,3 @@ def count_step(state: dict[str, Any]) -> float:
     array += 1
     return float(array)
 
-
-__all__ = ["LEAF", "Optimizer", "functools", "no_grad", "required"]

@@ -1,0 +1,201 @@
+"""The functions behind the layers, under PyTorch's names."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import math
+import warnings
+from typing import Any
+
+from retrograd import dtypes
+from retrograd.core.tensor import Tensor
+from retrograd.ops import activation
+from retrograd.ops.arithmetic import div
+from retrograd.ops.basis import where
+from retrograd.ops.contract import linear
+from retrograd.ops.einsum import bilinear
+from retrograd.ops.create import empty_like, ones, zeros_like
+from retrograd.ops.embed import embedding, embedding_bag, one_hot
+from retrograd.ops.index import repeat_interleave
+from retrograd.ops.inplace import inplace, store
+from retrograd.ops.loss import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    cosine_embedding_loss,
+    cosine_similarity,
+    cross_entropy,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    margin_ranking_loss,
+    mse_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    nll_loss,
+    pairwise_distance,
+    poisson_nll_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
+from retrograd.ops.pointwise import tanh
+from retrograd.ops.shape import chunk
+from retrograd.ops.softmax import log_softmax as log_softmax_of
+from retrograd.ops.softmax import softmax as softmax_of
+
+
+def with_inplace(function: Any) -> Any:
+    """The function with a last argument `inplace`: the result is then written over the input."""
+    parameters = list(inspect.signature(function).parameters.values())
+    parameters = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    n, variant = len(parameters) - 1, inplace(function, function.__name__)
+
+    @functools.wraps(function)
+    def call(input: Tensor, *args: Any, inplace: bool = False, **kwargs: Any) -> Tensor:
+        if len(args) > n:
+            args, inplace = args[:n], args[n]
+        return (variant if inplace else function)(input, *args, **kwargs)  # type: ignore[no-any-return]
+
+    extra = inspect.Parameter("inplace", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=bool)
+    call.__signature__ = inspect.Signature([*parameters, extra])  # type: ignore[attr-defined]
+    return call
+
+
+relu, relu6, leaky_relu, elu, selu, celu = (
+    with_inplace(f)
+    for f in (activation.relu, activation.relu6, activation.leaky_relu, activation.elu, activation.selu, activation.celu)
+)
+silu, mish, hardtanh, hardswish, hardsigmoid, threshold = (
+    with_inplace(f)
+    for f in (
+        activation.silu,
+        activation.mish,
+        activation.hardtanh,
+        activation.hardswish,
+        activation.hardsigmoid,
+        activation.threshold,
+    )
+)
+gelu, softplus, softsign, logsigmoid, tanhshrink = (
+    activation.gelu,
+    activation.softplus,
+    activation.softsign,
+    activation.logsigmoid,
+    activation.tanhshrink,
+)
+hardshrink, softshrink, prelu, sigmoid = activation.hardshrink, activation.softshrink, activation.prelu, activation.sigmoid
+
+
+def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Tensor:
+    """A leaky ReLU whose slope is drawn from [lower, upper] for each element while training, and is the middle after."""
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)  # type: ignore[no-any-return]
+    slopes = empty_like(input).uniform_(lower, upper)  # type: ignore[attr-defined]
+    result = input * where(input > 0, 1.0, slopes)
+    return store(input, result) if inplace else result  # type: ignore[no-any-return]
+
+
+def relu_(input: Tensor) -> Tensor:
+    """In-place `relu`."""
+    return relu(input, inplace=True)  # type: ignore[no-any-return]
+
+
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """a sigmoid(b) for the halves a, b of the input along `dim`.
+
+    Raises:
+        RuntimeError: if there is no dim, or its size is odd.
+    """
+    if input.ndim == 0:
+        raise RuntimeError("glu does not support 0-dimensional tensors")
+    if input.shape[dim] % 2:
+        raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}")
+    a, b = chunk(input, 2, dim)
+    return a * sigmoid(b)  # type: ignore[no-any-return]
+
+
+def implied_dim(name: str, ndim: int, depth: int) -> int:
+    """The dim of a softmax where none is given: as PyTorch has it, and warns of it."""
+    warnings.warn(
+        f"Implicit dimension choice for {name} has been deprecated. Change the call to include dim=X as an argument.", stacklevel=depth
+    )
+    return 0 if ndim in (0, 1, 3) else 1
+
+
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """exp x over its sum along `dim`.
+
+    >>> import retrograd as torch
+    >>> softmax(torch.tensor([0., 0.]), 0)
+    tensor([0.5000, 0.5000])
+    """
+    return softmax_of(input, implied_dim("softmax", input.ndim, _stacklevel) if dim is None else dim, dtype)
+
+
+def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """The softmax of -x along `dim`."""
+    return softmax_of(-input, implied_dim("softmin", input.ndim, _stacklevel) if dim is None else dim, dtype)
+
+
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+    """log softmax(x) along `dim`, without overflow."""
+    return log_softmax_of(input, implied_dim("log_softmax", input.ndim, _stacklevel) if dim is None else dim, dtype)
+
+
+def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
+    """A softmax of logits with Gumbel noise: a differentiable draw from classes (Jang et al. 2017).
+
+    `hard` returns one-hot vectors whose gradient is that of the soft ones.
+    """
+    noise = -empty_like(logits).exponential_().log()  # type: ignore[attr-defined]
+    soft = softmax_of((logits + noise) / tau, dim)
+    if not hard:
+        return soft
+    index = soft.max(dim, keepdim=True)[1]  # type: ignore[attr-defined]
+    one = zeros_like(logits).scatter_(dim, index, 1.0)  # type: ignore[attr-defined]
+    return one - soft.detach() + soft  # type: ignore[attr-defined, no-any-return]
+
+
+def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
+    """The input divided by its p-norm along `dim` (by `eps`, where that is smaller)."""
+    denominator = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)  # type: ignore[attr-defined]
+    return div(input, denominator, out=out)
+
+
+def scaled_dot_product_attention(
+    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False,
+    scale: float | None = None, enable_gqa: bool = False,
+) -> Tensor:  # fmt: skip
+    """softmax(scale Q Kᵀ + mask) V, with scale 1/√E by default (Vaswani et al. 2017).
+
+    Args:
+        query: shape (..., L, E).
+        key: shape (..., S, E).
+        value: shape (..., S, Ev).
+        attn_mask: added if floating, or true where attention may fall; broadcasts to (..., L, S).
+        is_causal: a position sees itself and those before it.
+        enable_gqa: there are fewer heads in key and value, each serving several of the query's.
+
+    Raises:
+        RuntimeError: if both a mask and `is_causal` are given.
+    """
+    if attn_mask is not None and is_causal:
+        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
+    if enable_gqa:
+        repeats = query.shape[-3] // key.shape[-3]
+        key, value = (repeat_interleave(x, repeats, -3) for x in (key, value))
+    scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)  # type: ignore[attr-defined]
+    if is_causal:
+        attn_mask = ones(query.shape[-2], key.shape[-2], dtype=dtypes.bool).tril()  # type: ignore[attr-defined]
+    if attn_mask is not None:
+        if attn_mask.dtype is dtypes.bool:
+            scores = scores.masked_fill(~attn_mask, -math.inf)
+        else:
+            scores = scores + attn_mask
+    weights = softmax_of(scores, -1)
+    return (dropout(weights, dropout_p, True) if dropout_p else weights) @ value  # type: ignore[operator, no-any-return]

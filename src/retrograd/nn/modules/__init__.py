@@ -1,0 +1,1 @@
+"""The layers, by what they do; `retrograd.nn` gathers them."""
