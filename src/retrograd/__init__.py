@@ -7,7 +7,7 @@
 tensor([2., 4.])
 """
 
-from retrograd import autograd, func, methods, nn, optim, special
+from retrograd import autograd, func, linalg, methods, nn, optim, special
 from retrograd.autograd import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
 from retrograd.autograd.batching import vmap
 from retrograd.config import get_default_dtype, get_num_threads, set_default_dtype, set_num_threads
@@ -43,6 +43,7 @@ from retrograd.ops.create import (
 )  # fmt: skip
 from retrograd.ops.differences import cumulative_trapezoid, diff, trapezoid, trapz
 from retrograd.ops.einsum import einsum, inner, kron, tensordot
+from retrograd.ops.factorizations import cholesky_inverse, cholesky_of as cholesky, cholesky_solve, lu_of as lu, lu_solve_of as lu_solve, lu_unpack, qr_of as qr
 from retrograd.ops.index import (
     argwhere, gather, index_add, index_copy, index_fill, index_put, index_select, masked_fill, masked_scatter, masked_select, nonzero,
     diagonal_scatter, repeat_interleave, scatter, scatter_add, scatter_reduce, select_scatter, slice_scatter, take, take_along_dim,
@@ -51,11 +52,13 @@ from retrograd.ops.join import (
     atleast_1d, atleast_2d, atleast_3d, block_diag, cartesian_prod, cat, column_stack, combinations, concat, concatenate, dstack,
     hstack, meshgrid, row_stack, stack, vstack,
 )  # fmt: skip
+from retrograd.ops.linalg import det, inverse, logdet, matrix_exp, matrix_power, slogdet, triangular_solve
 from retrograd.ops.logic import (
     allclose, bitwise_and, bitwise_left_shift, bitwise_not, bitwise_or, bitwise_right_shift, bitwise_xor, equal, greater,
     greater_equal, isclose, isfinite, isinf, isnan, isneginf, isposinf, isreal, less, less_equal, logical_and, logical_not,
     logical_or, logical_xor, not_equal,
 )  # fmt: skip
+from retrograd.ops.norm import cdist, dist, norm
 from retrograd.ops.pointwise import (
     abs, absolute, acos, acosh, arccos, arccosh, arcsin, arcsinh, arctan, arctanh, asin, asinh, atan, atanh, ceil, cos, cosh,
     deg2rad, exp, exp2, expm1, fix, float_power, floor, frac, log, log1p, log2, log10, positive, pow, rad2deg, reciprocal, round,
@@ -74,6 +77,7 @@ from retrograd.ops.shape import (
 )  # fmt: skip
 from retrograd.ops.softmax import log_softmax, softmax
 from retrograd.ops.sort import argsort, kthvalue, median, mode, msort, nanmedian, nanquantile, quantile, sort, topk
+from retrograd.ops.spectral import pinverse, svd_of as svd
 from retrograd.ops.special import (
     digamma, erf, erfc, erfinv, i0, igamma, igammac, lgamma, logit, mvlgamma, polygamma,
 )  # fmt: skip

@@ -12,7 +12,7 @@ from retrograd import dtypes
 from retrograd.autograd import hooks, reverse
 from retrograd.core.tensor import Tensor
 from retrograd.ops import activation, arithmetic, basis, complexes, convert, index, inplace, logic, pointwise, reduce, sample, shape, softmax, special
-from retrograd.ops import contract, counting, differences, einsum, scan, sort
+from retrograd.ops import contract, counting, differences, einsum, factorizations, linalg, norm, scan, sort, spectral
 
 # Methods that convert to one dtype.
 CASTS = {
@@ -67,6 +67,10 @@ METHODS: dict[ModuleType, str] = {
         addbmm addmm addmv addr baddbmm bmm cross dot ger matmul mm mv outer trace vdot
     """,
     einsum: "inner kron",
+    linalg: "det inverse logdet matrix_exp matrix_power slogdet triangular_solve",
+    factorizations: "cholesky_inverse cholesky_solve",
+    spectral: "pinverse",
+    norm: "dist norm",
     softmax: """
         softmax log_softmax
     """,
@@ -176,6 +180,11 @@ RENAMED: dict[str, Any] = {
     "imag": property(complexes.imag, complexes.set_imag),
     "__eq__": logic.equals,
     "__matmul__": contract.matmul,
+    "cholesky": factorizations.cholesky_of,
+    "lu": factorizations.lu_of,
+    "lu_solve": factorizations.lu_solve_of,
+    "qr": factorizations.qr_of,
+    "svd": spectral.svd_of,
     "__rmatmul__": contract.rmatmul,
     "__ne__": logic.differs,
     "__lt__": basis.lt,

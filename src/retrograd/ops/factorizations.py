@@ -25,6 +25,7 @@ from retrograd.ops.linalg import (
     identity,
     info_of,
     mH,
+    part,
     same_batch,
     solve_triangular_op,
 )  # fmt: skip
@@ -313,14 +314,6 @@ def _(t, LU, pivots):
     inner = solve_triangular_op(L, swap_rows_op(t, pivots, undo=False), upper=False, unitriangular=True)
     inner = mH(solve_triangular_op(mH(U), mH(inner), upper=False, unitriangular=False))
     return tril_op(matmul_op(L, tril_op(inner, diagonal=-1)), diagonal=-1) + triu_op(matmul_op(triu_op(inner, diagonal=0), U), diagonal=0), None
-
-
-def part(x: Any, top: int, bottom: int, left: int, right: int) -> Any:
-    """A block of matrices."""
-    rank = len(x.shape)
-    if (top, bottom) != (0, x.shape[-2]):
-        x = slice_op(x, dim=rank - 2, start=top, end=bottom, step=1)
-    return x if (left, right) == (0, x.shape[-1]) else slice_op(x, dim=rank - 1, start=left, end=right, step=1)
 
 
 def unit_lower(x: Any) -> Any:

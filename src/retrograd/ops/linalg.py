@@ -39,7 +39,7 @@ from retrograd.ops.join import cat_op
 from retrograd.ops.pointwise import log
 from retrograd.ops.reduce import write_all
 from retrograd.ops.scan import cumprod_op
-from retrograd.ops.shape import diagonal_op, embed_diagonal_op, tril_op, triu_op
+from retrograd.ops.shape import diagonal, diagonal_op, embed_diagonal_op, tril_op, triu_op
 from retrograd.shapes import broadcast_shapes, wrap_dim
 
 # ---------------------------------------------------------------- what all share
@@ -128,6 +128,14 @@ def diagonal_matrix(x: Any) -> Any:
 def identity(n: int, like: Tensor) -> Tensor:
     """The unit matrix in a tensor's dtype."""
     return wrap(np.eye(n, dtype=like.dtype.numpy))
+
+
+def part(x: Any, top: int, bottom: int, left: int, right: int) -> Any:
+    """A block of matrices."""
+    rank = len(x.shape)
+    if (top, bottom) != (0, x.shape[-2]):
+        x = slice_op(x, dim=rank - 2, start=top, end=bottom, step=1)
+    return x if (left, right) == (0, x.shape[-1]) else slice_op(x, dim=rank - 1, start=left, end=right, step=1)
 
 
 def batched(op: Any) -> Any:
@@ -691,3 +699,8 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Any = None) -> T
         )
     result = reshape_op(solve(reshape_op(A, shape=(m, n)), reshape_op(B, shape=(m,))), shape=here)
     return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+
+
+def linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """A view of the diagonals of the matrices in two dims, as the last dim."""
+    return diagonal(A, offset, dim1, dim2)

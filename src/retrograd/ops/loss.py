@@ -451,7 +451,7 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = Fals
     if var.shape != input.shape:
         if var.shape == input.shape[:-1]:
             var = reshape(var, (*var.shape, 1))
-        elif var.shape[:-1] != input.shape[:-1] or var.shape[-1:] != (1,):
+        elif var.ndim != input.ndim or any(n not in (m, 1) for n, m in zip(var.shape, input.shape, strict=True)):
             raise ValueError("var is of incorrect size")
     kept = var.detach()  # type: ignore[attr-defined]
     var = where_op(kept < eps, kept * 0 + eps, var) if not var.requires_grad else var + (clamp(kept, min=eps) - kept)
@@ -555,6 +555,8 @@ def check_classes(input: Tensor, target: Tensor, weight: Tensor | None) -> None:
     """Raises where input, target and weight do not fit each other."""
     if input.ndim == 0:
         raise RuntimeError("Expected 1 or more dimensions (got 0)")
+    if input.dtype.category < dtypes.FLOATING:
+        raise RuntimeError(f"expected scalar type Float but found {dtypes.scalar_name(input.dtype)}")
     if target.dtype not in (dtypes.int64, dtypes.uint8):
         raise RuntimeError(f"expected scalar type Long but found {dtypes.scalar_name(target.dtype)}")
     if input.ndim == 1:
@@ -566,6 +568,8 @@ def check_classes(input: Tensor, target: Tensor, weight: Tensor | None) -> None:
         if input.ndim == 2:
             raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported: input has shape {list(input.shape)}, target {list(target.shape)}")
         raise RuntimeError(f"size mismatch (got input: {list(input.shape)} , target: {list(target.shape)})")
+    if weight is not None and weight.dtype is not input.dtype:
+        raise RuntimeError(f"expected scalar type {dtypes.scalar_name(input.dtype)} but found {dtypes.scalar_name(weight.dtype)}: the weight of nll_loss")
     if weight is not None and tuple(weight.shape) != (input.shape[min(1, input.ndim - 1)],):
         raise RuntimeError(f"weight tensor should be defined either for all {input.shape[min(1, input.ndim - 1)]} classes or no classes but got weight tensor of shape: {list(weight.shape)}")
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.optim.optimizer import Optimizer, buffer, check, count_step, number
+from retrograd.core.tensor import Tensor
+from retrograd.optim.optimizer import Optimizer, buffer, check, check_learning_rate, count_step, number
 
 
 class Adam(Optimizer):
@@ -41,8 +42,12 @@ class Adam(Optimizer):
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
     ) -> None:
-        check(number(lr) >= 0.0, "learning rate", lr)
+        check_learning_rate(lr, foreach)
         check(eps >= 0.0, "epsilon value", eps)
+        if isinstance(betas[0], Tensor) != isinstance(betas[1], Tensor):
+            raise ValueError("betas must be either both floats or both Tensors")
+        if isinstance(betas[0], Tensor) and foreach:
+            raise ValueError("betas[0] as a Tensor is not supported for capturable=False and foreach=True")
         for i, beta in enumerate(betas):
             check(0.0 <= number(beta) < 1.0, f"beta parameter at index {i}", beta)
         check(weight_decay >= 0.0, "weight_decay value", weight_decay)

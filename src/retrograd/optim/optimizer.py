@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -51,6 +52,8 @@ class Optimizer:
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {params.type()}")  # type: ignore[attr-defined]
+        if defaults.get("differentiable"):
+            raise NotImplementedError("differentiable=True: steps are taken in place on arrays; differentiate through a step by writing it out")
         self.defaults = defaults
         self.state = defaultdict(dict)
         self.param_groups = []
@@ -80,7 +83,12 @@ class Optimizer:
         elif isinstance(params, set):
             raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets will change between runs. Please use a list instead.")
         params = list(params)
-        if params and all(isinstance(p, tuple) for p in params):
+        named = [isinstance(p, tuple) for p in params]
+        if any(named) and not all(named):
+            raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+        if self.param_groups and any(named) != ("param_names" in self.param_groups[0]):
+            raise ValueError("all optimizer param groups should be with/without names. cannot add param group with names to the optimizer")
+        if any(named):
             group["param_names"] = [name for name, _ in params]
             params = [p for _, p in params]
         for p in params:
@@ -95,7 +103,11 @@ class Optimizer:
             group.setdefault(name, default)
         ids = [id(p) for p in params]
         if len(ids) != len(set(ids)):
-            raise ValueError("optimizer contains a parameter group with duplicate parameters")
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters: each is updated as often as it is listed",
+                UserWarning,
+                stacklevel=3,
+            )
         if set(ids) & {id(p) for g in self.param_groups for p in g["params"]}:
             raise ValueError("some parameters appear in more than one parameter group")
         self.param_groups.append(group)
@@ -264,6 +276,16 @@ def register(hooks: dict[int, Any], hook: Any) -> Handle:
     key = next(_hook_ids)
     hooks[key] = hook
     return Handle(hooks, key)
+
+
+def check_learning_rate(lr: Any, foreach: bool | None) -> None:
+    """Raises ValueError unless the learning rate is a finite number, not negative, or a tensor of one."""
+    if isinstance(lr, Tensor):
+        if foreach:
+            raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+        if lr.shape.numel() != 1:
+            raise ValueError("Tensor lr must be 1-element")
+    check(number(lr) >= 0.0, "learning rate", lr)
 
 
 def number(value: Any) -> float:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.core.tensor import wrap
-from retrograd.optim.optimizer import Optimizer, buffer, check, count_step, number
+from retrograd.optim.optimizer import Optimizer, buffer, check, check_learning_rate, count_step, number
 
 
 class RMSprop(Optimizer):
@@ -35,7 +35,7 @@ class RMSprop(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check(number(lr) >= 0.0, "learning rate", lr)
+        check_learning_rate(lr, foreach)
         check(eps >= 0.0, "epsilon value", eps)
         check(momentum >= 0.0, "momentum value", momentum)
         check(weight_decay >= 0.0, "weight_decay value", weight_decay)
@@ -100,7 +100,7 @@ class Adagrad(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check(number(lr) >= 0.0, "learning rate", lr)
+        check_learning_rate(lr, foreach)
         check(lr_decay >= 0.0, "lr_decay value", lr_decay)
         check(weight_decay >= 0.0, "weight_decay value", weight_decay)
         check(initial_accumulator_value >= 0.0, "initial_accumulator_value value", initial_accumulator_value)
@@ -153,7 +153,7 @@ class Adadelta(Optimizer):
         maximize: bool = False,
         differentiable: bool = False,
     ) -> None:
-        check(number(lr) >= 0.0, "learning rate", lr)
+        check_learning_rate(lr, foreach)
         check(0.0 <= rho <= 1.0, "rho value", rho)
         check(eps >= 0.0, "epsilon value", eps)
         check(weight_decay >= 0.0, "weight_decay value", weight_decay)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.core.tensor import wrap
-from retrograd.optim.optimizer import Optimizer, check, number
+from retrograd.optim.optimizer import Optimizer, check, check_learning_rate, number
 
 
 class SGD(Optimizer):
@@ -43,7 +43,7 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ) -> None:
-        check(number(lr) >= 0.0, "learning rate", lr)
+        check_learning_rate(lr, foreach)
         check(momentum >= 0.0, "momentum value", momentum)
         check(number(weight_decay) >= 0.0, "weight_decay value", weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
