@@ -48,8 +48,16 @@ def _(t, dim):
 
 @cat_op.batch
 def _(args, mapped, *, dim):
-    real = [(x, m) for x, m in zip(args, mapped, strict=True) if x.shape[m:] != NOTHING] or list(zip(args, mapped, strict=True))
-    return cat_op(*with_batch([x for x, _ in real], [m for _, m in real]), dim=dim + 1)
+    empty = [x.shape[m:] == NOTHING for x, m in zip(args, mapped, strict=True)]
+    if any(empty) and not all(empty):  # a mapped nothing would no longer look like one: it is given the others' dims, and size 0
+        like = next((x, m) for x, m, e in zip(args, mapped, empty, strict=True) if not e)
+        none = [*like[0].shape[like[1] :]]
+        none[dim] = 0
+        args = [
+            reshape_op(x, shape=(*x.shape[:m], *none)) if e else x
+            for x, m, e in zip(args, mapped, empty, strict=True)
+        ]
+    return cat_op(*with_batch(args, mapped), dim=dim + 1)
 
 
 @opaque
@@ -376,7 +384,7 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     if r < 0:
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     if r == 0:
-        return slice_op(input, dim=0, start=0, end=0, step=1)  # type: ignore[no-any-return]
+        return slice_op(input.detach(), dim=0, start=0, end=0, step=1)  # type: ignore[no-any-return]
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     places = np.array(list(choose(range(input.shape[0]), r)), np.int64).reshape(-1, r)
     return reshape_op(gather_op(input, wrap(places.reshape(-1)), dim=0), shape=places.shape)  # type: ignore[no-any-return]
