@@ -69,7 +69,10 @@ from retrograd.ops.reduce import (
     var_mean,
 )  # fmt: skip
 from retrograd.ops.scan import cummax, cummin, cumprod, cumsum, logcumsumexp, prod
-from retrograd.ops.sample import manual_seed, rand, randn
+from retrograd.ops.sample import (
+    Generator, alpha_dropout, bernoulli, dropout, feature_alpha_dropout, feature_dropout, get_rng_state, initial_seed, manual_seed,
+    multinomial, normal, poisson, rand, rand_like, randint, randint_like, randn, randn_like, randperm, seed, set_rng_state,
+)  # fmt: skip
 from retrograd.ops.shape import (
     adjoint, broadcast_tensors, broadcast_to, chunk, diag, diag_embed, diagflat, diagonal, dsplit, flatten, flip, fliplr, flipud,
     hsplit, moveaxis, movedim, narrow, ravel, roll, rot90, split, split_with_sizes, squeeze, swapaxes, swapdims, tensor_split, tile,

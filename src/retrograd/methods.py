@@ -90,7 +90,7 @@ METHODS: dict[ModuleType, str] = {
         select_scatter slice_scatter diagonal_scatter
     """,
     sample: """
-        uniform_ normal_
+        uniform_ normal_ random_ bernoulli bernoulli_ exponential_ cauchy_ log_normal_ geometric_ multinomial
     """,
     inplace: """
         copy_ fill_ zero_

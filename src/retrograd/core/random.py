@@ -1,11 +1,12 @@
 """Random numbers: for one seed, those of PyTorch on a CPU.
 
 PyTorch's generator is MT19937 (Matsumoto & Nishimura 1998), seeded with `init_genrand`, as NumPy's legacy generator is. How
-each distribution uses its 32-bit numbers is stated at each function. Knows arrays and no tensors.
+each distribution uses its 32-bit numbers is stated at each function, on arrays; `ops/sample.py` makes tensors of them.
 """
 
 from __future__ import annotations
 
+import math
 import secrets
 import threading
 from collections.abc import Sequence
@@ -14,7 +15,18 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from retrograd.core.tensor import Tensor, wrap
+
 DEFAULT_SEED = 67280421310721
+MT_SIZE = 624  # words of the Mersenne twister's state
+STATE = np.dtype(
+    {
+        "names": ["seed", "left", "seeded", "next", "key", "spare", "has_spare"],
+        "formats": ["<u8", "<i4", "<i4", "<u8", ("<u8", (MT_SIZE,)), "<f8", "<i4"],
+        "offsets": [0, 8, 12, 16, 24, 5024, 5040],
+        "itemsize": 5056,
+    }
+)  # how PyTorch lays out a generator's state
 BLOCK = 16  # normal numbers come in blocks of 16: eight cosines, then eight sines
 
 
@@ -54,15 +66,40 @@ class Generator:
         self.manual_seed(secrets.randbits(64))
         return self._seed
 
-    def get_state(self) -> dict[str, Any]:
-        """All that decides what comes next."""
-        return {"seed": self._seed, "bits": self.bits.state, "spare": self.spare}
+    def get_state(self) -> Tensor:
+        """All that decides what comes next, in PyTorch's form: a uint8 tensor of shape (5056,)."""
+        mt = self.bits.state["state"]
+        record = np.zeros((), STATE)
+        record["seed"], record["seeded"], record["key"] = self._seed, 1, mt["key"]
+        fresh = mt["pos"] == MT_SIZE
+        record["left"], record["next"] = (1, 0) if fresh else (MT_SIZE + 1 - mt["pos"], mt["pos"])
+        if self.spare is not None:
+            record["spare"], record["has_spare"] = self.spare, 1
+        return wrap(np.frombuffer(record.tobytes(), np.uint8).copy())
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Goes on from where `get_state` was called. Raises RuntimeError if it is no such state."""
-        if not isinstance(state, dict) or set(state) != {"seed", "bits", "spare"}:
-            raise RuntimeError("RNG state must be what get_state() returned")
-        self.bits.state, self._seed, self.spare = state["bits"], state["seed"], state["spare"]
+    def set_state(self, new_state: Tensor) -> Generator:
+        """Goes on from where `get_state` was called.
+
+        Raises:
+            TypeError: if `new_state` is no uint8 tensor.
+            RuntimeError: if it has another size, or holds no state.
+        """
+        if not isinstance(new_state, Tensor) or new_state._data.dtype != np.uint8:
+            raise TypeError("RNG state must be a torch.ByteTensor")
+        if new_state._data.size != STATE.itemsize:
+            raise RuntimeError(f"RNG state is wrong size: expected {STATE.itemsize} bytes and got {new_state._data.size}")
+        record = np.frombuffer(new_state._data.tobytes(), STATE)[0]
+        if not record["seeded"] or not 1 <= record["left"] <= MT_SIZE or record["next"] > MT_SIZE:
+            raise RuntimeError("Invalid mt19937 state")
+        pos = MT_SIZE if record["left"] == 1 else int(record["next"])
+        self.bits.state = {"bit_generator": "MT19937", "state": {"key": record["key"].copy(), "pos": pos}}
+        self._seed = int(record["seed"])
+        self.spare = float(record["spare"]) if record["has_spare"] else None
+        return self
+
+    def clone_state(self) -> Generator:
+        """Another generator that draws the same numbers from here on."""
+        return Generator().set_state(self.get_state())
 
     def draw32(self, n: int) -> ndarray:
         """The next `n` numbers of 32 bits, as uint64."""
@@ -84,7 +121,7 @@ def size_of(shape: Sequence[int]) -> int:
 
 
 def uniform(gen: Generator, shape: Sequence[int], dtype: Any, low: float = 0.0, high: float = 1.0) -> ndarray:
-    """Uniform numbers from `low` to below `high`: the low bits of a draw, as many as the dtype's significand has, scaled.
+    """Uniform numbers from `low` to below `high`: the low bits of a draw, as many as a significand has (24, or 53), scaled.
 
     >>> uniform(Generator().manual_seed(0), (1,), np.dtype(np.float32)).round(4)
     array([0.4963], dtype=float32)
@@ -92,15 +129,18 @@ def uniform(gen: Generator, shape: Sequence[int], dtype: Any, low: float = 0.0, 
     n, dtype = size_of(shape), np.dtype(dtype)
     if dtype.kind == "c":
         return uniform(gen, (*shape, 2), real_of(dtype), low, high).view(dtype)[..., 0]
-    bits = {np.dtype(np.float64): 53, np.dtype(np.float32): 24, np.dtype(np.float16): 11}.get(dtype, 8)
+    bits = 53 if dtype == np.float64 else 24
     raw = gen.draw64(n) if bits == 53 else gen.draw32(n)
     compute = np.float64 if bits == 53 else np.float32
     x = (raw & np.uint64((1 << bits) - 1)).astype(compute)
     x *= compute(2.0**-bits)
     if (low, high) != (0.0, 1.0):  # in one rounding, as a fused multiply-add
-        span, low = (float(np.asarray(v, dtype)) for v in (high - low, low))
-        x = x.astype(dtype).astype(np.float64) * span + low
-    return x.astype(dtype, copy=False).reshape(tuple(shape))
+        low, high = compute(low), compute(high)
+        x = x.astype(np.float64) * float(high - low) + float(low)
+    if x.dtype != dtype or high != 1.0:
+        x = x.astype(compute).astype(dtype)
+        x[x == np.asarray(high, dtype)] = low  # what rounds to `high` becomes `low`
+    return x.reshape(tuple(shape))
 
 
 def real_of(dtype: Any) -> Any:
@@ -126,13 +166,12 @@ def normal(gen: Generator, shape: Sequence[int], dtype: Any, mean: float = 0.0, 
     if n < BLOCK:
         return (np.array([single_normal(gen) for _ in range(n)]) * std + mean).astype(dtype).reshape(tuple(shape))
     compute = np.dtype(np.float64) if dtype == np.float64 else np.dtype(np.float32)
-    source = dtype if dtype.itemsize > 2 else dtype
-    u = uniform(gen, (n,), source).astype(compute)
     whole = n - n % BLOCK
     out = np.empty(n, compute)
+    u = uniform(gen, (n if dtype == compute else whole,), compute)
     out[:whole] = box_muller(u[:whole], compute, mean, std)
     if n % BLOCK:  # the last 16 are drawn afresh
-        out[-BLOCK:] = box_muller(uniform(gen, (BLOCK,), source).astype(compute), compute, mean, std)
+        out[-BLOCK:] = box_muller(uniform(gen, (BLOCK,), compute), compute, mean, std)
     return out.astype(dtype, copy=False).reshape(tuple(shape))
 
 
@@ -192,6 +231,85 @@ def exponential(gen: Generator, shape: Sequence[int], dtype: Any, lambd: float =
     return (-np.log1p(-u) / lambd).astype(dtype)
 
 
+def cauchy(gen: Generator, shape: Sequence[int], dtype: Any, median: float, sigma: float) -> ndarray:
+    """Cauchy numbers, by inversion: median + sigma tan(π(u - 1/2))."""
+    u = doubles(gen, size_of(shape)).reshape(tuple(shape))
+    return np.asarray(median + sigma * np.tan(np.pi * (u - 0.5))).astype(dtype)
+
+
+def log_normal(gen: Generator, shape: Sequence[int], dtype: Any, mean: float, std: float) -> ndarray:
+    """The exponentials of normal numbers, drawn one by one."""
+    z = np.array([single_normal(gen) for _ in range(size_of(shape))]).reshape(tuple(shape))
+    return np.exp(z * std + mean).astype(dtype)
+
+
+def geometric(gen: Generator, shape: Sequence[int], dtype: Any, p: float) -> ndarray:
+    """The number of trials until one of probability `p` succeeds, by inversion: ⌈log u / log(1 - p)⌉."""
+    u = doubles(gen, size_of(shape)).reshape(tuple(shape))
+    with np.errstate(divide="ignore"):
+        return np.ceil(np.log(u) / np.log1p(-p)).astype(dtype)
+
+
+def poisson(gen: Generator, rates: ndarray) -> ndarray:
+    """Poisson numbers of the given rates, each drawn on its own."""
+    return np.array([single_poisson(gen, float(r)) for r in rates.reshape(-1)]).astype(rates.dtype).reshape(rates.shape)
+
+
+def single_poisson(gen: Generator, rate: float) -> int:
+    """One Poisson number: transformed rejection (PTRS, Hörmann 1993) for rates from 10, else by products of uniform numbers."""
+    if rate == 0:
+        return 0
+    if rate < 10:
+        limit, product, count = math.exp(-rate), 1.0, -1
+        while product > limit:
+            product *= float(doubles(gen, 1)[0])
+            count += 1
+        return count
+    b = 0.931 + 2.53 * math.sqrt(rate)
+    a = -0.059 + 0.02483 * b
+    inverse_alpha, v_r = 1.1239 + 1.1328 / (b - 3.4), 0.9277 - 3.6224 / (b - 2)
+    while True:
+        u, v = doubles(gen, 2).tolist()
+        u -= 0.5
+        us = 0.5 - abs(u)
+        k = math.floor((2 * a / us + b) * u + rate + 0.43) if us else -1
+        if us >= 0.07 and v <= v_r:
+            return k
+        if k < 0 or (us < 0.013 and v > us):
+            continue
+        if math.log(v * inverse_alpha / (a / (us * us) + b)) <= k * math.log(rate) - rate - math.lgamma(k + 1):
+            return k
+
+
+def choices(gen: Generator, weights: ndarray, n: int) -> ndarray:
+    """`n` places of each row of weights (shape (rows, places)), drawn with replacement: uniform draws sought in the running sum."""
+    out = np.empty((len(weights), n), np.int64)
+    for row, w in zip(out, weights, strict=True):
+        sums = np.cumsum(w)
+        sums /= sums[-1]
+        row[:] = np.searchsorted(sums, doubles(gen, n))
+    return np.minimum(out, weights.shape[1] - 1)
+
+
+def distinct_choices(gen: Generator, weights: ndarray, n: int) -> ndarray:
+    """The same without replacement: the first of exponential waiting times whose rates are the weights."""
+    waits = exponential(gen, weights.shape, weights.dtype)
+    return np.argsort(-(weights / waits), axis=-1, kind="stable")[..., :n]
+
+
 __all__ = [
-    "Generator", "bernoulli", "default_generator", "exponential", "normal", "permutation", "random_int", "uniform",
-]  # fmt: skip
+    "Generator",
+    "bernoulli",
+    "cauchy",
+    "choices",
+    "default_generator",
+    "distinct_choices",
+    "exponential",
+    "geometric",
+    "log_normal",
+    "normal",
+    "permutation",
+    "poisson",
+    "random_int",
+    "uniform",
+]

@@ -14,6 +14,7 @@ from retrograd.ops import activation
 from retrograd.ops.arithmetic import div
 from retrograd.ops.basis import where
 from retrograd.ops.contract import linear
+from retrograd.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
 from retrograd.ops.einsum import bilinear
 from retrograd.ops.create import empty_like, ones, zeros_like
 from retrograd.ops.embed import embedding, embedding_bag, one_hot
@@ -43,10 +44,35 @@ from retrograd.ops.loss import (
     triplet_margin_loss,
     triplet_margin_with_distance_loss,
 )
+from retrograd.ops.normalize import batch_norm, group_norm, instance_norm, layer_norm, local_response_norm, rms_norm
+from retrograd.ops.pad import pad, pixel_shuffle, pixel_unshuffle
 from retrograd.ops.pointwise import tanh
+from retrograd.ops.pool import (
+    adaptive_avg_pool1d,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool3d,
+    adaptive_max_pool1d,
+    adaptive_max_pool2d,
+    adaptive_max_pool3d,
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
+    lp_pool1d,
+    lp_pool2d,
+    lp_pool3d,
+    max_pool1d,
+    max_pool2d,
+    max_pool3d,
+    max_unpool1d,
+    max_unpool2d,
+    max_unpool3d,
+)
+from retrograd.ops.resize import affine_grid, grid_sample, interpolate, upsample
+from retrograd.ops import sample
 from retrograd.ops.shape import chunk
 from retrograd.ops.softmax import log_softmax as log_softmax_of
 from retrograd.ops.softmax import softmax as softmax_of
+from retrograd.ops.windows import fold, unfold
 
 
 def with_inplace(function: Any) -> Any:
@@ -103,6 +129,48 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
 def relu_(input: Tensor) -> Tensor:
     """In-place `relu`."""
     return relu(input, inplace=True)  # type: ignore[no-any-return]
+
+
+def with_training(function: Any, like: str) -> Any:
+    """A kind of dropout as a function of (input, p, training, inplace)."""
+
+    def call(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        result = function(input, p, training)
+        return store(input, result) if inplace and result is not input else result  # type: ignore[no-any-return]
+
+    call.__name__ = call.__qualname__ = like
+    call.__doc__ = function.__doc__
+    return call
+
+
+dropout = with_training(sample.dropout, "dropout")
+alpha_dropout = with_training(sample.alpha_dropout, "alpha_dropout")
+feature_alpha_dropout = with_training(sample.feature_alpha_dropout, "feature_alpha_dropout")
+
+
+def channel_dropout(rank: int) -> Any:
+    """Dropout of whole channels of inputs with `rank` dims after that of channels."""
+
+    def call(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        if input.ndim not in (rank + 1, rank + 2):
+            warnings.warn(f"dropout{rank}d: Received a {input.ndim}-D input, but {rank + 1}-D or {rank + 2}-D inputs are expected", stacklevel=2)
+        single = input.ndim == rank + 1 and rank != 2
+        x = input.unsqueeze(0) if single else input  # type: ignore[attr-defined]
+        result = sample.feature_dropout(x, p, training)
+        if not training:
+            return input
+        result = result.squeeze(0) if single else result  # type: ignore[attr-defined]
+        return store(input, result) if inplace else result  # type: ignore[no-any-return]
+
+    call.__name__ = call.__qualname__ = f"dropout{rank}d"
+    call.__doc__ = f"""Sets whole channels to 0 with probability `p` while training, and divides the others by 1 - p (Tompson et al. 2015).
+
+    The input has {rank + 1} or {rank + 2} dims, that of channels before the last {rank}.
+    """
+    return call
+
+
+dropout1d, dropout2d, dropout3d = (channel_dropout(rank) for rank in (1, 2, 3))
 
 
 def glu(input: Tensor, dim: int = -1) -> Tensor:

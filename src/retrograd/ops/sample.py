@@ -1,52 +1,524 @@
-"""Random tensors: for one seed, the numbers that PyTorch draws. How is in `core/random.py`."""
+"""Random tensors: for one seed, the numbers that PyTorch draws. How is in `core/random.py`.
+
+Three kinds: factories (`rand`), draws whose parameters are tensors (`bernoulli`), and methods that write draws over a tensor
+(`uniform_`). No gradient passes through a draw.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
+
+from retrograd import dtypes
 from retrograd.core import random
+from retrograd.core.families import write_out
+from retrograd.core.levels import local
 from retrograd.core.random import Generator
 from retrograd.core.tape import check_writable, rebase, written
-from retrograd.core.levels import local
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Box, Tensor, wrap
 from retrograd.device import check_device
 from retrograd.dtypes import dtype
 from retrograd.errors import user_location
-from retrograd.ops.create import finish, numpy_dtype, sizes_of
+from retrograd.ops.create import finish, like, numpy_dtype, sizes_of
+
+# ---------------------------------------------------------------- the generator
 
 
 def manual_seed(seed: int) -> Generator:
-    """Begins the stream of a seed, for all that draws from the default generator; returns that generator."""
+    """Begins the stream of a seed, for all that draws from the default generator; returns that generator.
+
+    Raises:
+        RuntimeError: if the seed is not within -2⁶³ .. 2⁶⁴ - 1.
+
+    >>> from retrograd import manual_seed, rand
+    >>> _ = manual_seed(0)
+    >>> rand(2)
+    tensor([0.4963, 0.7682])
+    """
     return random.default_generator.manual_seed(seed)
 
 
+def seed() -> int:
+    """Seeds the default generator from the operating system, and returns the seed."""
+    return random.default_generator.seed()
+
+
+def initial_seed() -> int:
+    """The seed of the default generator's stream."""
+    return random.default_generator.initial_seed()
+
+
+def get_rng_state() -> Tensor:
+    """The default generator's state: a uint8 tensor of shape (5056,), laid out as PyTorch's."""
+    return random.default_generator.get_state()
+
+
+def set_rng_state(new_state: Tensor) -> None:
+    """Goes on from where `get_rng_state` was called.
+
+    Raises:
+        TypeError: if it is no uint8 tensor.
+        RuntimeError: if it holds no state.
+    """
+    random.default_generator.set_state(new_state)
+
+
+@contextlib.contextmanager
+def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
+    """What is drawn within leaves no trace in the default generator."""
+    state = get_rng_state()
+    try:
+        yield
+    finally:
+        if enabled:
+            set_rng_state(state)
+
+
+def source(generator: Generator | None) -> Generator:
+    """The generator to draw from."""
+    if generator is None:
+        return random.default_generator
+    if not isinstance(generator, Generator):
+        raise TypeError(f"argument 'generator' must be torch.Generator, not {type(generator).__name__}")
+    return generator
+
+
+# ---------------------------------------------------------------- factories
+
+
+def floating_dtype(function: str, wanted: dtype | None) -> Any:
+    """The NumPy dtype of a draw that must be floating. Raises RuntimeError otherwise."""
+    found = numpy_dtype(wanted)
+    if wanted is not None and wanted.category < dtypes.FLOATING:
+        raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.scalar_name(wanted)}'")
+    return found
+
+
 def rand(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """Uniform numbers from 0 to below 1."""
+    """Uniform numbers from 0 to below 1.
+
+    >>> from retrograd import manual_seed, rand
+    >>> _ = manual_seed(0)
+    >>> rand(2, 2)
+    tensor([[0.4963, 0.7682],
+            [0.0885, 0.1320]])
+    """
     check_device(device)
-    return finish(random.uniform(generator or random.default_generator, sizes_of(size, "rand"), numpy_dtype(dtype)), requires_grad, out)
+    if out is not None and dtype is None:
+        dtype = out.dtype
+    return finish(random.uniform(source(generator), sizes_of(size, "rand"), floating_dtype("check_uniform_bounds", dtype)), requires_grad, out)
 
 
 def randn(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
-    """Normal numbers of mean 0 and standard deviation 1."""
+    """Normal numbers of mean 0 and standard deviation 1 (Box & Muller 1958).
+
+    >>> from retrograd import manual_seed, randn
+    >>> _ = manual_seed(0)
+    >>> randn(2)
+    tensor([ 1.5410, -0.2934])
+    """
     check_device(device)
-    return finish(random.normal(generator or random.default_generator, sizes_of(size, "randn"), numpy_dtype(dtype)), requires_grad, out)
+    if out is not None and dtype is None:
+        dtype = out.dtype
+    return finish(random.normal(source(generator), sizes_of(size, "randn"), floating_dtype("normal_kernel_cpu", dtype)), requires_grad, out)
 
 
-def overwrite(self: Tensor, array: Any) -> Tensor:
-    """Writes drawn numbers over a tensor: what it was before counts for nothing."""
+def randint(*bounds_and_size: Any, low: int | None = None, high: int | None = None, size: Sequence[int] | None = None, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """`randint(low=0, high, size)`: whole numbers from `low` to below `high`, int64 by default.
+
+    Raises:
+        RuntimeError: if there is no number in that range, or the dtype cannot hold it.
+
+    >>> from retrograd import manual_seed, randint
+    >>> _ = manual_seed(0)
+    >>> randint(10, (4,))
+    tensor([4, 9, 3, 0])
+    """
+    check_device(device)
+    given = list(bounds_and_size)
+    if size is None:
+        if not given or not isinstance(given[-1], (tuple, list)):
+            raise TypeError("randint(): expects (int high, tuple of ints size) or (int low, int high, tuple of ints size)")
+        size = given.pop()
+    if high is None:
+        if not given:
+            raise TypeError("randint(): missing the argument 'high'")
+        high = given.pop()
+    if given:
+        low = given.pop()
+    return finish(whole_numbers(source(generator), sizes_of((size,), "randint"), dtype or (out.dtype if out is not None else dtypes.int64), low or 0, high), requires_grad, out)
+
+
+def whole_numbers(gen: Generator, shape: Sequence[int], kind: dtype, low: Any, high: Any) -> Any:
+    """Whole numbers in an array, for those bounds that its dtype can hold."""
+    for name, value in (("low", low), ("high", high)):
+        if isinstance(value, float) and not value.is_integer():
+            raise TypeError(f"random_ expects whole numbers as bounds, but got {name}={value}")
+    low, high = int(low), int(high)
+    if low >= high:
+        raise RuntimeError(f"random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+    bottom, top = whole_range(kind)
+    if not bottom <= low <= top:
+        raise RuntimeError(f"from is out of bounds for {dtypes.scalar_name(kind)}: {low}")
+    if not bottom <= high - 1 <= top:
+        raise RuntimeError(f"to - 1 is out of bounds for {dtypes.scalar_name(kind)}: {high - 1}")
+    return random.random_int(gen, shape, kind.numpy, low, high)
+
+
+def whole_range(kind: dtype) -> tuple[int, int]:
+    """The smallest and largest whole number of a dtype; of a floating one, those up to which it holds all."""
+    if kind is dtypes.bool:
+        return 0, 1
+    if kind.category >= dtypes.FLOATING:
+        bits = {dtypes.float64: 53, dtypes.float32: 24, dtypes.float16: 11}.get(kind, 8)
+        return -(2**bits), 2**bits
+    info = np.iinfo(kind.numpy)
+    return int(info.min), int(info.max)
+
+
+def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype = dtypes.int64, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """0 .. n-1 in random order.
+
+    Raises:
+        RuntimeError: if `n` is negative, or the dtype cannot hold it.
+
+    >>> from retrograd import manual_seed, randperm
+    >>> _ = manual_seed(0)
+    >>> randperm(4)
+    tensor([2, 0, 1, 3])
+    """
+    check_device(device)
+    if n < 0:
+        raise RuntimeError(f"n must be non-negative, got {n}")
+    kind = dtype if out is None else out.dtype
+    if n > whole_range(kind)[1] + 1:
+        raise RuntimeError(f"n is too large for result tensor type: '{dtypes.scalar_name(kind)}'")
+    return finish(random.permutation(source(generator), n).astype(kind.numpy), requires_grad, out)
+
+
+def rand_like(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """`rand` of the shape and dtype of `input`."""
+    shape, _ = like(input, dtype, device)
+    return rand(shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def randn_like(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """`randn` of the shape and dtype of `input`."""
+    shape, _ = like(input, dtype, device)
+    return randn(shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+def randint_like(input: Tensor, *bounds: int, low: int = 0, high: int | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+    """`randint_like(input, low=0, high)`: whole numbers in the shape and dtype of `input`."""
+    shape, _ = like(input, dtype, device)
+    low, high = bounds if len(bounds) == 2 else (low, bounds[0] if bounds else high)
+    if high is None:
+        raise TypeError("randint_like(): missing the argument 'high'")
+    return randint(low, high, shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+
+
+# ---------------------------------------------------------------- draws whose parameters are tensors
+
+
+def numbers_of(function: str, x: Tensor) -> Any:
+    """The array of a parameter. Raises inside `vmap`, where one draw would have to be many."""
+    if isinstance(x, Box):
+        raise RuntimeError(f"{function}: a random operation cannot depend on a tensor inside a function transform; draw outside, and pass the numbers in")
+    return x._data
+
+
+def normal(mean: Any = 0.0, std: Any = 1.0, size: Sequence[int] | None = None, *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """Normal numbers; mean and standard deviation may be tensors, whose shapes broadcast.
+
+    Raises:
+        RuntimeError: if a standard deviation is negative.
+
+    >>> from retrograd import manual_seed, normal, tensor
+    >>> _ = manual_seed(0)
+    >>> normal(tensor([0., 100.]), 1.0)
+    tensor([ 1.5410, 99.7066])
+    """
+    check_device(device)
+    if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
+        if size is None:
+            raise TypeError("normal(): mean and std are numbers, and so it needs the argument 'size'")
+        check_std(std)
+        return finish(random.normal(source(generator), sizes_of((size,), "normal"), floating_dtype("normal_kernel_cpu", dtype), mean, std), requires_grad, out)
+    means, stds = (numbers_of("normal", x) if isinstance(x, Tensor) else x for x in (mean, std))
+    kind = means.dtype if isinstance(mean, Tensor) else stds.dtype
+    if np.size(stds):
+        check_std(float(np.min(stds)))
+    try:
+        shape = np.broadcast_shapes(np.shape(means), np.shape(stds))
+    except ValueError:
+        raise RuntimeError(f"normal(): the shapes of mean {list(np.shape(means))} and std {list(np.shape(stds))} do not broadcast") from None
+    drawn = random.normal(source(generator), shape, kind) if isinstance(std, Tensor) else random.normal(source(generator), shape, kind, 0.0, std)
+    result = wrap(np.asarray(drawn * stds + means if isinstance(std, Tensor) else drawn + means, kind))
+    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+
+
+def check_std(std: float) -> None:
+    """Raises RuntimeError for a negative standard deviation."""
+    if not std >= 0:
+        raise RuntimeError(f"normal expects std >= 0.0, but found std {std}")
+
+
+def check_probability(function: str, p: float) -> None:
+    """Raises RuntimeError for what is no probability."""
+    if not 0 <= p <= 1:
+        raise RuntimeError(f"{function} expects p to be in [0, 1], but got p={p}")
+
+
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
+    """1 with the probability that `input` (or `p`) says, else 0.
+
+    Raises:
+        RuntimeError: if one is no probability.
+
+    >>> from retrograd import bernoulli, tensor
+    >>> bernoulli(tensor([0., 1.]))
+    tensor([0., 1.])
+    """
+    chances = numbers_of("bernoulli", input)
+    if p is not None:
+        check_probability("bernoulli_", p)
+        result = wrap(random.bernoulli(source(generator), p, input.shape, chances.dtype))
+    else:
+        if input.dtype.category < dtypes.FLOATING:
+            raise NotImplementedError(f"\"bernoulli_tensor_cpu_p_\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
+        if chances.size and not (np.min(chances) >= 0 and np.max(chances) <= 1):
+            raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false: bernoulli draws with the probabilities in its input")
+        result = wrap(random.bernoulli(source(generator), chances, input.shape, chances.dtype))
+    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+
+
+def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
+    """Poisson numbers of the rates in `input`.
+
+    Raises:
+        RuntimeError: if a rate is negative.
+    """
+    rates = numbers_of("poisson", input)
+    if input.dtype.category != dtypes.FLOATING:
+        raise NotImplementedError(f"\"poisson_cpu\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
+    if rates.size and not np.min(rates) >= 0:
+        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+    return wrap(random.poisson(source(generator), rates))
+
+
+def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
+    """Places drawn with the weights in a vector, or in each row of a matrix: int64, shape (num_samples,) or (rows, num_samples).
+
+    Raises:
+        RuntimeError: if a weight is negative, infinite or nan, or all are zero, or more places are asked for than there are.
+
+    >>> from retrograd import multinomial, tensor
+    >>> multinomial(tensor([0., 1., 0.]), 2, replacement=True)
+    tensor([1, 1])
+    """
+    weights = numbers_of("multinomial", input)
+    if weights.ndim not in (1, 2):
+        raise RuntimeError("prob_dist must be 1 or 2 dim")
+    if input.dtype.category != dtypes.FLOATING:
+        raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {dtypes.scalar_name(input.dtype)}")
+    if num_samples <= 0:
+        raise RuntimeError("cannot sample n_sample <= 0 samples")
+    if not replacement and num_samples > weights.shape[-1]:
+        raise RuntimeError(f"cannot sample n_sample > prob_dist.size(-1) samples without replacement: {num_samples} > {weights.shape[-1]}")
+    rows = np.atleast_2d(weights)
+    if not np.isfinite(rows).all() or (rows < 0).any():
+        raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
+    if (rows.sum(-1) == 0).any():
+        raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
+    # PyTorch takes one draw, too, as a draw without replacement
+    draw = random.choices if replacement and num_samples > 1 else random.distinct_choices
+    result = wrap(draw(source(generator), rows, num_samples).reshape(*weights.shape[:-1], num_samples))
+    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------- over a tensor
+
+
+def overwrite(self: Tensor, draw: Callable[[tuple[int, ...], Any], Any]) -> Tensor:
+    """Writes what `draw(shape, dtype)` draws over a tensor: what it was before counts for nothing."""
+    if isinstance(self, Box):
+        raise RuntimeError(
+            "a random operation wrote over a tensor inside a function transform: the draw would be one for all of a batch; draw outside, and pass the numbers in"
+        )
     check_writable(self, False)
-    self._data[...] = array
+    self._data[...] = draw(self.shape, self._data.dtype)
     written(self, user_location())
     if local.grad and (self._node is not None or self._base is not None):
         rebase(self, None)
     return self
 
 
-def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Uniform numbers from `from_` to below `to`."""
-    return overwrite(self, random.uniform(generator or random.default_generator, self.shape, self._data.dtype, from_, to))
+def check_floating(function: str, self: Tensor) -> None:
+    """Raises where only floating numbers can be drawn."""
+    if self.dtype.category < dtypes.FLOATING:
+        raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.scalar_name(self.dtype)}'")
+
+
+def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None, **named: float) -> Tensor:
+    """Writes uniform numbers from `from` to below `to`. Raises RuntimeError if the bounds are the wrong way round."""
+    low = named.pop("from", from_)
+    if named:
+        raise TypeError(f"uniform_() got an unexpected keyword argument '{next(iter(named))}'")
+    check_floating("check_uniform_bounds", self)
+    if not low <= to:
+        raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
+    return overwrite(self, lambda shape, kind: random.uniform(source(generator), shape, kind, low, to))
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
-    """Normal numbers. Raises RuntimeError for a negative `std`."""
-    return overwrite(self, random.normal(generator or random.default_generator, self.shape, self._data.dtype, mean, std))
+    """Writes normal numbers. Raises RuntimeError for a negative `std`."""
+    check_floating("normal_kernel_cpu", self)
+    check_std(std)
+    return overwrite(self, lambda shape, kind: random.normal(source(generator), shape, kind, mean, std))
+
+
+def random_(self: Tensor, *bounds: int | None, generator: Generator | None = None, **named: int | None) -> Tensor:
+    """`random_(from=0, to)`: writes whole numbers from `from` to below `to`, or all that the dtype holds from 0 on."""
+    low, to = named.pop("from", None), named.pop("to", None)
+    if named:
+        raise TypeError(f"random_() got an unexpected keyword argument '{next(iter(named))}'")
+    if len(bounds) == 2:
+        low, to = bounds
+    elif bounds:
+        to = bounds[0]
+    top = whole_range(self.dtype)[1]
+    start, end = low or 0, top + 1 if to is None else to
+    return overwrite(self, lambda shape, kind: whole_numbers(source(generator), shape, self.dtype, start, end))
+
+
+def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
+    """Writes 1 with probability `p` (a number, or a tensor that broadcasts), else 0."""
+    if isinstance(p, Tensor):
+        drawn = bernoulli(wrap(np.broadcast_to(numbers_of("bernoulli_", p), self.shape)), generator=generator)
+        return overwrite(self, lambda shape, kind: drawn._data.astype(kind))
+    check_probability("bernoulli_", p)
+    return overwrite(self, lambda shape, kind: random.bernoulli(source(generator), p, shape, kind))
+
+
+def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Writes exponential numbers of rate `lambd`. Raises RuntimeError if it is not positive."""
+    check_floating("exponential_", self)
+    if not lambd > 0:
+        raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
+    return overwrite(self, lambda shape, kind: random.exponential(source(generator), shape, kind, lambd))
+
+
+def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+    """Writes Cauchy numbers. Raises RuntimeError if `sigma` is not positive."""
+    check_floating("cauchy_", self)
+    if not sigma > 0:
+        raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
+    return overwrite(self, lambda shape, kind: random.cauchy(source(generator), shape, kind, median, sigma))
+
+
+def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
+    """Writes numbers whose logarithms are normal. Raises RuntimeError if `std` is not positive."""
+    check_floating("log_normal_", self)
+    if not std > 0:
+        raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
+    return overwrite(self, lambda shape, kind: random.log_normal(source(generator), shape, kind, mean, std))
+
+
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Writes how many trials it takes until one of probability `p` succeeds. Raises RuntimeError unless 0 < p < 1."""
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
+    return overwrite(self, lambda shape, kind: random.geometric(source(generator), shape, kind, p))
+
+
+# ---------------------------------------------------------------- dropout
+
+
+def check_dropout(p: float) -> None:
+    """Raises ValueError for what is no probability."""
+    if not (isinstance(p, (int, float)) and math.isfinite(p) and 0 <= p <= 1):
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+
+
+def kept(shape: Sequence[int], kind: Any, p: float) -> Any:
+    """1 where an element stays, 0 where it falls."""
+    return random.bernoulli(random.default_generator, 1 - p, shape, kind)
+
+
+def channels(input: Tensor) -> tuple[int, ...]:
+    """The shape of one number for each channel of each example."""
+    return (*input.shape[:2], *(1 for _ in input.shape[2:]))
+
+
+def dropped(input: Tensor, p: float, training: bool, shape: Sequence[int]) -> Tensor:
+    """The input with elements (one of `shape` for what shares its fate) set to 0, the others divided by 1 - p."""
+    check_dropout(p)
+    if not training or p == 0 or not input.shape.numel():
+        return input
+    if p == 1:
+        return input * wrap(np.zeros((), input._data.dtype))  # type: ignore[operator, no-any-return]
+    noise = kept(shape, input._data.dtype, p)
+    noise /= noise.dtype.type(1 - p)
+    return input * wrap(noise)  # type: ignore[operator, no-any-return]
+
+
+def alpha_dropped(input: Tensor, p: float, training: bool, shape: Sequence[int]) -> Tensor:
+    """Dropout that keeps mean and variance of what SELU gives (Klambauer et al. 2017): elements become SELU's lowest value."""
+    check_dropout(p)
+    if not training or p == 0 or not input.shape.numel():
+        return input
+    if p == 1:
+        return input * wrap(np.zeros((), input._data.dtype))  # type: ignore[operator, no-any-return]
+    alpha = 1.7580993408473766
+    scale = 1 / math.sqrt((alpha**2 * p + 1) * (1 - p))
+    noise = kept(shape, input._data.dtype, p)
+    shift = (noise - noise.dtype.type(1)) * noise.dtype.type(alpha * scale) + noise.dtype.type(alpha * scale * p)
+    return input * wrap(noise * noise.dtype.type(scale)) + wrap(shift)  # type: ignore[operator, no-any-return]
+
+
+def dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """Sets each element to 0 with probability `p` while training, and divides the others by 1 - p (Srivastava et al. 2014).
+
+    Raises:
+        ValueError: if `p` is no probability.
+
+    >>> from retrograd import dropout, ones
+    >>> dropout(ones(2), 0.5, False)
+    tensor([1., 1.])
+    """
+    return dropped(input, p, train, input.shape)
+
+
+def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """Dropout of whole channels: the fate is one for all that follows the first two dims.
+
+    Raises:
+        ValueError: if `p` is no probability.
+        RuntimeError: if there are fewer than two dims.
+    """
+    check_dropout(p)
+    if input.ndim < 2:
+        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
+    return dropped(input, p, train, channels(input))
+
+
+def alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """Dropout for networks of SELU (Klambauer et al. 2017). Raises ValueError if `p` is no probability."""
+    return alpha_dropped(input, p, train, input.shape)
+
+
+def feature_alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
+    """`alpha_dropout` of whole channels.
+
+    Raises:
+        ValueError: if `p` is no probability.
+        RuntimeError: if there are fewer than two dims.
+    """
+    check_dropout(p)
+    if input.ndim < 2:
+        raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
+    return alpha_dropped(input, p, train, channels(input))

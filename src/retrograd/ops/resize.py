@@ -1,0 +1,243 @@
+"""Changes of resolution: each element of the result is a weighted mean of a few of the input's, one dim after the other."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd import dtypes
+from retrograd.core.tensor import Tensor, wrap
+from retrograd.ops.index import index_op
+from retrograd.ops.pool import adaptive_avg_pool
+
+MODES = {"nearest": 0, "nearest-exact": 0, "area": 0, "linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}  # dims, 0 for any
+CUBIC = -0.75  # the slope at 1 of the cubic convolution kernel (Keys 1981)
+
+Taps = list[tuple[ndarray, ndarray | None]]  # (places, weights or None for 1) of each term
+
+
+def positions(n: int, count: int, scale: float | None, align_corners: bool) -> ndarray:
+    """Where the centres of `count` new elements lie among `n` old ones."""
+    i = np.arange(count, dtype=np.float64)
+    if align_corners:
+        return i * ((n - 1) / (count - 1)) if count > 1 else i * 0
+    return (i + 0.5) * (1 / scale if scale else n / count) - 0.5
+
+
+def nearest_taps(n: int, count: int, scale: float | None, exact: bool) -> Taps:
+    """One old element for each new one."""
+    step = np.float32(1 / scale if scale else n / count)
+    i = np.arange(count, dtype=np.float32)
+    return [(np.minimum(np.floor((i + np.float32(0.5)) * step if exact else i * step).astype(np.int64), n - 1), None)]
+
+
+def linear_taps(n: int, count: int, scale: float | None, align_corners: bool) -> Taps:
+    """The two old elements beside each new one."""
+    at = np.maximum(positions(n, count, scale, align_corners), 0)
+    below = np.minimum(np.floor(at).astype(np.int64), n - 1)
+    part = np.clip(at - below, 0, 1)
+    return [(below, 1 - part), (np.minimum(below + 1, n - 1), part)]
+
+
+def cubic_taps(n: int, count: int, scale: float | None, align_corners: bool) -> Taps:
+    """The four old elements around each new one, by cubic convolution."""
+    at = positions(n, count, scale, align_corners)
+    below = np.floor(at).astype(np.int64)
+    part = at - below
+    a = CUBIC
+
+    def near(x: ndarray) -> ndarray:
+        return ((a + 2) * x - (a + 3)) * x * x + 1
+
+    def far(x: ndarray) -> ndarray:
+        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
+
+    weights = [far(part + 1), near(part), near(1 - part), far(2 - part)]
+    return [(np.clip(below + k - 1, 0, n - 1), w) for k, w in enumerate(weights)]
+
+
+def resampled(x: Tensor, dim: int, taps: Taps) -> Tensor:
+    """The sum of the terms along one dim."""
+    total: Any = None
+    for index, weight in taps:
+        term = index_op(x, wrap(index), dims=(dim,))
+        if weight is not None:
+            term = term * wrap(weight.astype(x._data.dtype).reshape(-1, *[1] * (x.ndim - 1 - dim)))
+        total = term if total is None else total + term
+    return total  # type: ignore[no-any-return]
+
+
+def sizes_and_scales(input: Tensor, size: Any, scale_factor: Any, recompute: bool | None) -> tuple[list[int], list[float | None]]:
+    """The new size of every dim, and the factor to place elements by where it is not the ratio of sizes."""
+    rank = input.ndim - 2
+    if (size is None) == (scale_factor is None):
+        raise ValueError("either size or scale_factor should be defined" if size is None else "only one of size or scale_factor should be defined")
+    if size is not None:
+        sizes = [int(n) for n in size] if isinstance(size, (tuple, list)) else [int(size)] * rank
+        if len(sizes) != rank:
+            raise ValueError(
+                f"Input and output must have the same number of spatial dimensions, but got input with spatial dimensions of {list(input.shape[2:])} "
+                f"and output size of {size}. Please provide input tensor in (N, C, d1, d2, ...,dK) format and output size in (o1, o2, ...,oK) format."
+            )
+        return sizes, [None] * rank
+    factors = [float(f) for f in scale_factor] if isinstance(scale_factor, (tuple, list)) else [float(scale_factor)] * rank
+    if len(factors) != rank:
+        raise ValueError(
+            f"Input and scale_factor must have the same number of spatial dimensions, but got input with spatial dimensions of {list(input.shape[2:])} "
+            f"and scale_factor of shape {scale_factor}. Please provide input tensor in (N, C, d1, d2, ...,dK) format and scale_factor in (s1, s2, ...,sK) format."
+        )
+    sizes = [math.floor(n * f) for n, f in zip(input.shape[2:], factors, strict=True)]
+    return sizes, [None] * rank if recompute else list(factors)
+
+
+def interpolate(
+    input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None, antialias: bool = False,
+) -> Tensor:  # fmt: skip
+    """The input in another resolution.
+
+    Args:
+        input: shape (N, C, ...), with one to three more dims.
+        size: the new size of those dims, or
+        scale_factor: by what to multiply it.
+        mode: "nearest", "nearest-exact", "area" (means of parts), "linear" (one dim), "bilinear", "bicubic" (two), "trilinear" (three).
+        align_corners: whether the outer elements keep their places, rather than their edges.
+        recompute_scale_factor: whether elements are placed by the ratio of sizes although `scale_factor` is given.
+
+    Raises:
+        ValueError: if not exactly one of `size` and `scale_factor` is given, or one has another number of dims.
+        NotImplementedError: for a mode that does not go with the input's number of dims, and for `antialias`.
+
+    >>> from retrograd import tensor
+    >>> interpolate(tensor([[[1., 2.]]]), scale_factor=2)
+    tensor([[[1., 1., 2., 2.]]])
+    """
+    rank = input.ndim - 2
+    if align_corners is not None and mode in ("nearest", "area", "nearest-exact"):
+        raise ValueError("align_corners option can only be set with the interpolating modes: linear | bilinear | bicubic | trilinear")
+    if mode not in MODES or not 1 <= rank <= 3 or MODES[mode] not in (0, rank):
+        raise NotImplementedError(
+            "Input Error: Only 3D, 4D and 5D input Tensors supported "
+            f"(got {input.ndim}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact (got {mode})"
+        )
+    if antialias:
+        raise NotImplementedError("interpolate: antialias=True is not implemented; smooth the input first, or use mode='area'")
+    sizes, scales = sizes_and_scales(input, size, scale_factor, recompute_scale_factor)
+    if min(sizes) <= 0 or 0 in input.shape[1:]:
+        raise RuntimeError(f"Input and output sizes should be greater than 0, but got input {list(input.shape)} and output {sizes}")
+    if input.dtype.category < dtypes.FLOATING and mode not in ("nearest", "nearest-exact"):
+        raise NotImplementedError(f"\"interpolate\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
+    if mode == "area":
+        return adaptive_avg_pool(rank, input, sizes)
+    for d, (n, scale) in enumerate(zip(sizes, scales, strict=True)):
+        old = input.shape[2 + d]
+        if mode.startswith("nearest"):
+            taps = nearest_taps(old, n, scale, mode == "nearest-exact")
+        else:
+            taps = (cubic_taps if mode == "bicubic" else linear_taps)(old, n, scale, bool(align_corners))
+        input = resampled(input, 2 + d, taps)
+    return input
+
+
+def upsample(input: Tensor, size: Any = None, scale_factor: Any = None, mode: str = "nearest", align_corners: bool | None = None) -> Tensor:
+    """`interpolate` under its old name."""
+    warnings.warn("`nn.functional.upsample` is deprecated. Use `nn.functional.interpolate` instead.", stacklevel=2)
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+# ---------------------------------------------------------------- anywhere in an image
+
+
+def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
+    """Where the places of new images lie in the old ones, as an affine map says (Jaderberg et al. 2015).
+
+    Args:
+        theta: shape (N, 2, 3).
+        size: of the new images: (N, C, H, W).
+
+    Returns:
+        shape (N, H, W, 2): x and y, from -1 to 1 over the old image, as `grid_sample` takes them.
+
+    Raises:
+        NotImplementedError: for another number of dims.
+        ValueError: for another shape of `theta`.
+    """
+    if len(size) != 4:
+        raise NotImplementedError("affine_grid only supports 4D sizes, for 2D affine transforms: (N, C, H, W)")
+    if theta.ndim != 3 or tuple(theta.shape[1:]) != (2, 3):
+        raise ValueError(f"Expected a batch of 2D affine matrices of shape Nx2x3 for size {tuple(size)}. Got {tuple(theta.shape)}.")
+
+    def line(n: int) -> ndarray:
+        at = np.linspace(-1, 1, n) if n > 1 else np.zeros(1)
+        return at if align_corners else at * ((n - 1) / n)
+
+    _, _, h, w = size
+    points = np.stack([*np.meshgrid(line(w), line(h)), np.ones((h, w))], -1).reshape(h * w, 3)
+    grid = wrap(points.astype(theta._data.dtype)) @ theta.transpose(1, 2)  # type: ignore[attr-defined, operator]
+    return grid.reshape(theta.shape[0], h, w, 2)  # type: ignore[no-any-return]
+
+
+def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None) -> Tensor:
+    """Images looked up at given places.
+
+    Args:
+        input: shape (N, C, H, W).
+        grid: shape (N, H', W', 2): x and y, from -1 to 1 over the image.
+        mode: "bilinear" or "nearest".
+        padding_mode: what lies outside: "zeros", "border" or "reflection".
+
+    Returns:
+        shape (N, C, H', W').
+
+    Raises:
+        RuntimeError: if the shapes do not fit.
+        ValueError: for an unknown mode.
+        NotImplementedError: for "bicubic" and for volumes.
+    """
+    if mode not in ("bilinear", "nearest", "bicubic"):
+        raise ValueError(f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'")
+    if padding_mode not in ("zeros", "border", "reflection"):
+        raise ValueError(f"nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: '{padding_mode}'")
+    if mode == "bicubic" or input.ndim == 5:
+        raise NotImplementedError("grid_sample: bicubic mode and volumes are not implemented")
+    if input.ndim != 4 or grid.ndim != 4 or grid.shape[0] != input.shape[0] or grid.shape[-1] != 2:
+        raise RuntimeError(
+            "grid_sampler(): expected input of shape (N, C, H, W) and grid of shape (N, H', W', 2) with the same N, "
+            f"but got input with sizes {list(input.shape)} and grid with sizes {list(grid.shape)}"
+        )
+    n, c, h, w = input.shape
+    flat = input.reshape(n, c, h * w)  # type: ignore[attr-defined]
+    x, y = (inside(to_pixels(grid[..., i], size, align_corners), size, padding_mode, align_corners) for i, size in ((0, w), (1, h)))  # type: ignore[index]
+    total: Any = 0
+    x0, y0 = (v.detach().round() if mode == "nearest" else v.detach().floor() for v in (x, y))
+    for dx, dy in ((0, 0),) if mode == "nearest" else ((0, 0), (1, 0), (0, 1), (1, 1)):
+        px, py = x0 + dx, y0 + dy
+        weight = 1.0 if mode == "nearest" else (1 - (x - px).abs()) * (1 - (y - py).abs())
+        valid = (px >= 0) & (px < w) & (py >= 0) & (py < h)
+        place = (py.clamp(0, h - 1) * w + px.clamp(0, w - 1)).long().reshape(n, 1, -1).expand(n, c, -1)
+        value = flat.gather(2, place).reshape(n, c, *grid.shape[1:3])
+        total = total + value * (weight * valid).unsqueeze(1)
+    return total  # type: ignore[no-any-return]
+
+
+def to_pixels(at: Any, size: int, align_corners: bool | None) -> Any:
+    """Places from -1 .. 1 as places among pixels."""
+    return (at + 1) / 2 * (size - 1) if align_corners else ((at + 1) * size - 1) / 2
+
+
+def inside(at: Any, size: int, padding_mode: str, align_corners: bool | None) -> Any:
+    """Places moved into the image, unless what lies outside is zeros."""
+    if padding_mode == "zeros":
+        return at
+    if padding_mode == "reflection":
+        low, span = (0.0, float(size - 1)) if align_corners else (-0.5, float(size))
+        if span <= 0:
+            return at * 0
+        away = (at - low).abs() % (2 * span)
+        at = span - (span - away).abs() + low
+    return at.clamp(0, size - 1)
