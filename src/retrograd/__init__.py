@@ -33,6 +33,12 @@ from retrograd.dtypes import can_cast, promote_types
 from retrograd.ops.contract import (
     addbmm, addmm, addmv, addr, baddbmm, bmm, chain_matmul, cross, dot, ger, matmul, mm, mv, outer, trace, vdot,
 )  # fmt: skip
+from retrograd.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from retrograd.ops.normalize import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
+from retrograd.ops.pad import pixel_shuffle, pixel_unshuffle
+from retrograd.ops.pool import (
+    adaptive_avg_pool1d, adaptive_max_pool1d, avg_pool1d, max_pool1d, max_pool2d, max_pool3d,
+)  # fmt: skip
 from retrograd.ops.convert import (
     get_device, is_complex, is_floating_point, is_inference, is_nonzero, is_same_size, is_signed, is_tensor, numel, result_type,
 )  # fmt: skip

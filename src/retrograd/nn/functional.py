@@ -131,10 +131,10 @@ def relu_(input: Tensor) -> Tensor:
     return relu(input, inplace=True)  # type: ignore[no-any-return]
 
 
-def with_training(function: Any, like: str) -> Any:
-    """A kind of dropout as a function of (input, p, training, inplace)."""
+def with_training(function: Any, like: str, default: bool) -> Any:
+    """A kind of dropout as a function of (input, p, training, inplace), with PyTorch's default for `training`."""
 
-    def call(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    def call(input: Tensor, p: float = 0.5, training: bool = default, inplace: bool = False) -> Tensor:
         result = function(input, p, training)
         return store(input, result) if inplace and result is not input else result  # type: ignore[no-any-return]
 
@@ -143,9 +143,9 @@ def with_training(function: Any, like: str) -> Any:
     return call
 
 
-dropout = with_training(sample.dropout, "dropout")
-alpha_dropout = with_training(sample.alpha_dropout, "alpha_dropout")
-feature_alpha_dropout = with_training(sample.feature_alpha_dropout, "feature_alpha_dropout")
+dropout = with_training(sample.dropout, "dropout", True)
+alpha_dropout = with_training(sample.alpha_dropout, "alpha_dropout", False)
+feature_alpha_dropout = with_training(sample.feature_alpha_dropout, "feature_alpha_dropout", False)
 
 
 def channel_dropout(rank: int) -> Any:

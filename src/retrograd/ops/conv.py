@@ -15,7 +15,7 @@ from numpy import ndarray
 
 from retrograd.core.families import multilinear, opaque
 from retrograd.core.tensor import Tensor
-from retrograd.ops.basis import add_op, conj_of, expand_op, permute_op, reshape_op
+from retrograd.ops.basis import add_op, conj_of, expand_op, permute_op, reshape_op, slice_op
 from retrograd.ops.contract import CPP_NAMES
 from retrograd.ops.pad import constant_pad
 from retrograd.ops.reduce import narrow, wide
@@ -106,8 +106,11 @@ def conv_transpose_op(input, weight, bias=None, *, size, stride, padding, dilati
 
 
 @conv_transpose_op.vjp("input")
-def _(g, weight, stride, padding, dilation, groups):
-    return conv_op(g, conj_of(weight), stride=stride, padding=padding, dilation=dilation, groups=groups)
+def _(g, weight, input_shape, stride, padding, dilation, groups):
+    x = conv_op(g, conj_of(weight), stride=stride, padding=padding, dilation=dilation, groups=groups)
+    for d, n in enumerate(input_shape):  # output padding may leave room for more windows than there were
+        x = x if x.shape[d] == n else slice_op(x, dim=d, start=0, end=n, step=1)
+    return x
 
 
 @conv_transpose_op.vjp("weight")

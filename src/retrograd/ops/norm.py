@@ -15,7 +15,7 @@ from retrograd.ops.arithmetic import div
 from retrograd.ops.basis import cast, conj_of, eq, mul, ne, permute_op, reshape_op, sub_op, sum_op, where_op
 from retrograd.ops.complexes import real_part
 from retrograd.ops.linalg import check_square, inv_ex
-from retrograd.ops.pointwise import abs, pow, sgn
+from retrograd.ops.pointwise import abs, pow, pow_scalar_op, sgn
 from retrograd.ops.reduce import amax_op, amin_op, kept, share_op, wide
 from retrograd.ops.spectral import is_complex, svdvals_op
 from retrograd.shapes import broadcast_shapes, wrap_dim, wrap_dims
@@ -69,7 +69,7 @@ def slope(x: Any, norm: Any, ord: float, dims: tuple[int, ...]) -> Any:
     if ord in (INF, -INF):
         return sgn(x) * share_op(a, norm, dims=dims)
     nothing = eq(norm, 0) | eq(a, 0) if ord < 2 else eq(norm, 0)
-    return where_op(nothing, 0.0, sgn(x) * pow(where_op(nothing, 1.0, a) / where_op(eq(norm, 0), 1.0, norm), ord - 1))
+    return where_op(nothing, 0.0, sgn(x) * pow_scalar_op(where_op(nothing, 1.0, a) / where_op(eq(norm, 0), 1.0, norm), exponent=ord - 1))
 
 
 def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from retrograd import dtypes
 from retrograd.core.families import opaque
 from retrograd.core.tensor import Tensor, wrap
 from retrograd.ops.basis import permute_op, reshape_op
@@ -69,8 +70,9 @@ def replicated(n: int, before: int, after: int) -> Any:
 
 
 def circled(n: int, before: int, after: int) -> Any:
-    """The places of a dim of n, begun again and again."""
-    return np.arange(-before, n + after) % n
+    """The places of a dim of n (of what negative sides leave of it), begun again and again."""
+    kept = np.arange(max(-before, 0), n - max(-after, 0))
+    return kept[np.arange(-max(before, 0), len(kept) + max(after, 0)) % len(kept)]
 
 
 PLACES = {"reflect": reflected, "replicate": replicated, "circular": circled}
@@ -125,6 +127,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         return constant_pad(input, pad, 0.0 if value is None else value)
     if mode not in PLACES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    if input.dtype is dtypes.bool:
+        raise NotImplementedError(f"\"{mode}_padding\" not implemented for 'Bool'")
     if value:
         raise ValueError(f"Padding mode '{mode}' doesn't take in value argument")
     check_mode(input, pad, mode)

@@ -11,8 +11,9 @@ from numpy import ndarray
 
 from retrograd import dtypes
 from retrograd.core.families import linear, opaque
-from retrograd.core.tensor import Tensor
+from retrograd.core.tensor import Tensor, wrap
 from retrograd.ops.basis import reshape_op, scatter_sum_op
+from retrograd.ops.index import scatter_op
 from retrograd.ops.pointwise import abs as absolute
 from retrograd.ops.pointwise import pow, sign
 from retrograd.ops.reduce import mean, narrow, wide
@@ -168,6 +169,12 @@ def examples(function: str, input: Any, rank: int) -> Tensor:
     return input if lead == 2 else reshape_op(input, shape=(1, *input.shape))  # type: ignore[no-any-return]
 
 
+def refuse_integers(function: str, input: Tensor) -> None:
+    """Raises NotImplementedError unless numbers are floating."""
+    if input.dtype.category < dtypes.FLOATING:
+        raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
+
+
 def like_input(y: Tensor, input: Tensor) -> Tensor:
     """A result without the dim for examples, if the input had none."""
     return y if y.ndim == input.ndim else reshape_op(y, shape=tuple(y.shape[1:]), called="SqueezeBackward1")  # type: ignore[no-any-return]
@@ -266,6 +273,7 @@ def max_unpool(
         raise RuntimeError(f"elements in indices should be type int64 but got: {indices.dtype}")
     if indices.shape != input.shape:
         raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}")
+    refuse_integers(function, input)
     x = examples(function, input, rank)
     kernel = per_dim(function, "kernel_size", kernel_size, rank)
     strides = kernel if stride is None else per_dim(function, "stride", stride, rank)
@@ -275,8 +283,13 @@ def max_unpool(
     for n, d, s in zip(size, default, strides, strict=True):
         if not d - s < n < d + s:
             raise ValueError(f"invalid output_size {list(size)} (dim 0 must be between {d - s} and {d + s})")
-    y = from_places(x, reshape_op(indices, shape=tuple(x.shape)), size)
-    return like_input(y, input)
+    lead, count = tuple(x.shape[:2]), math.prod(x.shape[2:])
+    flat, where = (reshape_op(v, shape=(*lead, count)) for v in (x, indices))
+    area = math.prod(size)
+    if indices._data.size and not (indices._data.min() >= 0 and indices._data.max() < area):
+        raise RuntimeError(f"Found an invalid max index: {int(indices._data.max())} (output volumes are of size {'x'.join(map(str, size))})")
+    y = scatter_op(wrap(np.zeros((*lead, area), x._data.dtype)), where, flat, dim=2)
+    return like_input(reshape_op(y, shape=(*lead, *size)), input)
 
 
 def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, output_size: Any = None) -> Tensor:
@@ -441,10 +454,11 @@ def _(args, mapped, **params):
 def adaptive_avg_pool(rank: int, input: Tensor, output_size: Any) -> Tensor:
     """Means of a given number of parts over `rank` dims."""
     function = f"adaptive_avg_pool{rank}d"
+    if input.ndim < rank + 1:
+        raise ValueError(f"Input dimension should be at least {rank + 1}, but got {input.ndim}")
     x = examples(function, input, rank)
     counts = adaptive_sizes(function, x, output_size, rank)
-    if input.dtype.category < dtypes.FLOATING:
-        raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
+    refuse_integers(function, input)
     if all(c == 1 for c in counts) and rank > 1:
         return mean(input, tuple(range(-rank, 0)), keepdim=True)
     return like_input(adaptive_avg_pool_op(x, size=tuple(x.shape[2:]), counts=counts), input)
@@ -508,6 +522,7 @@ def adaptive_max_pool(rank: int, input: Tensor, output_size: Any, return_indices
     """The greatest of a given number of parts over `rank` dims."""
     function = f"adaptive_max_pool{rank}d"
     x = examples(function, input, rank)
+    refuse_integers(function, input)
     values, indices = adaptive_max_pool_op(x, counts=adaptive_sizes(function, x, output_size, rank))
     values, indices = like_input(values, input), like_input(indices, input)
     return (values, indices) if return_indices else values

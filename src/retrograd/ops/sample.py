@@ -250,6 +250,7 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Sequence[int] | None = None, *
         return finish(random.normal(source(generator), sizes_of((size,), "normal"), floating_dtype("normal_kernel_cpu", dtype), mean, std), requires_grad, out)
     means, stds = (numbers_of("normal", x) if isinstance(x, Tensor) else x for x in (mean, std))
     kind = means.dtype if isinstance(mean, Tensor) else stds.dtype
+    floating_dtype("normal_kernel_cpu", mean.dtype if isinstance(mean, Tensor) else std.dtype)
     if np.size(stds):
         check_std(float(np.min(stds)))
     try:
@@ -325,6 +326,10 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
         raise RuntimeError("prob_dist must be 1 or 2 dim")
     if input.dtype.category != dtypes.FLOATING:
         raise RuntimeError(f"multinomial only supports floating-point dtypes for input, got: {dtypes.scalar_name(input.dtype)}")
+    if out is not None and out.dtype is not dtypes.int64:
+        raise RuntimeError(f"multinomial expects Long tensor out, got: {dtypes.scalar_name(out.dtype)}")
+    if weights.shape[-1] > 2**24:
+        raise RuntimeError("number of categories cannot exceed 2^24")
     if num_samples <= 0:
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > weights.shape[-1]:
@@ -501,7 +506,7 @@ def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
         RuntimeError: if there are fewer than two dims.
     """
     check_dropout(p)
-    if input.ndim < 2:
+    if train and input.ndim < 2:
         raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
     return dropped(input, p, train, channels(input))
 
@@ -519,6 +524,6 @@ def feature_alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
         RuntimeError: if there are fewer than two dims.
     """
     check_dropout(p)
-    if input.ndim < 2:
+    if train and input.ndim < 2:
         raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
     return alpha_dropped(input, p, train, channels(input))

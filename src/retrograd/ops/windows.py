@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from retrograd import dtypes
 from retrograd.core.families import linear
 from retrograd.core.tensor import Tensor
 from retrograd.ops.basis import reshape_op
@@ -179,6 +180,8 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     tensor([[0., 2.],
             [1., 3.]])
     """
+    if input.dtype.category < dtypes.FLOATING and input.dtype is not dtypes.bool:
+        raise NotImplementedError(f"\"im2col\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
     geometry = window_arguments("unfold", kernel_size, dilation, padding, stride)
     if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
         raise RuntimeError(

@@ -21,7 +21,9 @@ class Padding(Module):
         self.padding = (padding,) * (2 * self.rank) if isinstance(padding, int) else tuple(padding)
 
     def forward(self, input: Tensor) -> Tensor:
-        """The padded input."""
+        """The padded input. Raises ValueError for a wrong number of dims where the mode is "circular", as PyTorch does."""
+        if self.mode == "circular" and input.ndim not in (self.rank + 1, self.rank + 2):
+            raise ValueError(f"expected {self.rank + 1}D or {self.rank + 2}D input (got {input.ndim}D input)")
         return F.pad(input, self.padding, self.mode)
 
     def extra_repr(self) -> str:
