@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import bisect
 import itertools
+import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
+from retrograd.core.random import Generator, default_generator
 from retrograd.core.tensor import Tensor
+from retrograd.ops.sample import randperm
 
 S = TypeVar("S", covariant=True)
 
@@ -135,3 +139,31 @@ class Subset(Dataset[Any]):
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+def random_split(dataset: Dataset[S], lengths: Sequence[int | float], generator: Generator = default_generator) -> list[Subset]:
+    """A dataset in random parts of given lengths, or of given fractions that add up to 1.
+
+    Raises:
+        ValueError: if the lengths do not add up to the dataset's, or a fraction is not within 0 .. 1.
+
+    >>> [len(part) for part in random_split(range(10), [0.7, 0.3])]
+    [7, 3]
+    """
+    n = len(dataset)  # type: ignore[arg-type]
+    if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
+        for i, fraction in enumerate(lengths):
+            if not 0 <= fraction <= 1:
+                raise ValueError(f"Fraction at index {i} is not between 0 and 1")
+        counts = [math.floor(n * fraction) for fraction in lengths]
+        for i in range(n - sum(counts)):
+            counts[i % len(counts)] += 1
+        for i, count in enumerate(counts):
+            if count == 0:
+                warnings.warn(f"Length of split at index {i} is 0. This might result in an empty dataset.", stacklevel=2)
+        lengths = counts
+    if sum(lengths) != n:
+        raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
+    order = randperm(n, generator=generator).tolist()  # type: ignore[attr-defined]
+    ends = list(itertools.accumulate(lengths))
+    return [Subset(dataset, order[int(end - length) : int(end)]) for end, length in zip(ends, lengths, strict=True)]
