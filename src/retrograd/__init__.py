@@ -34,6 +34,13 @@ from retrograd.ops.contract import (
     addbmm, addmm, addmv, addr, baddbmm, bmm, chain_matmul, cross, dot, ger, matmul, mm, mv, outer, trace, vdot,
 )  # fmt: skip
 from retrograd.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
+from retrograd.ops.einsum import bilinear
+from retrograd.ops.embed import embedding, embedding_bag
+from retrograd.ops.inplace import zero_
+from retrograd.ops.loss import (
+    binary_cross_entropy_with_logits, cosine_embedding_loss, cosine_similarity, hinge_embedding_loss, kl_div, margin_ranking_loss,
+    pairwise_distance, poisson_nll_loss, triplet_margin_loss,
+)  # fmt: skip
 from retrograd.ops.normalize import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from retrograd.ops.pad import pixel_shuffle, pixel_unshuffle
 from retrograd.ops.pool import (

@@ -80,7 +80,7 @@ def wrap_dims(dims: int | Sequence[int] | None, ndim: int) -> Shape:
     return (wrapped or tuple(range(ndim))) if ndim else ()
 
 
-def broadcast_shapes(*shapes: Sequence[int]) -> Shape:
+def broadcast_shapes(*shapes: Sequence[int] | int) -> Shape:
     """The shape that all of `shapes` broadcast to.
 
     Raises:
@@ -89,9 +89,10 @@ def broadcast_shapes(*shapes: Sequence[int]) -> Shape:
     >>> broadcast_shapes((2, 1), (3,))
     (2, 3)
     """
-    rank = max((len(s) for s in shapes), default=0)
+    sizes = [(s,) if isinstance(s, int) else s for s in shapes]
+    rank = max((len(s) for s in sizes), default=0)
     result = [1] * rank
-    for shape in shapes:
+    for shape in sizes:
         for i, n in enumerate(reversed(shape)):
             at = rank - 1 - i
             if n != 1 and result[at] != n:

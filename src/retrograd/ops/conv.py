@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from retrograd import dtypes
 from retrograd.core.families import multilinear, opaque
 from retrograd.core.tensor import Tensor
 from retrograd.ops.basis import add_op, conj_of, expand_op, permute_op, reshape_op, slice_op
@@ -107,10 +108,7 @@ def conv_transpose_op(input, weight, bias=None, *, size, stride, padding, dilati
 
 @conv_transpose_op.vjp("input")
 def _(g, weight, input_shape, stride, padding, dilation, groups):
-    x = conv_op(g, conj_of(weight), stride=stride, padding=padding, dilation=dilation, groups=groups)
-    for d, n in enumerate(input_shape):  # output padding may leave room for more windows than there were
-        x = x if x.shape[d] == n else slice_op(x, dim=d, start=0, end=n, step=1)
-    return x
+    return cut(conv_op(g, conj_of(weight), stride=stride, padding=padding, dilation=dilation, groups=groups), input_shape)
 
 
 @conv_transpose_op.vjp("weight")
@@ -158,8 +156,8 @@ def _(g, other, input_shape, stride, padding, dilation, groups):
 
 
 @conv_weight_op.transpose("other")
-def _(g, input, stride, padding, dilation, groups):
-    return conv_op(conj_of(input), g, stride=stride, padding=padding, dilation=dilation, groups=groups)
+def _(g, input, other_shape, stride, padding, dilation, groups):
+    return cut(conv_op(conj_of(input), g, stride=stride, padding=padding, dilation=dilation, groups=groups), other_shape)
 
 
 @conv_weight_op.batch
@@ -168,6 +166,13 @@ def _(args, mapped, *, groups, **params):
     b = x.shape[0]
     w = conv_weight_op(into_channels(x), into_channels(y), groups=b * groups, **params)
     return reshape_op(w, shape=(b, w.shape[0] // b, *w.shape[1:]))
+
+
+def cut(y: Any, shape: tuple[int, ...]) -> Any:
+    """The first windows of a convolution, as many as there were: output padding may leave room for more."""
+    for d, n in enumerate(shape):
+        y = y if y.shape[d] == n else slice_op(y, dim=d, start=0, end=n, step=1)
+    return y
 
 
 def everywhere(args: Any, mapped: Any) -> list[Any]:
@@ -213,6 +218,8 @@ def check(function: str, rank: int, input: Any, weight: Any, bias: Any, groups: 
         raise RuntimeError(
             f"Expected {rank + 1}D (unbatched) or {rank + 2}D (batched) input to {function}, but got input of size: {list(input.shape)}"
         )
+    if input.dtype is dtypes.bool:
+        raise NotImplementedError(f"\"{function}\" not implemented for 'Bool'")
     if groups <= 0:
         raise RuntimeError("non-positive groups is not supported")
     for name, x in (("weight", weight), ("bias", bias)):

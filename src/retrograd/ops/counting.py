@@ -24,7 +24,7 @@ from retrograd.shapes import wrap_dim
 @opaque(name="unique", outputs=("values", "inverse", "counts"), derivative_name="Unique2Backward0")
 def unique_op(input, *, dim, consecutive):
     """Each element (slice along `dim`, if that is not None) once; for each of them which that is; and how often it comes"""
-    rows = input.reshape(-1) if dim is None else np.moveaxis(input, dim, 0).reshape(input.shape[dim], -1)
+    rows = input.reshape(-1) if dim is None else np.moveaxis(input, dim, 0).reshape(input.shape[dim], input.size // max(input.shape[dim], 1))
     n = len(rows)
     if consecutive:
         order = np.arange(n)

@@ -319,7 +319,13 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None
     if (end - start) * step < 0:
         raise RuntimeError("upper bound and lower bound inconsistent with step sign")
     integral = not any(isinstance(v, float) for v in (start, end, step))
-    wanted = dtype or (dtypes.int64 if integral else settings.default_dtype)
+    wanted = dtype or (out.dtype if out is not None else dtypes.int64 if integral else settings.default_dtype)
+    if wanted is dtypes.bool:
+        raise NotImplementedError("\"arange_cpu\" not implemented for 'Bool'")
+    if wanted.category == dtypes.INTEGER:
+        start, end, step, integral = int(start), int(end), int(step), True
+        if step == 0:
+            raise ValueError("step must be nonzero")
     n = -((start - end) // step) if integral else math.ceil((end - start) / step)
     if wanted.category == dtypes.INTEGER:
         array = int(start) + np.arange(int(n), dtype=np.int64) * int(step)
@@ -335,6 +341,8 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     tensor([0.0000, 0.5000, 1.0000])
     """
     check_device(device)
+    if isinstance(steps, float):
+        raise TypeError("linspace() received an invalid combination of arguments - got (int, int, float), but expected (Number start, Number end, int steps, ...)".replace("(int, int, float)", f"({type(start).__name__}, {type(end).__name__}, float)"))
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
     start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))  # type: ignore[attr-defined]
@@ -365,13 +373,21 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
     return finish(np.power(base, exponents).astype(wanted.numpy), requires_grad, out)
 
 
+def refuse_floating(function: str, wanted: dtype) -> None:
+    """Raises NotImplementedError for a dtype that is not of integers."""
+    if wanted.category != dtypes.INTEGER:
+        raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.scalar_name(wanted)}'")
+
+
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: dtype = dtypes.int64, device: Any = None, layout: Any = None) -> Tensor:
     """Row and column numbers, shape (2, n), of the lower triangle of a `row` by `col` matrix."""
     check_device(device)
+    refuse_floating("tril_indices", dtype)
     return finish(np.array(np.tril_indices(row, offset, col), dtype.numpy).reshape(2, -1))
 
 
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: dtype = dtypes.int64, device: Any = None, layout: Any = None) -> Tensor:
     """Row and column numbers, shape (2, n), of the upper triangle of a `row` by `col` matrix."""
     check_device(device)
+    refuse_floating("triu_indices", dtype)
     return finish(np.array(np.triu_indices(row, offset, col), dtype.numpy).reshape(2, -1))

@@ -390,10 +390,8 @@ def lu(A: Tensor, *, pivot: bool = True, out: Any = None) -> Any:
 def lu_of(A: Tensor, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
     """L and U in one matrix, the exchanges of rows, and what went wrong if `get_infos`. See `linalg.lu_factor`."""
     LU, pivots, info = lu_factor_ex(A, pivot=pivot)
-    result = (LU, pivots, info) if get_infos else (LU, pivots)
-    if out is None:
-        return result
-    return tuple(write_out(o, r) for o, r in zip(out, result, strict=True))
+    result = return_types.linalg_lu_factor_ex(LU, pivots, info) if get_infos else return_types.linalg_lu_factor(LU, pivots)
+    return result if out is None else write_all(out, result)
 
 
 def lu_unpack(LU_data: Tensor, LU_pivots: Tensor, unpack_data: bool = True, unpack_pivots: bool = True, *, out: Any = None) -> Any:
@@ -477,4 +475,6 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:
         v = part(V, 0, m, i, i + 1)
         t = reshape_op(slice_op(tau, dim=tau.ndim - 1, start=i, end=i + 1, step=1), shape=(*tau.shape[:-1], 1, 1))
         Q = Q - t * matmul_op(v, matmul_op(mH(v), Q))
+    if not k:
+        Q = Q + 0 * part(V, 0, m, 0, n)  # of no reflections, yet a function of A
     return Q if out is None else write_out(out, Q)  # type: ignore[no-any-return]

@@ -551,7 +551,7 @@ def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:
     if not isinstance(n, int):
         raise TypeError(f"linalg_matrix_power(): argument 'n' (position 2) must be int, not {type(n).__name__}")
     if n == 0:
-        result = clone_op(expand_op(identity(A.shape[-1], A), shape=tuple(A.shape)))
+        result = A * 0 + identity(A.shape[-1], A) if A.requires_grad else clone_op(expand_op(identity(A.shape[-1], A), shape=tuple(A.shape)))
     else:
         result = repeated_square(inv(A) if n < 0 else A, abs(n))
     return result if out is None else write_out(out, result)  # type: ignore[no-any-return]

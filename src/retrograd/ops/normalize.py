@@ -15,7 +15,7 @@ from retrograd.core.tensor import Tensor
 from retrograd.ops.basis import cast, expand_op, reshape_op, sum_op
 from retrograd.ops.pad import constant_pad
 from retrograd.ops.pointwise import pow, rsqrt
-from retrograd.ops.pool import avg_pool
+from retrograd.ops.pool import avg_pool, refuse_integers
 from retrograd.ops.reduce import mean, narrow, wide
 
 # ---------------------------------------------------------------- the operation
@@ -186,6 +186,7 @@ def layer_norm(
     >>> layer_norm(tensor([1., 3.]), (2,))
     tensor([-1.0000,  1.0000])
     """
+    refuse_integers("LayerNormKernelImpl", input)
     shape, dims = last_dims("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     if not dims:
         raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []")
@@ -218,6 +219,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     """
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
+    refuse_integers("GroupNormKernelImpl", input)
     n, channels = input.shape[:2]
     if num_groups <= 0 or channels % num_groups:
         raise RuntimeError(
@@ -250,8 +252,7 @@ def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | No
     tensor([1.0000, 1.0000])
     """
     _, dims = last_dims("rms_norm", input, normalized_shape, weight=weight)
-    if input.dtype.category < dtypes.FLOATING:
-        raise NotImplementedError(f"\"rms_norm\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
+    refuse_integers("rms_norm", input)
     narrow_type = input.dtype in (dtypes.float16, dtypes.bfloat16)
     x = cast(input, dtypes.float32) if narrow_type else input
     if eps is None:

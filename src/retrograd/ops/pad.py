@@ -127,7 +127,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         return constant_pad(input, pad, 0.0 if value is None else value)
     if mode not in PLACES:
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
-    if input.dtype is dtypes.bool:
+    if input.dtype is dtypes.bool and mode != "circular":
         raise NotImplementedError(f"\"{mode}_padding\" not implemented for 'Bool'")
     if value:
         raise ValueError(f"Padding mode '{mode}' doesn't take in value argument")

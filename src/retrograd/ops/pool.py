@@ -521,6 +521,8 @@ def _(g_values, indices, input_shape):
 def adaptive_max_pool(rank: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
     """The greatest of a given number of parts over `rank` dims."""
     function = f"adaptive_max_pool{rank}d"
+    if input.ndim < rank + 1:
+        raise ValueError(f"Input dimension should be at least {rank + 1}, but got {input.ndim}")
     x = examples(function, input, rank)
     refuse_integers(function, input)
     values, indices = adaptive_max_pool_op(x, counts=adaptive_sizes(function, x, output_size, rank))

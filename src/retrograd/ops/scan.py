@@ -16,6 +16,7 @@ from retrograd.core.tensor import Tensor
 from retrograd.dtypes import dtype
 from retrograd.ops import return_types
 from retrograd.ops.basis import cast, conj_of, embed_op, reshape_op, slice_op, sum_op
+from retrograd.ops.join import cat_op
 from retrograd.ops.pointwise import exp
 from retrograd.ops.reduce import along, along_dims, check_ordered, kept, narrow, picked_at_indices, wide, write_all
 from retrograd.shapes import wrap_dim
@@ -291,8 +292,10 @@ def _(t, input, y, dim):
 
 
 def following(y: Any, dim: int) -> Any:
-    """The next element along `dim`; after the last comes 0."""
-    return shift(y, dim, True)
+    """The next element along `dim`; the last is followed by itself."""
+    n = y.shape[dim]
+    rest, last = (slice_op(y, dim=dim, start=max(a, 0), end=n, step=1) for a in (1, n - 1))
+    return cat_op(rest, last, dim=dim) if n else y
 
 
 def logcumsumexp(input: Tensor, dim: int, *, out: Any = None) -> Tensor:

@@ -145,6 +145,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
     >>> kthvalue(tensor([3., 1., 2.]), 2).values
     tensor(2.)
     """
+    if input.dtype is dtypes.bool or input.dtype.is_complex:
+        raise NotImplementedError(f"\"kthvalue_cpu\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
     dim = wrap_dim(dim, input.ndim)
     check_not_empty("kthvalue", input, (dim,), False)
     if not 1 <= k <= (input.shape[dim] if input.ndim else 1):

@@ -349,8 +349,8 @@ def svd_of(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: An
 
 @batched
 @opaque(name="linalg_pinv")
-def pinv_op(input, tolerance, *, hermitian):
-    """The pseudo-inverses, with what is no more than `tolerance` among the singular values taken for 0."""
+def pinv_op(input, atol, rtol, *, hermitian):
+    """The pseudo-inverses; singular values of no more than `max(atol, rtol * greatest)` are taken for 0."""
     if not input.size:
         return np.zeros((*input.shape[:-2], *input.shape[:-3:-1]), input.dtype)
     if hermitian:
@@ -358,7 +358,8 @@ def pinv_op(input, tolerance, *, hermitian):
         vh = u.conj().swapaxes(-1, -2)
     else:
         u, s, vh = lapack(np.linalg.svd, NO_CONVERGENCE, input, False)
-    kept = np.abs(s) > tolerance[..., None]
+    greatest = np.abs(s).max(-1)
+    kept = np.abs(s) > np.maximum(atol, rtol * greatest)[..., None]
     inverse = np.where(kept, 1 / np.where(kept, s, 1), 0)
     return np.matmul(vh.conj().swapaxes(-1, -2) * inverse[..., None, :], u.conj().swapaxes(-1, -2)).astype(input.dtype)
 
@@ -401,10 +402,10 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = N
     check_floating("linalg.pinv", A)
     if hermitian:
         check_square("linalg.pinv", A)
-    tolerance = threshold(A.detach(), atol, rcond if rtol is None else rtol, hermitian)  # type: ignore[attr-defined]
-    lead = broadcast_shapes(A.shape[:-2], tolerance.shape)
+    absolute, relative = tolerances(A, atol, rcond if rtol is None else rtol)
+    lead = broadcast_shapes(A.shape[:-2], absolute.shape, relative.shape)
     A = A if A.shape[:-2] == lead else expand_op(A, shape=(*lead, *A.shape[-2:]))
-    result = pinv_op(A, expand_op(tolerance, shape=lead), hermitian=hermitian)
+    result = pinv_op(A, *(expand_op(x, shape=lead) for x in (absolute, relative)), hermitian=hermitian)
     return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
 
 
@@ -415,14 +416,20 @@ def pinverse(input: Tensor, rcond: Any = 1e-15) -> Tensor:
 
 def threshold(A: Tensor, atol: Any, rtol: Any, hermitian: bool) -> Tensor:
     """The singular value of each matrix up to which they are taken for 0."""
+    absolute, relative = tolerances(A, atol, rtol)
+    s = singular_values(A, hermitian)
+    greatest = amax_op(s, dims=(s.ndim - 1,), keepdim=False) if s.shape[-1] else wrap(np.zeros(s.shape[:-1], A.dtype.to_real().numpy))
+    return maximum(absolute, relative * greatest)
+
+
+def tolerances(A: Tensor, atol: Any, rtol: Any) -> tuple[Tensor, Tensor]:
+    """The absolute and relative tolerance as tensors, by default the dtype's precision times the greater size."""
     to = A.dtype.to_real()
     if rtol is None:
         eps = max(A.shape[-2:], default=0) * float(np.finfo(to.numpy).eps)
         # beside an absolute tolerance there is none by default
         rtol = eps if atol is None else where_op(gt(number(atol, to), 0), 0.0, number(eps, to))
-    s = singular_values(A, hermitian)
-    greatest = amax_op(s, dims=(s.ndim - 1,), keepdim=False) if s.shape[-1] else wrap(np.zeros(s.shape[:-1], to.numpy))
-    return maximum(number(0.0 if atol is None else atol, to), number(rtol, to) * greatest)
+    return number(0.0 if atol is None else atol, to), number(rtol, to)
 
 
 def number(value: Any, to: dtypes.dtype) -> Tensor:
