@@ -37,10 +37,7 @@ from retrograd.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_tr
 from retrograd.ops.einsum import bilinear
 from retrograd.ops.embed import embedding, embedding_bag
 from retrograd.ops.inplace import zero_
-from retrograd.ops.loss import (
-    binary_cross_entropy_with_logits, cosine_embedding_loss, cosine_similarity, hinge_embedding_loss, kl_div, margin_ranking_loss,
-    pairwise_distance, poisson_nll_loss, triplet_margin_loss,
-)  # fmt: skip
+from retrograd.ops.loss import cosine_similarity, pairwise_distance
 from retrograd.ops.normalize import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from retrograd.ops.pad import pixel_shuffle, pixel_unshuffle
 from retrograd.ops.pool import (
@@ -97,6 +94,7 @@ from retrograd.ops.spectral import pinverse, svd_of as svd
 from retrograd.ops.special import (
     digamma, erf, erfc, erfinv, i0, igamma, igammac, lgamma, logit, mvlgamma, polygamma,
 )  # fmt: skip
+from retrograd.serialization import load, save
 from retrograd.shapes import Size, broadcast_shapes
 
 __version__ = "0.1.0"

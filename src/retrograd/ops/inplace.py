@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.core.families import check_overlap, write_out
+from retrograd.core.families import check_overlap, opaque, write_out
 from retrograd.core.levels import local
 from retrograd.core.tape import check_writable, rebase, written
-from retrograd.core.tensor import LEAF, Box, Tensor
+from retrograd.core.tensor import LEAF, Box, Tensor, current_node
 from retrograd.errors import user_location
 from retrograd.ops import basis
 
@@ -64,7 +64,8 @@ def inplace(op: Callable[..., Any], name: str | None = None) -> Callable[..., Te
     def variant(self: Any, *args: Any, **kwargs: Any) -> Tensor:
         if not isinstance(self, Tensor):
             raise TypeError(f"{variant.__name__}(): argument 'input' (position 1) must be Tensor, not {type(self).__name__}")
-        value = op(self, *args, **kwargs)
+        # what a transform records of the operand must outlive the write
+        value = op(basis.clone(self) if isinstance(self, Box) else self, *args, **kwargs)
         if isinstance(value, Tensor) and value._node is not None and not isinstance(self, Box):
             keep_operand(value._node, self)
         return store(self, value)
@@ -134,12 +135,23 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         return copy_(self, value)
     if isinstance(self, Box):
         return store(self, basis.add_op(basis.mul(self, 0), value))
+    if local.grad and current_node(self) is not None:
+        return store(self, fill_op(self, value=basis_number(value, self)))
     check_writable(self, False)
     self._data[...] = basis_number(value, self)
     written(self, user_location())
-    if local.grad and (self._node is not None or self._base is not None):
-        rebase(self, None)
     return self
+
+
+@opaque(name="fill", derivative_name=lambda params: "FillBackward0" if params["value"] else "ZeroBackward0")
+def fill_op(input, *, value):
+    """One number in the shape of `input`."""
+    return np.full(input.shape, value, input.dtype)
+
+
+@fill_op.vjp("input")
+def _(g):
+    return g * 0
 
 
 def basis_number(value: Any, like: Tensor) -> Any:

@@ -656,6 +656,7 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """
     if x.ndim == 0 and N is None:
         raise RuntimeError("N must be given for a tensor without dims")
+    x = reshape_op(x, shape=(1,)) if x.ndim == 0 else x
     n = x.shape[-1] if N is None else N
     if n <= 1:
         raise RuntimeError(f"N must be greater than 1, but got {n}")

@@ -117,7 +117,8 @@ def batch_norm(
         return y if shift is None else y + shift  # type: ignore[no-any-return]
     dims = (0, *range(2, input.ndim))
     y, mean, rstd = normalize_op(input, scale, shift, dims=dims, eps=eps, called="NativeBatchNormBackward0")
-    update_running(running_mean, running_var, mean, rstd, math.prod(input.shape) // max(channels, 1), momentum, eps)
+    if math.prod(input.shape):
+        update_running(running_mean, running_var, mean, rstd, math.prod(input.shape) // max(channels, 1), momentum, eps)
     return y  # type: ignore[no-any-return]
 
 
