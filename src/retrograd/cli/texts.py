@@ -1,0 +1,64 @@
+"""What the programs say, in English and Spanish."""
+
+from __future__ import annotations
+
+import os
+
+LANGUAGES = ("en", "es")
+
+
+class UserError(Exception):
+    """Something that the user can mend; its message says how."""
+
+
+def default_language() -> str:
+    """The language of the locale, if there are texts in it; else English."""
+    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
+        if value := os.environ.get(name):
+            return value[:2].lower() if value[:2].lower() in LANGUAGES else "en"
+    return "en"
+
+
+def grouped(n: int, language: str) -> str:
+    """A whole number with its digits in groups of three: by commas in English, by blanks (from 10 000 on) in Spanish."""
+    if language == "es":
+        return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}") if n >= 10_000 else str(n)
+    return f"{n:,}"
+
+
+TRAIN = {
+    "en": {
+        "data": "{train} digits to learn from, {test} held out; a network 784 -> 256 -> 10 with {weights} weights; "
+        "batch {batch}, learning rate {lr:g}, seed {seed}",
+        "source": "digits: {where}",
+        "packaged": "those that come with the package (the first 500 of each class in MNIST)",
+        "epoch": "epoch {epoch:>{width}}/{epochs}   loss {loss:.4f}   test accuracy {accuracy:5.1f} %   {seconds:.1f} s",
+        "training": "epoch {epoch}/{epochs}",
+        "done": "finished: test accuracy {last:.1f} % after {epochs} epochs (best: {best:.1f} %, epoch {at})",
+        "interrupted": "interrupted in epoch {epoch}: what was trained is kept (test accuracy {last:.1f} %)",
+        "wrote": "wrote {path}",
+        "before": "first-layer weights before",
+        "after": "and after",
+        "loss": "loss (mean over an epoch)",
+        "accuracy": "test accuracy (%)",
+        "epoch axis": "epoch",
+        "title": "784 -> 256 -> 10 by backpropagation: {last:.1f} % of {test} digits it had never seen",
+    },
+    "es": {
+        "data": "{train} dígitos para aprender, {test} apartados; una red 784 -> 256 -> 10 con {weights} pesos; "
+        "lote {batch}, tasa de aprendizaje {lr:g}, semilla {seed}",
+        "source": "dígitos: {where}",
+        "packaged": "los que vienen con el paquete (los primeros 500 de cada clase de MNIST)",
+        "epoch": "época {epoch:>{width}}/{epochs}   pérdida {loss:.4f}   acierto en la prueba {accuracy:5.1f} %   {seconds:.1f} s",
+        "training": "época {epoch}/{epochs}",
+        "done": "listo: acierto en la prueba {last:.1f} % tras {epochs} épocas (el mejor: {best:.1f} %, época {at})",
+        "interrupted": "interrumpido en la época {epoch}: se conserva lo entrenado (acierto en la prueba {last:.1f} %)",
+        "wrote": "guardado {path}",
+        "before": "pesos de la primera capa, antes",
+        "after": "y después",
+        "loss": "pérdida (media de la época)",
+        "accuracy": "acierto en la prueba (%)",
+        "epoch axis": "época",
+        "title": "784 -> 256 -> 10 por retropropagación: {last:.1f} % de {test} dígitos que no había visto",
+    },
+}
