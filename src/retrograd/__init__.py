@@ -7,10 +7,11 @@
 tensor([2., 4.])
 """
 
-from retrograd import autograd, func, linalg, methods, nn, optim, special
+from retrograd import autograd, func, linalg, methods, nn, optim, random, special, utils
 from retrograd.autograd import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
 from retrograd.autograd.batching import vmap
 from retrograd.config import get_default_dtype, get_num_threads, set_default_dtype, set_num_threads
+from retrograd.core.random import default_generator
 from retrograd.core.tensor import Tensor
 from retrograd.device import device
 from retrograd.dtypes import (

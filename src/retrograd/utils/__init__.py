@@ -1,5 +1,3 @@
-"""What training programs use around the network: data loading, checkpointing."""
+"""Tools around training: data, checkpoints that save memory."""
 
-from retrograd.utils import data
-
-__all__ = ["data"]
+from retrograd.utils import checkpoint, data
