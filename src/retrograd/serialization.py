@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import os
 import pickle
-import secrets
-import tempfile
-import zipfile
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +22,9 @@ from retrograd.device import device
 from retrograd.dtypes import dtype
 from retrograd.nn.parameter import Parameter
 from retrograd.shapes import Size
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
 
 PROTOCOL = 2  # of the pickle, as PyTorch writes it
 
@@ -162,6 +162,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes], pickle_module: Any = N
     if hasattr(f, "write"):
         write_archive(f, "archive", structure.getvalue(), writer.storages)  # type: ignore[arg-type]
         return
+    import tempfile
+
     path = Path(f)  # type: ignore[arg-type]
     if not path.parent.is_dir():
         raise RuntimeError(f"Parent directory {path.parent} does not exist.")
@@ -180,6 +182,8 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes], pickle_module: Any = N
 
 def write_archive(file: IO[bytes], name: str, structure: bytes, storages: dict[int, Storage]) -> None:
     """The parts of a file."""
+    import zipfile  # here, and not above: what most programs do not need should not slow the import of the library
+
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
         archive.writestr(f"{name}/data.pkl", structure)
         archive.writestr(f"{name}/byteorder", "little")
@@ -187,7 +191,7 @@ def write_archive(file: IO[bytes], name: str, structure: bytes, storages: dict[i
             array = storage.array if np.little_endian else storage.array.byteswap()
             archive.writestr(f"{name}/data/{storage.key}", array.tobytes())
         archive.writestr(f"{name}/version", "3\n")
-        archive.writestr(f"{name}/.data/serialization_id", str(secrets.randbelow(10**40)).zfill(40))
+        archive.writestr(f"{name}/.data/serialization_id", str(int.from_bytes(os.urandom(16), "little")).zfill(40))
 
 
 # ---------------------------------------------------------------- reading
@@ -292,6 +296,8 @@ def load(
 
 def read_archive(file: Any, where: str) -> Any:
     """The object in an archive."""
+    import zipfile
+
     start = file.tell()
     head = file.read(4)
     file.seek(start)
@@ -324,13 +330,15 @@ def read_archive(file: Any, where: str) -> Any:
             raise RuntimeError(f"{where} is damaged: its structure cannot be read ({type(error).__name__}: {error})") from error
 
 
-def read_member(archive: zipfile.ZipFile, name: str, where: str) -> bytes:
+def read_member(archive: ZipFile, name: str, where: str) -> bytes:
     """The bytes of a part. Raises RuntimeError if it is missing or damaged."""
+    from zipfile import BadZipFile
+
     try:
         return archive.read(name)
     except KeyError:
         raise RuntimeError(f"{where} is incomplete: it has no part {name}") from None
-    except (zipfile.BadZipFile, OSError, EOFError) as error:
+    except (BadZipFile, OSError, EOFError) as error:
         raise RuntimeError(f"{where} is damaged in its part {name} ({error})") from None
 
 

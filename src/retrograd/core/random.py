@@ -7,7 +7,7 @@ each distribution uses its 32-bit numbers is stated at each function, on arrays;
 from __future__ import annotations
 
 import math
-import secrets
+import os
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -63,7 +63,7 @@ class Generator:
 
     def seed(self) -> int:
         """Takes a seed from the operating system, and returns it."""
-        self.manual_seed(secrets.randbits(64))
+        self.manual_seed(int.from_bytes(os.urandom(8), "little"))
         return self._seed
 
     def get_state(self) -> Tensor:

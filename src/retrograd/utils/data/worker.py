@@ -6,10 +6,6 @@ is iterated; a worker that dies is noticed.
 
 from __future__ import annotations
 
-import multiprocessing
-import queue
-import random
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -47,6 +43,8 @@ class Failure:
 
     def __init__(self, worker: int, error: BaseException) -> None:
         self.worker, self.kind = worker, type(error)
+        import traceback
+
         self.text = "".join(traceback.format_exception(error))
 
     def reraise(self) -> None:
@@ -63,6 +61,8 @@ class Failure:
 
 def work(info: WorkerInfo, make_fetcher: Callable[[], Any], init: Callable[[int], None] | None, tasks: Any, results: Any) -> None:
     """What a worker process does: (number, indices) in, (number, batch) out, until it gets None."""
+    import random
+
     global current
     current = info
     random.seed(info.seed)
@@ -97,6 +97,8 @@ class Pool:
     """The worker processes of a loader."""
 
     def __init__(self, n: int, dataset: Any, make_fetcher: Any, init: Any, seed: int, context: Any, timeout: float, prefetch: int) -> None:
+        import multiprocessing  # here, since it takes a tenth of the time of importing this library, and few need it
+
         if isinstance(context, str) or context is None:
             context = multiprocessing.get_context(context)
         self.timeout, self.prefetch = timeout, prefetch
@@ -145,6 +147,8 @@ class Pool:
 
     def receive(self) -> Any:
         """The next result of any worker. Raises RuntimeError if it takes too long, or a worker has died."""
+        import queue
+
         waited = 0.0
         while True:
             step = min(POLL, self.timeout - waited) if self.timeout else POLL
