@@ -27,14 +27,15 @@ def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], create_
     seeds = []
     for out, g in zip(outputs, given, strict=True):
         if g is None:
-            if out.requires_grad and out.numel() != 1:  # type: ignore[attr-defined]
+            if out.shape.numel() != 1 and out.requires_grad:
                 raise RuntimeError(
                     f"grad can be implicitly created only for scalar outputs: this one has shape {list(out.shape)}. "
                     "Reduce it (y.sum().backward()), or pass the cotangent: y.backward(v) computes Jᵀv."
                 )
-            if not out.dtype.is_floating_point and out.requires_grad:
+            kind = out._data.dtype if out.__class__ is Tensor else out.dtype.numpy
+            if kind.kind == "c" and out.requires_grad:
                 raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {out.dtype}")
-            g = wrap(np.ones(out.shape, out.dtype.numpy))
+            g = wrap(np.ones(out.shape, kind))
         elif not isinstance(g, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif g.shape != out.shape:

@@ -36,7 +36,7 @@ import numpy as np
 from numpy import ndarray
 
 from retrograd.core.levels import Interpreter, local, switch
-from retrograd.core.tape import QUIET, Node, Port, count, edge_of, quiet, restore, silence
+from retrograd.core.tape import QUIET, Node, Port, count, quiet, restore, silence
 from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node, wrap
 
 OPS: dict[str, Op] = {}  # every operation by name, in the order of definition
@@ -195,21 +195,25 @@ class Op:
 
     def eager(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Runs the forward function on the arrays, and records it if a gradient may be asked for."""
+        datas, edges, recorded = [], [], False
         for a in args:
             if a.__class__ is Box:  # it has left its transform
-                args = [b.interpreter.concrete(b) if b.__class__ is Box else b for b in args]
-                break
-        datas = [a._data if isinstance(a, Tensor) else a for a in args]
+                return self.eager([b.interpreter.concrete(b) if b.__class__ is Box else b for b in args], params)
+            edge = None
+            if isinstance(a, Tensor):
+                node = a._node if a._base is None else current_node(a)
+                if node is not None:
+                    edge, recorded = (a if node is LEAF else node), True
+                a = a._data
+            datas.append(a)
+            edges.append(edge)
         token = silence(QUIET)
         try:
             y = self.forward(*datas, **params)
         finally:
             restore(token)
-        edges = None
-        if local.grad and self.differentiable:
-            edges = [edge_of(a) if isinstance(a, Tensor) else None for a in args]
-            if not any(e is not None for e in edges):
-                edges = None
+        if not (recorded and self.differentiable and local.grad):
+            edges = None
         if self.outputs:
             return self.wrap_several(y, args, datas, edges, params)
         if y.__class__ is not ndarray:
@@ -238,7 +242,7 @@ class Op:
         node.plan = plan = self.plan(edges)
         node.edges = edges
         node.params = params
-        node.facts = plan.take(*self.pool(datas, ys, params))
+        node.facts = plan.gather(datas, ys, params)
         node.versions = plan.versions(args, outs)
         node.tensors = False
         node.hooks = node.metadata = None
@@ -307,6 +311,7 @@ class Plan:
                 raise NameError(f"a rule of {op.name} asks for {name!r}; there is: {', '.join(op.pool_index)}")
         self.names = tuple(names)
         self.take = chooser([op.pool_index[n] for n in names], len(op.pool_index))
+        self.gather = gatherer(op, names)
         where = {n: i for i, n in enumerate(names)} | cotangents
         self.rules = [(at, bind(rule, [where[n] for n in needs(rule)])) for at, rule in wanted]
         results = op.outputs or ("y",)
@@ -361,6 +366,20 @@ def leaf_alias(value: Any, leaf: Tensor) -> Tensor:
 def chooser(indices: Sequence[int], n: int) -> Callable[..., tuple[Any, ...]]:
     """A function of `n` arguments that returns these of them; compiled, since it runs at every recorded operation."""
     return expression(n, "".join(f"a{i}," for i in indices))
+
+
+def gatherer(op: Op, names: Sequence[str]) -> Callable[..., tuple[Any, ...]]:
+    """A function of (values of operands, results, metadata) that returns what a rule names; compiled, as `chooser` is."""
+    where = {}
+    for i, name in enumerate(op.operands):
+        if name == op.variadic:
+            where[name], where[f"{name}_shape"] = f"tuple(d[{i}:])", f"tuple([x.shape for x in d[{i}:]])"
+        else:
+            value = f"d[{i}]" if name not in op.optional else f"(d[{i}] if len(d) > {i} else op.optional[{name!r}])"
+            where[name], where[f"{name}_shape"] = value, f"getattr({value}, 'shape', ())"
+    where.update({name: f"y[{i}]" for i, name in enumerate(op.outputs or ("y",))})
+    where.update({name: f"p.get({name!r}, op.defaults[{name!r}])" if name in op.defaults else f"p[{name!r}]" for name in op.metadata})
+    return eval(f"lambda d, y, p: ({''.join(where[n] + ',' for n in names)})", {"op": op})  # type: ignore[no-any-return]
 
 
 def watcher(indices: Sequence[int], n: int) -> Callable[..., tuple[Any, ...]]:

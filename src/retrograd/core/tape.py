@@ -18,7 +18,7 @@ import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -395,8 +395,15 @@ class Walk:
         for edge, g in zip(roots, seeds, strict=True):
             send(edge, g)
         anomaly, local.walk = local.anomaly, weakref.ref(self)
-        while heap:
-            node = heappop(heap)[1]
+        following: Node | None = None  # waits outside the heap: in a chain each node follows from the one before
+        while heap or following is not None:
+            if following is None:
+                node = heappop(heap)[1]
+            elif heap:
+                node = heappushpop(heap, (-following.seq, following))[1]
+            else:
+                node = following
+            following = None
             g = pending.pop(id(node))
             if node.hooks is not None:
                 gs = run_node_hooks(node, g if g.__class__ is list else [g], as_tensors)
@@ -420,7 +427,10 @@ class Walk:
                     continue
                 if edge.__class__ is Node and id(edge) not in pending:
                     pending[id(edge)] = result
-                    heappush(heap, (-edge.seq, edge))
+                    if following is None:
+                        following = edge
+                    else:
+                        heappush(heap, (-edge.seq, edge))
                 else:
                     send(edge, result)
 
@@ -455,19 +465,23 @@ def key_of(edge: Any) -> tuple[int, int]:
     return (id(edge.node), edge.index) if isinstance(edge, Port) else (id(edge), 0)
 
 
-@contextmanager
-def rules_on_arrays() -> Iterator[None]:
+class rules_on_arrays:
     """While the block runs, operations take bare arrays, gradients are off, and NumPy does not warn."""
-    was_raw, was_grad = local.raw, local.grad
-    local.raw = True
-    set_flag("grad", False)
-    token = silence(QUIET)
-    try:
-        yield
-    finally:
-        restore(token)
-        set_flag("grad", was_grad)
-        local.raw = was_raw
+
+    __slots__ = ("grad", "raw", "token")
+
+    def __enter__(self) -> None:
+        self.raw, self.grad = local.raw, local.grad
+        local.raw = True
+        if self.grad:
+            set_flag("grad", False)
+        self.token = silence(QUIET)
+
+    def __exit__(self, *error: object) -> None:
+        restore(self.token)
+        if self.grad:
+            set_flag("grad", True)
+        local.raw = self.raw
 
 
 @contextmanager

@@ -418,13 +418,15 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype |
 @view
 def expand_op(input, *, shape):
     """`input` repeated, without copying, to `shape`."""
-    return np.broadcast_to(input, shape) if input.__class__ is not np.ndarray else expanded(input, shape)
+    return expanded(input if input.__class__ is np.ndarray else np.asarray(input), shape)
 
 
 def expanded(x: Any, shape: tuple[int, ...]) -> Any:
     """`np.broadcast_to` that stays writable, as PyTorch's expanded tensors are."""
     lead = len(shape) - x.ndim
     strides = (0,) * lead + tuple([s if n == m else 0 for s, n, m in zip(x.strides, x.shape, shape[lead:], strict=True)])
+    if x.flags.c_contiguous:
+        return np.ndarray(shape, x.dtype, x, 0, strides)  # takes a tenth of the time of as_strided
     return np.lib.stride_tricks.as_strided(x, shape, strides)
 
 

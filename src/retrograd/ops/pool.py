@@ -48,28 +48,27 @@ def lowest(dtype: Any) -> Any:
 def max_pool_op(input, *, counts, kernel, stride, padding, dilation):
     """The greatest element of each window of (N, C, ...), and its place in the flattened last dims (of equals, the first)"""
     x = reaching(input, counts, kernel, stride, padding, dilation, lowest(input.dtype))
-    best, where = None, np.zeros((*input.shape[:2], *counts), np.int32)
-    for i, offset in enumerate(offsets(kernel)):
-        candidate = x[taps(offset, counts, stride, dilation)]
-        if best is None:
-            best = candidate.copy()
-            continue
-        better = candidate > best
-        if x.dtype.kind in "fV":
-            better |= candidate != candidate  # a nan is passed on
-        np.copyto(best, candidate, where=better)
-        where[better] = i
+    candidates = [x[taps(offset, counts, stride, dilation)] for offset in offsets(kernel)]
+    best = candidates[0].copy()
+    for candidate in candidates[1:]:
+        np.maximum(best, candidate, out=best)  # a nan is passed on
+    where = np.zeros(best.shape, np.int8 if len(candidates) < 128 else np.int32)
+    for i in reversed(range(len(candidates))):
+        np.copyto(where, i, where=candidates[i] == best)
+    if x.dtype.kind in "fV" and np.isnan(best).any():  # which equals nothing: the first of them is meant
+        for i in reversed(range(len(candidates))):
+            np.copyto(where, i, where=np.isnan(candidates[i]))
     return best, places(where, input.shape[2:], counts, kernel, stride, padding, dilation)
 
 
 def places(where: ndarray, sizes: Sequence[int], counts: Ints, kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> ndarray:
-    """From places within windows to places in the flattened dims."""
-    rank = len(kernel)
-    flat = np.zeros(where.shape, np.int64)
-    for d, within in enumerate(np.unravel_index(where, kernel)):
-        start = (np.arange(counts[d]) * stride[d] - padding[d]).reshape(-1, *[1] * (rank - 1 - d))
-        flat = flat * sizes[d] + (start + within * dilation[d])
-    return flat
+    """From numbers of elements within windows to places in the flattened dims."""
+    within = np.zeros((), np.int64)  # place of each element of a window, from its first
+    first = np.zeros((), np.int64)  # place of each window's first element
+    for n, c, k, s, p, d in zip(sizes, counts, kernel, stride, padding, dilation, strict=True):
+        within = within[..., None] * n + np.arange(k) * d
+        first = first[..., None] * n + (np.arange(c) * s - p)
+    return np.asarray(np.take(within.reshape(-1), where) + first)
 
 
 @max_pool_op.vjp("input")

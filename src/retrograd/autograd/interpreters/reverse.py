@@ -65,7 +65,7 @@ class Reverse(Transform):
         node = Node()
         node.plan = plan = op.plan(edges)
         node.edges, node.params = edges, params
-        node.facts = plan.take(*op.pool(inner, ys, params))
+        node.facts = plan.gather(inner, ys, params)
         node.versions = plan.versions(args, ys)
         node.like = tuple((tuple(y.shape), y.dtype.numpy) for y in ys)
         node.tensors = True
