@@ -268,7 +268,35 @@ def _(k, input, other):
 @elementwise(name="where", masks=("condition",))
 def where_op(condition, input, other):
     """`input` where `condition`, else `other`"""
+    if is_zero(other) and is_large_float(input, condition):
+        return kept(input, condition)
+    if is_zero(input) and is_large_float(other, condition):
+        return kept(other, ~condition)
     return np.where(condition, input, other)
+
+
+# Note [Selecting without branches]
+# NumPy's `where` looks at every element and jumps; with conditions as irregular as ReLU's it takes ten times as long as
+# arithmetic. Where one side is zero, the other's bits are cleared by a mask of all ones or all zeros instead.
+
+
+def is_zero(x: Any) -> bool:
+    """Whether an operand is the number 0 (and not -0.0)."""
+    return x.__class__ in (int, float) and x == 0 and not np.signbit(x)
+
+
+def is_large_float(x: Any, condition: Any) -> bool:
+    """Whether an array is worth selecting by bits, and can be."""
+    return x.__class__ is np.ndarray and x.size > 4096 and x.dtype.kind == "f" and x.dtype.itemsize in (4, 8) and np.shape(condition) == x.shape
+
+
+def kept(x: Any, condition: Any) -> Any:
+    """`x` where `condition`, else 0."""
+    bits = np.dtype(f"i{x.dtype.itemsize}")
+    mask = condition.astype(bits)
+    np.negative(mask, out=mask)
+    mask &= x.view(bits)
+    return mask.view(x.dtype)
 
 
 @where_op.derivative("input")

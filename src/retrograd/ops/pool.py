@@ -52,9 +52,11 @@ def max_pool_op(input, *, counts, kernel, stride, padding, dilation):
     best = candidates[0].copy()
     for candidate in candidates[1:]:
         np.maximum(best, candidate, out=best)  # a nan is passed on
-    where = np.zeros(best.shape, np.int8 if len(candidates) < 128 else np.int32)
-    for i in reversed(range(len(candidates))):
-        np.copyto(where, i, where=candidates[i] == best)
+    # the number of candidates before the first that is the best; without branches, which random data would mislead
+    where, before = np.zeros(best.shape, np.int8 if len(candidates) < 128 else np.int32), np.ones(best.shape, bool)
+    for candidate in candidates[:-1]:
+        before &= candidate != best
+        where += before
     if x.dtype.kind in "fV" and np.isnan(best).any():  # which equals nothing: the first of them is meant
         for i in reversed(range(len(candidates))):
             np.copyto(where, i, where=np.isnan(candidates[i]))
