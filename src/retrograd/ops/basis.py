@@ -674,8 +674,10 @@ def _(g, input_shape, dim, start, step):
 def product(a: Any, b: Any) -> Any:
     """The matrix product of two arrays; types of 16 bits are multiplied in float32."""
     if a.dtype.itemsize == 2 and a.dtype.kind in "fV":
-        return np.matmul(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
-    return np.matmul(a, b)
+        return product(a.astype(np.float32), b.astype(np.float32)).astype(a.dtype)
+    if a.ndim == b.ndim == 2:  # matmul leaves products of a column with a row to a plain loop, dot does not
+        return np.dot(a, b)
+    return np.matmul(a, b) if a.shape[-1] != 1 else np.multiply(a, b)
 
 
 @multilinear(name="mm")
