@@ -24,6 +24,7 @@ class Spec:
     high: float | None = None
     grad: bool = True
     distinct: bool = False
+    positive: bool = False
 
     def array(self, seed: int, dtype: Any = np.float64) -> np.ndarray:
         """The numbers."""
@@ -32,7 +33,13 @@ class Spec:
             return rng.random(self.shape) < 0.5
         if self.kind == "I":
             return rng.integers(int(self.low or 0), int(self.high or 10), self.shape)
-        if self.distinct:
+        if self.kind == "C":
+            kind = np.complex64 if dtype is np.float32 else np.complex128
+            return (rng.standard_normal(self.shape) + 1j * rng.standard_normal(self.shape)).astype(kind)
+        if self.positive:
+            values = rng.standard_normal(self.shape)
+            values = values @ np.swapaxes(values, -1, -2) + np.eye(self.shape[-1])
+        elif self.distinct:
             n = int(np.prod(self.shape))
             steps = rng.permutation(n) * 0.3 + rng.uniform(0, 0.1, n)
             values = (steps - steps.mean()).reshape(self.shape) if n else np.zeros(self.shape)
@@ -58,6 +65,16 @@ def B(*shape: int) -> Spec:
     return Spec("B", shape, grad=False)
 
 
+def C(*shape: int, grad: bool = True) -> Spec:
+    """Complex numbers."""
+    return Spec("C", shape, grad=grad)
+
+
+def P(*shape: int) -> Spec:
+    """Symmetric matrices whose eigenvalues are at least 1."""
+    return Spec("T", shape, positive=True)
+
+
 @dataclass
 class Sample:
     """One call of an operation. `smooth=False`: it has kinks, and is not differentiated numerically."""
@@ -77,7 +94,7 @@ class Sample:
             nonlocal place
             if isinstance(x, Spec):
                 place += 1
-                return make(x.array(place, dtype), x.kind == "T" and x.grad)
+                return make(x.array(place, dtype), x.kind in "TC" and x.grad)
             if isinstance(x, (list, tuple)):
                 return type(x)(walk(y) for y in x)
             return x
@@ -112,8 +129,8 @@ class Error:
     """A call that must raise `raises`, with a message that matches `match`."""
 
     sample: Sample
-    raises: type[BaseException]
+    raises: type[BaseException] | tuple[type[BaseException], ...]
     match: str
 
-    def __init__(self, *args: Any, raises: type[BaseException], match: str = "", **kwargs: Any) -> None:
+    def __init__(self, *args: Any, raises: type[BaseException] | tuple[type[BaseException], ...], match: str = "", **kwargs: Any) -> None:
         self.sample, self.raises, self.match = Sample(*args, **kwargs), raises, match

@@ -95,6 +95,8 @@ class Op:
 
     def read_signature(self, forward: Callable[..., Any]) -> None:
         """Takes operands and metadata from the forward function."""
+        if hasattr(forward, "__signature__"):  # one function was made from another
+            return self.read_given_signature(forward)
         # read off the code object: `inspect.signature` would take a tenth of the time of importing the library
         code, defaults = forward.__code__, forward.__defaults__ or ()
         positional, end = code.co_varnames[: code.co_argcount], code.co_argcount + code.co_kwonlyargcount
@@ -103,6 +105,20 @@ class Op:
         self.optional = dict(zip(positional[len(positional) - len(defaults) :], defaults, strict=True))
         self.metadata = code.co_varnames[code.co_argcount : end]
         self.defaults = dict(forward.__kwdefaults__ or {})
+        self.name_pool()
+
+    def read_given_signature(self, forward: Callable[..., Any]) -> None:
+        """The same from a signature that was put on the function."""
+        parameters = inspect.signature(forward).parameters.values()
+        self.variadic = None
+        self.operands = tuple([p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD])
+        self.optional = {p.name: p.default for p in parameters if p.name in self.operands and p.default is not p.empty}
+        self.metadata = tuple([p.name for p in parameters if p.kind is p.KEYWORD_ONLY])
+        self.defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is not p.empty}
+        self.name_pool()
+
+    def name_pool(self) -> None:
+        """Numbers what a rule may name."""
         results = self.outputs or ("y",)
         # the pool is what a rule may name, in the order of `pool()`
         names = (*self.operands, *results, *(f"{o}_shape" for o in self.operands), *self.metadata)

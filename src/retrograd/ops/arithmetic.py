@@ -779,7 +779,8 @@ def xlogy(input, other):
 
 @xlogy.derivative("input")
 def _(g, input, other):
-    return where_op(input == 0, where_op(other <= 0, 0.0, g * log(other)), g * log(other))
+    slope = g * (log(other) if hasattr(other, "shape") else float(np.log(other)))
+    return where_op(input == 0, where_op(other <= 0, 0.0, slope), slope)
 
 
 @xlogy.derivative("other")

@@ -276,7 +276,7 @@ def resolve(x: Tensor, key: Any) -> tuple[Tensor, list[Tensor], list[int]]:
     keys = key if isinstance(key, tuple) else tuple(key) if is_sequence_key(key) else (key,)
     indices: list[Tensor] = []
     dims: list[int] = []
-    dim = 0
+    dim, rank = 0, x.ndim
     for at, k in enumerate(keys):
         if k is None:
             x, dim = unsqueeze(x, dim), dim + 1
@@ -290,6 +290,8 @@ def resolve(x: Tensor, key: Any) -> tuple[Tensor, list[Tensor], list[int]]:
         if n is None and isinstance(k, Tensor) and k.ndim == 0 and k.dtype.category == dtypes.INTEGER and not isinstance(k, Box):
             n = int(k._data)
         if n is not None:
+            if x.ndim == 0 and rank:
+                raise IndexError(f"too many indices for tensor of dimension {rank}")
             x = at_position(x, dim, n)
             continue
         if isinstance(k, slice):
@@ -590,7 +592,13 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         source = cast(value, input.dtype)
     else:
         source = wrap(number(value, input))
-    return index_along("index_fill", input, dim, index, source, False)
+    dim = wrap_dim(dim, input.ndim)
+    index_along("index_fill", input, dim, index, source, False)  # checks the arguments
+    if input.ndim == 0:
+        return expand(source, ()) if index.shape.numel() else clone(input)
+    marked = index_mark_op(cast(index, dtypes.int64), dims=(0,), shape=(input.shape[dim],))
+    mask = reshape_op(marked, shape=(input.shape[dim], *(1,) * (input.ndim - 1 - dim)))
+    return masked_fill_op(input, mask, source)  # type: ignore[no-any-return]
 
 
 def indices_given(input: Tensor, indices: Any) -> tuple[Tensor, list[Tensor], list[int]]:
@@ -630,6 +638,10 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
         raise RuntimeError(f"take(): Expected a long tensor for index, but got {dtypes.scalar_name(index.dtype)}")
     if not input.shape.numel() and index.shape.numel():
         raise IndexError("take(): tried to take from an empty tensor")
+    if not isinstance(index, Box) and index._data.size:
+        n, low, high = input.shape.numel(), int(index._data.min()), int(index._data.max())
+        if low < -n or high >= n:
+            raise IndexError(f"out of range: tried to access index {high if high >= n else low} on a tensor of {n} elements.")
     result = index_op(ravel(input), index, dims=(0,), called="TakeBackward0")
     return result if out is None else write_out(out, result, input, index)  # type: ignore[no-any-return]
 

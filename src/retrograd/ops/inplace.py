@@ -124,7 +124,25 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
             raise RuntimeError(
                 f"The size of tensor a ({list(self.shape)}) must match the size of tensor b ({list(src.shape)}): copy_ broadcasts its source to the shape of its target"
             ) from None
-    return store(self, basis.clone(value))
+    if isinstance(self, Box) or isinstance(value, Box) or not local.grad or current_node(self) is None:
+        return store(self, basis.clone(value))
+    return store(self, copy_op(self, value))
+
+
+@opaque(name="copy", derivative_name="CopyBackwards")
+def copy_op(input, src):
+    """`src`, in the place of `input`."""
+    return np.array(src, order="C")
+
+
+@copy_op.vjp("input")
+def _(g):
+    return g * 0
+
+
+@copy_op.vjp("src")
+def _(g):
+    return g
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:

@@ -67,7 +67,7 @@ def resampled(x: Tensor, dim: int, taps: Taps) -> Tensor:
     for index, weight in taps:
         term = index_op(x, wrap(index), dims=(dim,))
         if weight is not None:
-            term = term * wrap(weight.astype(x._data.dtype).reshape(-1, *[1] * (x.ndim - 1 - dim)))
+            term = term * wrap(weight.astype(x.dtype.numpy).reshape(-1, *[1] * (x.ndim - 1 - dim)))
         total = term if total is None else total + term
     return total  # type: ignore[no-any-return]
 
@@ -178,7 +178,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
 
     _, _, h, w = size
     points = np.stack([*np.meshgrid(line(w), line(h)), np.ones((h, w))], -1).reshape(h * w, 3)
-    grid = wrap(points.astype(theta._data.dtype)) @ theta.transpose(1, 2)  # type: ignore[attr-defined, operator]
+    grid = wrap(points.astype(theta.dtype.numpy)) @ theta.transpose(1, 2)  # type: ignore[attr-defined, operator]
     return grid.reshape(theta.shape[0], h, w, 2)  # type: ignore[no-any-return]
 
 

@@ -370,7 +370,8 @@ def xlog1py(input, other):
 
 @xlog1py.derivative("input")
 def _(g, input, other):
-    return where_op(input == 0, where_op(other <= -1, 0.0, g * log1p(other)), g * log1p(other))
+    slope = g * (log1p(other) if hasattr(other, "shape") else float(np.log1p(other)))
+    return where_op(input == 0, where_op(other <= -1, 0.0, slope), slope)
 
 
 @xlog1py.derivative("other")

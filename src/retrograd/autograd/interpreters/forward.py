@@ -50,7 +50,7 @@ class Forward(Transform):
 
     def push(self, op: Op, inner: Sequence[Any], tangents: Sequence[Any], ys: Sequence[Any], params: dict[str, Any]) -> list[Any]:
         """The tangents of the results."""
-        known = dict(zip(op.pool_index, op.pool(inner, ys, params), strict=True))
+        known = dict(zip(op.pool_index, op.pool(inner, (ys,) if op.many else ys, params), strict=True))
         names = [op.operands[min(i, len(op.operands) - 1)] for i in range(len(tangents))]
         given = [(n, i) for i, (n, t) in enumerate(zip(names, tangents, strict=True)) if t is not None]
         if any(("jvp", n) not in op.rules for n, _ in given):
