@@ -84,7 +84,9 @@ def make_dual(tensor: Tensor, tangent: Tensor, *, level: int | None = None) -> T
         )
     if tensor.dtype is not tangent.dtype:
         raise RuntimeError(f"Expected tangent to have the dtype of the primal, {tensor.dtype}, but got {tangent.dtype}")
-    return levels[-1][0].box(tensor, tangent)
+    forward = levels[-1][0]
+    value, along = (x.value if forward.owns(x) else x for x in (tensor, tangent))  # tensors made at this level are boxed already
+    return forward.box(value, along)
 
 
 def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTensor:

@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 SIDE = 28
 ROWS, COLUMNS = 4, 6  # of hidden units shown
+WIDEST = 1e6  # of the colour scale: weights that have run away are beyond it
 
 
 def tiles(weights: Any, units: Any) -> Any:
@@ -26,9 +27,9 @@ def tiles(weights: Any, units: Any) -> Any:
 def draw(training: Any, say: dict[str, str], title: str, path: Path) -> None:
     """Writes the picture as a PNG file."""
     before, after = training.before.numpy(), training.net[0].weight.detach().numpy()
-    changed = np.linalg.norm(after - before, axis=1)
+    changed = np.abs(after - before).max(axis=1)
     units = np.argsort(-changed)[: ROWS * COLUMNS]  # those that learned most
-    limit = float(np.abs(after[units]).max())
+    limit = min(float(np.abs(after[units]).max()), WIDEST)
     figure = Figure(figsize=(11, 7.2), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)

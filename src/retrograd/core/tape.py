@@ -223,6 +223,7 @@ def describe_edge(edge: Any) -> tuple[Any, int]:
 
 
 def describe_saved(name: str, op: Any) -> str:
+    """What a saved tensor was to its operation."""
     return "the output" if name in ("y", *op.outputs) else f"the saved {name!r}"
 
 
@@ -300,10 +301,12 @@ def run_node_hooks(node: Node, gs: list[Any], as_tensors: bool) -> list[Any]:
 
 
 def as_tuple_of_tensors(values: Sequence[Any], as_tensors: bool) -> tuple[Any, ...]:
+    """Cotangents as hooks see them."""
     return tuple(v if v is None or as_tensors else wrap(v) for v in values)
 
 
 def from_tensors(values: Any, as_tensors: bool) -> list[Any]:
+    """What a hook returned as the walk carries it."""
     values = values if isinstance(values, (tuple, list)) else (values,)
     return [v if v is None or as_tensors else v._data for v in values]
 

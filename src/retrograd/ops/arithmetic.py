@@ -916,7 +916,7 @@ def gcd(input, other):
     """The greatest common divisor, not negative.
 
     >>> from retrograd import gcd, tensor
-    >>> gcd(tensor([12, 7]), 8)
+    >>> gcd(tensor([12, 7]), tensor(8))
     tensor([4, 1])
     """
     return np.gcd(input, other)
@@ -927,7 +927,7 @@ def lcm(input, other):
     """The least common multiple, not negative.
 
     >>> from retrograd import lcm, tensor
-    >>> lcm(tensor([4, 3]), 6)
+    >>> lcm(tensor([4, 3]), tensor(6))
     tensor([12,  6])
     """
     return np.lcm(input, other)

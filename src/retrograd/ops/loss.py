@@ -780,6 +780,8 @@ def multilabel_soft_margin_loss(
 def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
     """Σ max(0, 1 - (input[y] - input[i])) / C over the targets y (those before the first -1) and all i that are none."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    if input.dtype.category < dtypes.FLOATING:
+        raise NotImplementedError(f"\"multilabel_margin_loss\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
     if input.ndim == 0 and target.ndim == 0:
         input, target = reshape(input, (1,)), reshape(target, (1,))
     if input.ndim > 2 or not input.shape[-1:].numel():

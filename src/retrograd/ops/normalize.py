@@ -21,7 +21,7 @@ from retrograd.ops.reduce import mean, narrow, wide
 # ---------------------------------------------------------------- the operation
 
 
-@opaque(outputs=("values", "mean", "rstd"), derivative_name=lambda params: params["called"])
+@opaque(outputs=("values", "mean", "rstd"), derivative_name=lambda params: params.get("called", "NativeLayerNormBackward0"))
 def normalize_op(input, weight=None, bias=None, *, dims, eps, called="NativeLayerNormBackward0"):
     """(input - mean)/√(variance + eps) · weight + bias, with mean and variance over `dims`; the mean; and 1/√(variance + eps).
 
@@ -100,6 +100,8 @@ def batch_norm(
     """
     if input.ndim < 2:
         raise RuntimeError(f"batch_norm: expected an input of at least 2 dims (N, C, ...), but got size {list(input.shape)}")
+    if eps <= 0:
+        raise ValueError(f"batch_norm eps must be positive, but got {eps}")
     channels = input.shape[1]
     if training and math.prod(input.shape) == channels and input.shape[0] == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {input.shape}")
@@ -249,8 +251,8 @@ def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | No
         RuntimeError: if input or weight has another shape.
 
     >>> from retrograd import tensor
-    >>> rms_norm(tensor([3., 3.]), (2,))
-    tensor([1.0000, 1.0000])
+    >>> rms_norm(tensor([3., 4.]), (2,))
+    tensor([0.8485, 1.1314])
     """
     _, dims = last_dims("rms_norm", input, normalized_shape, weight=weight)
     refuse_integers("rms_norm", input)

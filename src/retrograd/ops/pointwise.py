@@ -140,8 +140,8 @@ def log10(input):
     """The logarithm to base 10 of each element.
 
     >>> from retrograd import log10, tensor
-    >>> log10(tensor([1., 100.]))
-    tensor([0., 2.])
+    >>> log10(tensor([2., 5.]))
+    tensor([0.3010, 0.6990])
     """
     return np.log10(input)
 

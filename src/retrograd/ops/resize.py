@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from numpy import ndarray
 from retrograd import dtypes
 from retrograd.core.tensor import Tensor, wrap
 from retrograd.ops.index import index_op
-from retrograd.ops.pool import adaptive_avg_pool
+from retrograd.ops.pool import adaptive_avg_pool, refuse_integers
 
 MODES = {"nearest": 0, "nearest-exact": 0, "area": 0, "linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}  # dims, 0 for any
 CUBIC = -0.75  # the slope at 1 of the cubic convolution kernel (Keys 1981)
@@ -48,17 +49,20 @@ def cubic_taps(n: int, count: int, scale: float | None, align_corners: bool) -> 
     """The four old elements around each new one, by cubic convolution."""
     at = positions(n, count, scale, align_corners)
     below = np.floor(at).astype(np.int64)
-    part = at - below
+    return [(np.clip(below + k - 1, 0, n - 1), w) for k, w in enumerate(cubic_weights(at - below))]
+
+
+def cubic_weights(part: Any) -> list[Any]:
+    """The weights of four neighbours of a place `part` of the way from the second to the third."""
     a = CUBIC
 
-    def near(x: ndarray) -> ndarray:
+    def near(x: Any) -> Any:
         return ((a + 2) * x - (a + 3)) * x * x + 1
 
-    def far(x: ndarray) -> ndarray:
+    def far(x: Any) -> Any:
         return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
 
-    weights = [far(part + 1), near(part), near(1 - part), far(2 - part)]
-    return [(np.clip(below + k - 1, 0, n - 1), w) for k, w in enumerate(weights)]
+    return [far(part + 1), near(part), near(1 - part), far(2 - part)]
 
 
 def resampled(x: Tensor, dim: int, taps: Taps) -> Tensor:
@@ -183,46 +187,63 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
 
 
 def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None) -> Tensor:
-    """Images looked up at given places.
+    """Images or volumes looked up at given places.
 
     Args:
-        input: shape (N, C, H, W).
-        grid: shape (N, H', W', 2): x and y, from -1 to 1 over the image.
-        mode: "bilinear" or "nearest".
+        input: shape (N, C, H, W) or (N, C, D, H, W).
+        grid: shape (N, H', W', 2) or (N, D', H', W', 3): x, y (and z), from -1 to 1 over the image.
+        mode: "bilinear" (for volumes, trilinear), "nearest" or, for images, "bicubic".
         padding_mode: what lies outside: "zeros", "border" or "reflection".
 
     Returns:
-        shape (N, C, H', W').
+        shape (N, C, H', W') or (N, C, D', H', W').
 
     Raises:
         RuntimeError: if the shapes do not fit.
         ValueError: for an unknown mode.
-        NotImplementedError: for "bicubic" and for volumes.
     """
     if mode not in ("bilinear", "nearest", "bicubic"):
         raise ValueError(f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'")
     if padding_mode not in ("zeros", "border", "reflection"):
         raise ValueError(f"nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: '{padding_mode}'")
-    if mode == "bicubic" or input.ndim == 5:
-        raise NotImplementedError("grid_sample: bicubic mode and volumes are not implemented")
-    if input.ndim != 4 or grid.ndim != 4 or grid.shape[0] != input.shape[0] or grid.shape[-1] != 2:
+    refuse_integers("grid_sampler_cpu", input)
+    rank = input.ndim - 2
+    if rank not in (2, 3) or grid.ndim != input.ndim or grid.shape[0] != input.shape[0] or grid.shape[-1] != rank:
         raise RuntimeError(
-            "grid_sampler(): expected input of shape (N, C, H, W) and grid of shape (N, H', W', 2) with the same N, "
+            "grid_sampler(): expected input of shape (N, C, H, W) and grid of shape (N, H', W', 2), or of one dim more, with the same N, "
             f"but got input with sizes {list(input.shape)} and grid with sizes {list(grid.shape)}"
         )
-    n, c, h, w = input.shape
-    flat = input.reshape(n, c, h * w)  # type: ignore[attr-defined]
-    x, y = (inside(to_pixels(grid[..., i], size, align_corners), size, padding_mode, align_corners) for i, size in ((0, w), (1, h)))  # type: ignore[index]
+    if mode == "bicubic" and rank == 3:
+        raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
+    n, c, *sizes = input.shape
+    flat = input.reshape(n, c, math.prod(sizes))  # type: ignore[attr-defined]
+    along = [
+        grid_taps(to_pixels(grid[..., rank - 1 - d], size, align_corners), size, mode, padding_mode, align_corners)  # type: ignore[index]
+        for d, size in enumerate(sizes)
+    ]
     total: Any = 0
-    x0, y0 = (v.detach().round() if mode == "nearest" else v.detach().floor() for v in (x, y))
-    for dx, dy in ((0, 0),) if mode == "nearest" else ((0, 0), (1, 0), (0, 1), (1, 1)):
-        px, py = x0 + dx, y0 + dy
-        weight = 1.0 if mode == "nearest" else (1 - (x - px).abs()) * (1 - (y - py).abs())
-        valid = (px >= 0) & (px < w) & (py >= 0) & (py < h)
-        place = (py.clamp(0, h - 1) * w + px.clamp(0, w - 1)).long().reshape(n, 1, -1).expand(n, c, -1)
-        value = flat.gather(2, place).reshape(n, c, *grid.shape[1:3])
-        total = total + value * (weight * valid).unsqueeze(1)
+    for choice in itertools.product(*along):
+        place, weight, valid = 0, 1.0, True
+        for (at, w), size in zip(choice, sizes, strict=True):
+            valid = valid & (at >= 0) & (at < size)
+            place, weight = place * size + at.clamp(0, size - 1), weight * w
+        index = place.long().reshape(n, 1, -1).expand(n, c, -1)
+        value = flat.gather(2, index).reshape(n, c, *grid.shape[1:-1])
+        total = total + (value * (weight * valid).unsqueeze(1))
     return total  # type: ignore[no-any-return]
+
+
+def grid_taps(at: Any, size: int, mode: str, padding_mode: str, align_corners: bool | None) -> list[tuple[Any, Any]]:
+    """(places, weights) of the terms along one dim."""
+    if mode == "bicubic":
+        below = at.detach().floor()
+        part = at - below
+        return [(inside(below + k - 1, size, padding_mode, align_corners), w) for k, w in enumerate(cubic_weights(part))]
+    at = inside(at, size, padding_mode, align_corners)
+    if mode == "nearest":
+        return [(at.detach().round(), 1.0)]
+    below = at.detach().floor()
+    return [(below, 1 - (at - below)), (below + 1, at - below)]
 
 
 def to_pixels(at: Any, size: int, align_corners: bool | None) -> Any:

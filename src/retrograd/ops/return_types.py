@@ -43,6 +43,7 @@ class ReturnType(tuple[Any, ...]):
 
 
 def item(at: int) -> Callable[[Any], Any]:
+    """A function that returns the item at a place."""
     return lambda self: self[at]
 
 

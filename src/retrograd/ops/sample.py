@@ -189,7 +189,7 @@ def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None =
     >>> from retrograd import manual_seed, randperm
     >>> _ = manual_seed(0)
     >>> randperm(4)
-    tensor([2, 0, 1, 3])
+    tensor([0, 1, 3, 2])
     """
     check_device(device)
     if n < 0:

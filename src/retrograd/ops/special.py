@@ -237,7 +237,7 @@ def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
 
     >>> from retrograd import mvlgamma, tensor
     >>> mvlgamma(tensor([3.]), 2)
-    tensor([1.5963])
+    tensor([1.5502])
     """
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
