@@ -14,7 +14,8 @@ import numpy as np
 from retrograd.autograd.modes import no_grad
 from retrograd.core import random
 from retrograd.core.tensor import Tensor, wrap
-from retrograd.ops.special import erfinv
+from retrograd.ops.basis import where
+from retrograd.ops.create import empty_like
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
@@ -30,16 +31,32 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any 
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None) -> Tensor:
-    """Normal numbers within [a, b], by the inverse of the distribution function."""
+    """Normal numbers within [a, b]: drawn again until they are, where most of the distribution lies within.
+
+    Where little does, uniform numbers from [a, b] are accepted with a probability as their density, relative to the greatest.
+    """
     if mean < a - 2 * std or mean > b + 2 * std:
         warnings.warn(
             "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. The distribution of values may be incorrect.", stacklevel=2
         )
     low, high = ((1.0 + math.erf((x - mean) / std / math.sqrt(2.0))) / 2.0 for x in (a, b))
     with no_grad():
-        tensor.uniform_(2 * low - 1, 2 * high - 1, generator=generator)  # type: ignore[attr-defined]
-        values = erfinv(tensor).mul_(std * math.sqrt(2.0)).add_(mean).clamp_(a, b)
-        return tensor.copy_(values)  # type: ignore[attr-defined, no-any-return]
+        result: Any = empty_like(tensor)
+        if high - low > 0.3:
+            result.normal_(mean, std, generator=generator)
+            a, b = (tensor.new_tensor(x).item() for x in (a, b))  # type: ignore[attr-defined]
+            while bool((outside := (result < a) | (result > b)).any()):
+                result = where(outside, empty_like(tensor).normal_(mean, std, generator=generator), result)  # type: ignore[attr-defined]
+        else:
+            peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
+            pending: Any = None
+            while pending is None or bool(pending.any()):
+                drawn: Any = empty_like(tensor).uniform_(a, b, generator=generator)  # type: ignore[attr-defined]
+                density = drawn.sub(mean).div(std).pow(2).mul(-0.5).sub(peak)
+                refused = empty_like(tensor).uniform_(generator=generator).log().gt(density)  # type: ignore[attr-defined]
+                result = drawn if pending is None else where(pending, drawn, result)
+                pending = refused if pending is None else pending & refused
+        return tensor.copy_(result)  # type: ignore[attr-defined, no-any-return]
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:

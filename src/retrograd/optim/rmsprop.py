@@ -55,6 +55,7 @@ class RMSprop(Optimizer):
         if group["weight_decay"]:
             grad = grad + group["weight_decay"] * array
         square = buffer(state, "square_avg", array)
+        b = buffer(state, "momentum_buffer", array) if group["momentum"] > 0 else None
         square *= alpha
         np.multiply(grad, grad, out=scratch)
         scratch *= 1 - alpha
@@ -68,8 +69,7 @@ class RMSprop(Optimizer):
             np.sqrt(square, out=scratch)
         scratch += group["eps"]
         np.divide(grad, scratch, out=scratch)
-        if group["momentum"] > 0:
-            b = buffer(state, "momentum_buffer", array)
+        if b is not None:
             b *= group["momentum"]
             b += scratch
             np.copyto(scratch, b)

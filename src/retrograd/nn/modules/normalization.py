@@ -71,7 +71,7 @@ class Norm(Module):
 
     def extra_repr(self) -> str:
         """What stands in the parentheses when the layer is printed."""
-        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, track_running_stats={self.track_running_stats}"
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
 
 
 class BatchNorm(Norm):
@@ -199,8 +199,7 @@ class LayerNorm(Module):
 
     def extra_repr(self) -> str:
         """What stands in the parentheses when the layer is printed."""
-        text = f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
-        return text if not self.elementwise_affine or self.bias is not None else f"{text}, bias=False"
+        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}, bias={self.bias is not None}"
 
 
 class RMSNorm(Module):
@@ -260,7 +259,7 @@ class GroupNorm(Module):
 
     def extra_repr(self) -> str:
         """What stands in the parentheses when the layer is printed."""
-        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}"
+        return f"{self.num_groups}, {self.num_channels}, eps={self.eps}, affine={self.affine}, bias={self.bias is not None}"
 
 
 class LocalResponseNorm(Module):

@@ -1,0 +1,160 @@
+"""The numbers drawn are PyTorch's: against values recorded from it, and against itself where it is installed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import retrograd as torch
+from tests.oracle import needs_torch, same_in_both
+from tests.oracle import torch as theirs
+
+# Recorded from PyTorch 2.13.0 with seed 1234.
+RECORDED = {
+    "rand": [0.028979241847991943, 0.4018985629081726, 0.25984418392181396],
+    "randn(3)": [0.0461304634809494, 0.4024028182029724, -1.0115290880203247],
+    "randint": [5, 1, 6, 5, 6],
+    "randperm": [0, 4, 2, 1, 3],
+}
+
+
+def drawn() -> dict[str, list[float]]:
+    """The same draws of ours."""
+    found = {}
+    for name, draw in {
+        "rand": lambda: torch.rand(3), "randn(3)": lambda: torch.randn(3), "randint": lambda: torch.randint(0, 10, (5,)),
+        "randperm": lambda: torch.randperm(5),
+    }.items():  # fmt: skip
+        torch.manual_seed(1234)
+        found[name] = draw().tolist()
+    return found
+
+
+def test_recorded_values():
+    """Bit for bit, also where PyTorch is not installed."""
+    assert drawn() == RECORDED
+
+
+EXACT = {
+    "rand": lambda t: t.rand(70),
+    "rand float64": lambda t: t.rand(70, dtype=t.float64),
+    "rand float16": lambda t: t.rand(3000, dtype=t.float16),
+    "randn below 16": lambda t: t.randn(15),
+    "randn one by one": lambda t: [t.randn(3), t.randn(4), t.randn(())],
+    "randn float64": lambda t: t.randn(5, dtype=t.float64),
+    "randint": lambda t: [t.randint(10, (50,)), t.randint(-5, 2**40, (9,)), t.randint(0, 2, (4,), dtype=t.uint8)],
+    "randperm": lambda t: [t.randperm(n) for n in (0, 1, 2, 50)],
+    "uniform_": lambda t: t.empty(50).uniform_(-0.3, 0.7),
+    "normal_ below 16": lambda t: t.empty(9).normal_(2, 3),
+    "bernoulli": lambda t: [t.bernoulli(t.full((50,), 0.3)), t.empty(50).bernoulli_(0.7), t.rand(50).bernoulli()],
+    "multinomial": lambda t: [t.multinomial(t.tensor([1.0, 2.0, 3.0]), 2), t.multinomial(t.ones(2, 4), 6, True), t.multinomial(t.ones(5), 1)],
+    "dropout": lambda t: [t.nn.functional.dropout(t.ones(100), 0.3), t.nn.functional.dropout2d(t.ones(2, 3, 2, 2), 0.5)],
+    "alpha_dropout": lambda t: t.nn.functional.alpha_dropout(t.ones(50), 0.3, True),
+    "exponential_": lambda t: t.empty(20).exponential_(2.0),
+    "cauchy_": lambda t: t.empty(20).cauchy_(1, 2),
+    "geometric_": lambda t: t.empty(20).geometric_(0.3),
+    "poisson": lambda t: t.poisson(t.linspace(0, 40, 30)),
+    "random_": lambda t: [t.empty(5).random_(), t.empty(5, dtype=t.int32).random_(100), t.empty(5, dtype=t.int64).random_()],
+    "state": lambda t: [t.randn(3), t.get_rng_state(), t.rand(2)],
+}
+NEARLY = {
+    "randn from 16": lambda t: [t.randn(16), t.randn(100), t.randn(17)],
+    "randn float64 from 16": lambda t: t.randn(100, dtype=t.float64),
+    "randn float16": lambda t: t.randn(50, dtype=t.float16),
+    "normal of tensors": lambda t: [t.normal(t.ones(40), 2.0), t.normal(1.0, t.ones(40)), t.normal(t.ones(40), t.ones(40))],
+    "normal_ from 16": lambda t: t.empty(40).normal_(2, 3),
+    "log_normal_": lambda t: t.empty(20).log_normal_(1, 2),
+}
+
+
+@needs_torch
+@pytest.mark.parametrize("name", EXACT)
+@pytest.mark.parametrize("seed", [0, 99])
+def test_equal_bits(name: str, seed: int):
+    """Equal to the last bit where PyTorch's arithmetic is exactly reproducible."""
+    same_in_both(EXACT[name], rtol=0, atol=0, seed=seed)
+
+
+@needs_torch
+@pytest.mark.parametrize("name", NEARLY)
+def test_within_two_units_in_the_last_place(name: str):
+    """Where PyTorch uses another library's sine, cosine and logarithm."""
+    same_in_both(NEARLY[name], rtol=2e-6, atol=3e-7)
+
+
+INITS = {
+    "uniform_": (-1, 2), "normal_": (1, 2), "trunc_normal_": (0.5, 0.3), "constant_": (0.3,), "ones_": (), "zeros_": (), "eye_": (),
+    "xavier_uniform_": (1.5,), "xavier_normal_": (), "kaiming_uniform_": (0.2,), "kaiming_normal_": (), "orthogonal_": (),
+    "sparse_": (0.4,),
+}  # fmt: skip
+
+
+@needs_torch
+@pytest.mark.parametrize("name", INITS)
+def test_initialisation(name: str):
+    """Each function of nn.init."""
+    same_in_both(lambda t: getattr(t.nn.init, name)(t.empty(7, 5), *INITS[name]), rtol=1e-5, atol=1e-5)
+
+
+LAYERS = {
+    "Linear": (30, 20), "Conv2d": (3, 4, 3), "ConvTranspose1d": (3, 4, 3), "Embedding": (9, 5), "Bilinear": (3, 4, 5), "PReLU": (3,),
+    "BatchNorm1d": (4,), "LayerNorm": (4,), "GroupNorm": (2, 4),
+}  # fmt: skip
+
+
+@needs_torch
+@pytest.mark.parametrize("name", LAYERS)
+def test_initial_weights_of_layers(name: str):
+    """Each layer begins with PyTorch's weights, under PyTorch's names."""
+    same_in_both(lambda t: dict(getattr(t.nn, name)(*LAYERS[name]).state_dict()), rtol=2e-6, atol=3e-7)
+
+
+@needs_torch
+def test_a_state_goes_from_one_library_to_the_other():
+    """A generator set to PyTorch's state goes on as PyTorch does."""
+    theirs.manual_seed(5)
+    theirs.randn(5)
+    torch.set_rng_state(torch.from_numpy(theirs.get_rng_state().numpy()))
+    assert torch.randn(3).tolist() == theirs.randn(3).tolist()
+
+
+def test_generators_are_independent():
+    """Each has a stream of its own; what is drawn in fork_rng leaves no trace."""
+    one, other = torch.Generator().manual_seed(1), torch.Generator().manual_seed(1)
+    torch.manual_seed(2)
+    first = torch.rand(3, generator=one)
+    torch.rand(5)
+    assert torch.equal(first, torch.rand(3, generator=other))
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    with torch.random.fork_rng():
+        torch.rand(9)
+    assert torch.equal(torch.rand(2), expected)
+    assert torch.initial_seed() == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "match"),
+    [
+        (lambda: torch.rand(-1), RuntimeError, "negative dimension"), (lambda: torch.rand(2, dtype=torch.int64), NotImplementedError, "not implemented"),
+        (lambda: torch.randint(5, 5, (2,)), RuntimeError, "less than"), (lambda: torch.randint(0, 300, (2,), dtype=torch.uint8), RuntimeError, "out of bounds"),
+        (lambda: torch.randperm(-1), RuntimeError, "non-negative"), (lambda: torch.normal(0.0, -1.0, (2,)), RuntimeError, "std >= 0"),
+        (lambda: torch.bernoulli(torch.tensor([1.5])), RuntimeError, "p_in"), (lambda: torch.empty(2).exponential_(0), RuntimeError, "lambda"),
+        (lambda: torch.multinomial(torch.tensor([-1.0, 2.0]), 1), RuntimeError, "element < 0"), (lambda: torch.manual_seed(2**65), RuntimeError, "64 bits"),
+        (lambda: torch.nn.functional.dropout(torch.ones(2), 1.5), ValueError, "between 0 and 1"), (lambda: torch.set_rng_state(torch.zeros(3)), TypeError, "ByteTensor"),
+    ],
+)  # fmt: skip
+def test_bad_arguments(call, error, match):
+    """Of PyTorch's type, and saying what was wrong."""
+    with pytest.raises(error, match=match):
+        call()
+
+
+def test_many_numbers_have_the_right_distribution():
+    """Mean and variance of 100,000 draws."""
+    torch.manual_seed(0)
+    x = torch.randn(100_000).numpy()
+    assert abs(x.mean()) < 0.02
+    assert abs(x.std() - 1) < 0.02
+    assert abs(np.mean(torch.rand(100_000).numpy()) - 0.5) < 0.01
