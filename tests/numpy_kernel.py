@@ -34,15 +34,9 @@ class NumpyKernel:
     add, sub, mul, div, neg = map(staticmethod, (np.add, np.subtract, np.multiply, np.true_divide, np.negative))
     eq, ne, lt, le, gt, ge = map(staticmethod, (np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal))
     abs, sqrt, floor, ceil, trunc, round = map(staticmethod, (np.abs, np.sqrt, np.floor, np.ceil, np.trunc, np.rint))
-    exp, exp2, expm1, log, log2, log10, log1p = map(
-        staticmethod, (np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p)
-    )
-    sin, cos, tan, asin, acos, atan, atan2 = map(
-        staticmethod, (np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan, np.arctan2)
-    )
-    sinh, cosh, tanh, asinh, acosh, atanh = map(
-        staticmethod, (np.sinh, np.cosh, np.tanh, np.arcsinh, np.arccosh, np.arctanh)
-    )
+    exp, exp2, expm1, log, log2, log10, log1p = map(staticmethod, (np.exp, np.exp2, np.expm1, np.log, np.log2, np.log10, np.log1p))
+    sin, cos, tan, asin, acos, atan, atan2 = map(staticmethod, (np.sin, np.cos, np.tan, np.arcsin, np.arccos, np.arctan, np.arctan2))
+    sinh, cosh, tanh, asinh, acosh, atanh = map(staticmethod, (np.sinh, np.cosh, np.tanh, np.arcsinh, np.arccosh, np.arctanh))
     pow, fmod, min, max, copysign = map(staticmethod, (np.power, np.fmod, np.minimum, np.maximum, np.copysign))
     isnan, isinf = map(staticmethod, (np.isnan, np.isinf))
     logical_and, logical_or, logical_not = map(staticmethod, (np.logical_and, np.logical_or, np.logical_not))

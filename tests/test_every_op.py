@@ -102,7 +102,8 @@ def test_every_op_has_a_sample():
     patched = pytest.MonkeyPatch()
     for op in OPS.values():  # the quick entries of elementwise operations do not pass through `eager`
         if type(op).eager is not eager:
-            patched.setattr(type(op), "eager", lambda self, a, p, f=type(op).eager: (ran.add(self.name), f(self, a, p))[1])
+            family = type(op).eager
+            patched.setattr(type(op), "eager", lambda self, a, p, f=family: (ran.add(self.name), f(self, a, p))[1])
     patched.setattr(Op, "eager", spy)
     rg.core.levels.switch.add(1)
     try:
@@ -246,7 +247,10 @@ def test_second_gradient_is_the_slope_of_the_first(name: str, sample: Sample):
         return
     vs = cotangents(wanted)
     grads = rg.autograd.grad(wanted, leaves, [rg.from_numpy(v) for v in vs], create_graph=True, allow_unused=True)
-    slope = sum(((g * rg.from_numpy(d)).sum() for g, d in zip(grads, directions, strict=True) if g is not None), start=rg.zeros((), dtype=rg.float64))
+    slope = sum(
+        ((g * rg.from_numpy(d)).sum() for g, d in zip(grads, directions, strict=True) if g is not None),
+        start=rg.zeros((), dtype=rg.float64),
+    )
     second = 0.0
     if slope.requires_grad:
         again = rg.autograd.grad(slope, leaves, allow_unused=True)
@@ -355,8 +359,28 @@ def test_vmap_is_a_loop(name: str, sample: Sample):
 
 # Operations whose result's shape depends on numbers, or that look at numbers: not to be batched, in PyTorch either.
 NOT_BATCHED = frozenset(
-    "allclose equal nonzero argwhere unique unique_consecutive masked_select bincount histc histogram repeat_interleave tolist "
-    "nn.functional.one_hot combinations isin nanquantile quantile corrcoef cov view_as_complex".split()
+    [
+        "allclose",
+        "equal",
+        "nonzero",
+        "argwhere",
+        "unique",
+        "unique_consecutive",
+        "masked_select",
+        "bincount",
+        "histc",
+        "histogram",
+        "repeat_interleave",
+        "tolist",
+        "nn.functional.one_hot",
+        "combinations",
+        "isin",
+        "nanquantile",
+        "quantile",
+        "corrcoef",
+        "cov",
+        "view_as_complex",
+    ]
 )
 
 

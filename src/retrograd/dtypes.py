@@ -28,7 +28,7 @@ class dtype:
 
     __slots__ = ("_numpy", "category", "itemsize", "name")
 
-    def __init__(self, name: str, numpy: np.dtype[Any] | None, category: int, itemsize: int) -> None:
+    def __init__(self, name: str, numpy: np.dtype[Any] | None, category: int, itemsize: int) -> None:  # type: ignore[valid-type]
         self.name, self._numpy, self.category, self.itemsize = name, numpy, category, itemsize
 
     @property
@@ -39,17 +39,17 @@ class dtype:
         return self._numpy
 
     @property
-    def is_floating_point(self) -> bool:
+    def is_floating_point(self) -> bool:  # type: ignore[valid-type]
         """Whether elements are real floating-point numbers."""
         return self.category == FLOATING
 
     @property
-    def is_complex(self) -> bool:
+    def is_complex(self) -> bool:  # type: ignore[valid-type]
         """Whether elements are complex numbers."""
         return self.category == COMPLEX
 
     @property
-    def is_signed(self) -> bool:
+    def is_signed(self) -> bool:  # type: ignore[valid-type]
         """Whether elements can be negative."""
         return self.category >= FLOATING or (self.category == INTEGER and self.name[0] != "u")
 
@@ -106,9 +106,7 @@ def from_numpy(numpy: np.dtype[Any]) -> dtype:
             return _BY_NUMPY[np.dtype(numpy.type)]
         except KeyError:
             names = ", ".join(d.name for d in ALL)
-            raise TypeError(
-                f"can't convert np.ndarray of type {numpy}. The only supported types are: {names}."
-            ) from None
+            raise TypeError(f"can't convert np.ndarray of type {numpy}. The only supported types are: {names}.") from None
 
 
 def promote_types(type1: dtype, type2: dtype) -> dtype:
@@ -122,11 +120,11 @@ def promote_types(type1: dtype, type2: dtype) -> dtype:
     low, high = sorted((type1, type2), key=lambda d: (d.category, d.itemsize))
     if high.category == COMPLEX:
         return complex128 if complex128 in (low, high) or low is float64 else complex64
-    if low.category < high.category:
+    if low.category < high.category:  # type: ignore[operator]
         return high
     if high.category == FLOATING:
         return float32 if high.itemsize == 2 else high  # float16 with bfloat16
-    if low.is_signed == high.is_signed:
+    if low.is_signed == high.is_signed:  # type: ignore[operator]
         return high
     signed, unsigned = (low, high) if low.is_signed else (high, low)
     if unsigned is not uint8:
@@ -170,9 +168,13 @@ def result_type(tensors: Iterable[tuple[dtype, Any]], numbers: Sequence[Any], de
             continue
         if result is None:
             result = lower
-        elif lower.category > result.category:
+        elif lower.category > result.category:  # type: ignore[operator]
             # a complex number beside a float64 tensor is complex128: the category comes from one, the width from the other
-            result = result.to_complex() if lower.category == COMPLEX and result.category == FLOATING and lower is number else promote_types(result, lower)
+            result = (
+                result.to_complex()
+                if lower.category == COMPLEX and result.category == FLOATING and lower is number
+                else promote_types(result, lower)
+            )
     assert result is not None
     return result
 
@@ -183,7 +185,7 @@ def can_cast(from_: dtype, to: dtype) -> Any:
     >>> can_cast(float64, int64), can_cast(float64, float16), can_cast(int64, bool)
     (False, True, False)
     """
-    return not (from_.category > to.category)
+    return not (from_.category > to.category)  # type: ignore[operator]
 
 
 class finfo:
@@ -198,7 +200,7 @@ class finfo:
         if type.category < FLOATING:
             raise TypeError(f"torch.finfo() requires a floating point input type. Use torch.iinfo to handle '{type}'")
         scalar = type.to_real()
-        info = np.finfo(scalar.numpy) if scalar is not bfloat16 else ml_dtypes.finfo(scalar.numpy)
+        info = np.finfo(scalar.numpy) if scalar is not bfloat16 else ml_dtypes.finfo(scalar.numpy)  # type: ignore[no-untyped-call]
         as_float = np.float64
         self.bits = scalar.itemsize * 8
         self.eps, self.max, self.min = (as_float(v).item() for v in (info.eps, info.max, info.min))

@@ -11,8 +11,32 @@ from typing import Any
 from retrograd import dtypes
 from retrograd.autograd import hooks, reverse
 from retrograd.core.tensor import Tensor
-from retrograd.ops import activation, arithmetic, basis, complexes, convert, index, inplace, logic, pointwise, reduce, sample, shape, softmax, special
-from retrograd.ops import contract, counting, differences, einsum, factorizations, linalg, norm, scan, sort, spectral
+from retrograd.ops import (
+    activation,
+    arithmetic,
+    basis,
+    complexes,
+    contract,
+    convert,
+    counting,
+    differences,
+    einsum,
+    factorizations,
+    index,
+    inplace,
+    linalg,
+    logic,
+    norm,
+    pointwise,
+    reduce,
+    sample,
+    scan,
+    shape,
+    softmax,
+    sort,
+    special,
+    spectral,
+)
 
 # Methods that convert to one dtype.
 CASTS = {

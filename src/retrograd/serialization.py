@@ -60,7 +60,10 @@ class Storage:
         self.key, self.array, self.kind = key, array, kind
 
 
-class Writer(pickle._Pickler):  # type: ignore[name-defined, misc]
+Pickler: Any = pickle._Pickler  # the one written in Python, whose steps can be taken one by one
+
+
+class Writer(Pickler):  # type: ignore[misc]
     """Pickles plain containers, tensors by reference to their storages, and nothing else."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -164,7 +167,7 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes], pickle_module: Any = N
         return
     import tempfile
 
-    path = Path(f)  # type: ignore[arg-type]
+    path = Path(f)
     if not path.parent.is_dir():
         raise RuntimeError(f"Parent directory {path.parent} does not exist.")
     handle, partial = tempfile.mkstemp(prefix=path.name, suffix=".partial", dir=path.parent)
@@ -215,7 +218,9 @@ def rebuild_v2(storage: Any, offset: Any, size: Any, stride: Any, requires_grad:
     return rebuilt(storage, offset, size, stride, requires_grad, dtypes.from_numpy(storage.dtype))
 
 
-def rebuild_v3(storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, kind: dtype, metadata: Any = None) -> Tensor:
+def rebuild_v3(
+    storage: Any, offset: Any, size: Any, stride: Any, requires_grad: Any, hooks: Any, kind: dtype, metadata: Any = None
+) -> Tensor:
     """`torch._utils._rebuild_tensor_v3`."""
     return rebuilt(storage, offset, size, stride, requires_grad, kind)
 
@@ -290,7 +295,7 @@ def load(
     """
     if hasattr(f, "read"):
         return read_archive(f, "the file")
-    with open(f, "rb") as file:  # type: ignore[arg-type]
+    with open(f, "rb") as file:
         return read_archive(file, str(f))
 
 

@@ -6,8 +6,28 @@ from retrograd.ops.pointwise import exp2, expm1, log1p, round, sinc
 from retrograd.ops.reduce import logsumexp
 from retrograd.ops.softmax import log_softmax, softmax
 from retrograd.ops.special import (
-    digamma, entr, erf, erfc, erfcx, erfinv, gammainc, gammaincc, gammaln, i0, i0e, i1, i1e, log_ndtr, logit, multigammaln, ndtr,
-    ndtri, polygamma, psi, xlog1py, zeta,
+    digamma,
+    entr,
+    erf,
+    erfc,
+    erfcx,
+    erfinv,
+    gammainc,
+    gammaincc,
+    gammaln,
+    i0,
+    i0e,
+    i1,
+    i1e,
+    log_ndtr,
+    logit,
+    multigammaln,
+    ndtr,
+    ndtri,
+    polygamma,
+    psi,
+    xlog1py,
+    zeta,
 )  # fmt: skip
 
 __all__ = [

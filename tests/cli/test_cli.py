@@ -37,7 +37,26 @@ def test_train_learns_the_digits(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_train_with_one_seed_is_the_same_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     """Seed, batch, epochs and rate decide the result; Spanish changes the words only."""
     for name, language in (("a", "en"), ("b", "es")):
-        assert main(["train", "--out", str(tmp_path / name), "--epochs", "1", "--batch", "100", "--seed", "3", "--lr", "0.2", "--lang", language]) == 0
+        assert (
+            main(
+                [
+                    "train",
+                    "--out",
+                    str(tmp_path / name),
+                    "--epochs",
+                    "1",
+                    "--batch",
+                    "100",
+                    "--seed",
+                    "3",
+                    "--lr",
+                    "0.2",
+                    "--lang",
+                    language,
+                ]
+            )
+            == 0
+        )
     assert "pérdida" in capsys.readouterr().out
     first, second = (torch.load(tmp_path / name / "checkpoint.pt")["model"]["0.weight"] for name in "ab")
     assert torch.equal(first, second)
@@ -47,7 +66,10 @@ def test_ctrl_c_keeps_what_was_trained(tmp_path: Path):
     """The checkpoint and the picture are written, and the exit status is that of an interrupted program."""
     command = [sys.executable, "-c", "import sys; from retrograd.cli.main import main; sys.exit(main(sys.argv[1:]))"]
     process = subprocess.Popen(
-        [*command, "train", "--epochs", "100000", "--out", str(tmp_path), "--lang", "en"], stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        [*command, "train", "--epochs", "100000", "--out", str(tmp_path), "--lang", "en"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None
     for line in process.stdout:
@@ -100,7 +122,9 @@ def test_lesson(language: str, capsys: pytest.CaptureFixture[str]):
         assert heading in printed
     assert "None" in printed
     assert "tensor([0., 0., 0., 0., 0., 0., 0., 0., 0., 0.])" in printed
-    product, backward = ([line.split(" (")[1] for line in printed.splitlines() if mark in line and " (" in line][0] for mark in STEPS_OF_CHAIN[language])
+    product, backward = (
+        next(line.split(" (")[1] for line in printed.splitlines() if mark in line and " (" in line) for mark in STEPS_OF_CHAIN[language]
+    )
     assert product == backward
     assert "{" not in printed
 

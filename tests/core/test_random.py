@@ -47,7 +47,11 @@ EXACT = {
     "uniform_": lambda t: t.empty(50).uniform_(-0.3, 0.7),
     "normal_ below 16": lambda t: t.empty(9).normal_(2, 3),
     "bernoulli": lambda t: [t.bernoulli(t.full((50,), 0.3)), t.empty(50).bernoulli_(0.7), t.rand(50).bernoulli()],
-    "multinomial": lambda t: [t.multinomial(t.tensor([1.0, 2.0, 3.0]), 2), t.multinomial(t.ones(2, 4), 6, True), t.multinomial(t.ones(5), 1)],
+    "multinomial": lambda t: [
+        t.multinomial(t.tensor([1.0, 2.0, 3.0]), 2),
+        t.multinomial(t.ones(2, 4), 6, True),
+        t.multinomial(t.ones(5), 1),
+    ],
     "dropout": lambda t: [t.nn.functional.dropout(t.ones(100), 0.3), t.nn.functional.dropout2d(t.ones(2, 3, 2, 2), 0.5)],
     "alpha_dropout": lambda t: t.nn.functional.alpha_dropout(t.ones(50), 0.3, True),
     "exponential_": lambda t: t.empty(20).exponential_(2.0),

@@ -31,9 +31,7 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (7, 28, 28)).astype(np.uint8)
 LABELS = np.array([5, 0, 4, 1, 9, 2, 1], dtype=np.uint8)
 
 
-def write_mnist(
-    folder: Path, images: np.ndarray = IMAGES, labels: np.ndarray = LABELS, names: str = "dash", part: str = "train"
-) -> None:
+def write_mnist(folder: Path, images: np.ndarray = IMAGES, labels: np.ndarray = LABELS, names: str = "dash", part: str = "train") -> None:
     for name, array in zip(NAMES[names], (images, labels), strict=True):
         path = folder / name.format(part)
         path.parent.mkdir(parents=True, exist_ok=True)

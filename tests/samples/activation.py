@@ -15,16 +15,27 @@ SAMPLES = {
     "selu": BOTH,
     "threshold": [Sample(D, 0.1, 5.0), Sample(N, 0.1, 5.0)],
     "hardshrink": [Sample(T(2, 3, low=0.6, high=2)), Sample(T(3, low=-0.4, high=0.4))],
-    **{f"nn.functional.{name}": SMOOTH for name in "silu mish gelu softplus logsigmoid tanhshrink softsign sigmoid tanh".split()},
-    **{f"nn.functional.{name}": BOTH for name in "relu relu6 leaky_relu elu selu celu hardswish hardsigmoid".split()},
+    **{
+        f"nn.functional.{name}": SMOOTH
+        for name in ["silu", "mish", "gelu", "softplus", "logsigmoid", "tanhshrink", "softsign", "sigmoid", "tanh"]
+    },
+    **{f"nn.functional.{name}": BOTH for name in ["relu", "relu6", "leaky_relu", "elu", "selu", "celu", "hardswish", "hardsigmoid"]},
     ".relu_": [Sample(D)],
     ".sigmoid_": [Sample(X)],
-    "nn.functional.hardtanh": [Sample(T(3, low=-0.9, high=0.9)), Sample(T(3, low=1.1, high=2)), Sample(T(3, low=-0.3, high=0.3), -0.5, 0.4)],
+    "nn.functional.hardtanh": [
+        Sample(T(3, low=-0.9, high=0.9)),
+        Sample(T(3, low=1.1, high=2)),
+        Sample(T(3, low=-0.3, high=0.3), -0.5, 0.4),
+    ],
     "nn.functional.softshrink": [Sample(T(2, 3, low=0.6, high=2)), Sample(T(3, low=-2, high=-0.6)), Sample(T(3, low=-0.4, high=0.4))],
     "nn.functional.threshold": [Sample(D, 0.1, 5.0)],
     "nn.functional.glu": [Sample(T(2, 4)), Sample(T(4, 2), 0)],
     "nn.functional.normalize": [Sample(X), Sample(X, dim=0), Sample(X, 1.0, 1, smooth=False)],
-    "nn.functional.scaled_dot_product_attention": [Sample(T(2, 3, 4), T(2, 5, 4), T(2, 5, 4)), Sample(T(3, 4), T(3, 4), T(3, 2), is_causal=True), Sample(T(2, 3, 4), T(2, 3, 4), T(2, 3, 4), T(3, 3), scale=0.3)],
+    "nn.functional.scaled_dot_product_attention": [
+        Sample(T(2, 3, 4), T(2, 5, 4), T(2, 5, 4)),
+        Sample(T(3, 4), T(3, 4), T(3, 2), is_causal=True),
+        Sample(T(2, 3, 4), T(2, 3, 4), T(2, 3, 4), T(3, 3), scale=0.3),
+    ],
 }
 SAMPLES["nn.functional.gelu"] = [*SMOOTH, Sample(X, approximate="tanh")]
 SAMPLES["nn.functional.softplus"] = [*SMOOTH, Sample(X, 2.0, 1.0, smooth=False)]

@@ -18,12 +18,25 @@ SAMPLES = {
     "mul": [*PAIRS, *NUMBERS, Sample(B(2), B(2))],
     "multiply": PAIRS[:1],
     "rsub": [Sample(X, Y), Sample(X, 2), Sample(X, Y, alpha=0.5)],
-    **{name: DIVISIONS for name in ("div", "divide", "true_divide")},
-    ".div": [Sample(X, AWAY, rounding_mode="floor", smooth=False), Sample(X, AWAY, rounding_mode="trunc", smooth=False), Sample(I(3), I(3, low=1), rounding_mode="floor"), Sample(X, 2, rounding_mode=None)],
-    **{name: ROUGH for name in ("remainder", "fmod")},
+    **dict.fromkeys(("div", "divide", "true_divide"), DIVISIONS),
+    ".div": [
+        Sample(X, AWAY, rounding_mode="floor", smooth=False),
+        Sample(X, AWAY, rounding_mode="trunc", smooth=False),
+        Sample(I(3), I(3, low=1), rounding_mode="floor"),
+        Sample(X, 2, rounding_mode=None),
+    ],
+    **dict.fromkeys(("remainder", "fmod"), ROUGH),
     "floor_divide": [Sample(T(2, 3, grad=False), T(3, low=0.5, high=2, grad=False)), *ROUGH[2:]],
-    **{name: EXTREMES for name in ("maximum", "minimum", "fmax", "fmin")},
-    "clamp": [Sample(D, -0.2, 0.2), Sample(D, min=0.1), Sample(D, max=0.1), Sample(D, T(3, low=-0.4, high=-0.3), T(3, low=0.3, high=0.4)), Sample(I(5), 2, 5), Sample(D, min=T(2, 3, low=-0.05, high=0.05)), Sample(I(3), 1.5)],
+    **dict.fromkeys(("maximum", "minimum", "fmax", "fmin"), EXTREMES),
+    "clamp": [
+        Sample(D, -0.2, 0.2),
+        Sample(D, min=0.1),
+        Sample(D, max=0.1),
+        Sample(D, T(3, low=-0.4, high=-0.3), T(3, low=0.3, high=0.4)),
+        Sample(I(5), 2, 5),
+        Sample(D, min=T(2, 3, low=-0.05, high=0.05)),
+        Sample(I(3), 1.5),
+    ],
     "clip": [Sample(D, -0.2, 0.2)],
     "clamp_min": [Sample(D, 0.1)],
     "clamp_max": [Sample(D, 0.1), Sample(D, T(3, low=-0.05, high=0.05))],
@@ -61,11 +74,21 @@ SAMPLES = {
 }
 
 ERRORS = {
-    "add": [Error(T(2), T(3), raises=RuntimeError, match=r"The size of tensor a \(2\) must match the size of tensor b \(3\) at non-singleton dimension 0")],
+    "add": [
+        Error(
+            T(2),
+            T(3),
+            raises=RuntimeError,
+            match=r"The size of tensor a \(2\) must match the size of tensor b \(3\) at non-singleton dimension 0",
+        )
+    ],
     "sub": [Error(B(2), B(2), raises=RuntimeError, match="not supported")],
     "mul": [Error(T(2, 3), T(2), raises=RuntimeError, match="must match")],
     "div": [Error(X, Y, rounding_mode="up", raises=RuntimeError, match="rounding_mode")],
     "clamp": [Error(X, raises=(RuntimeError, ValueError), match="must not be None")],
     "gcd": [Error(T(2), T(2), raises=(RuntimeError, NotImplementedError), match="not implemented")],
-    ".add_": [Error(T(3, grad=False), T(2, 3), raises=RuntimeError, match="doesn't match the broadcast shape"), Error(I(3), T(3, grad=False), raises=RuntimeError, match="can't be cast")],
+    ".add_": [
+        Error(T(3, grad=False), T(2, 3), raises=RuntimeError, match="doesn't match the broadcast shape"),
+        Error(I(3), T(3, grad=False), raises=RuntimeError, match="can't be cast"),
+    ],
 }

@@ -5,7 +5,16 @@ from tests.sampling import Error, I, Sample, T
 X, Y, V = T(2, 3), T(1, 3), T(3)
 
 SAMPLES = {
-    "cat": [Sample([X, Y]), Sample((X, T(2, 1)), dim=-1), Sample([X]), Sample([V, I(2)]), Sample([T(0), X]), Sample([T(0, 3), X]), Sample([X, Y], 0), Sample([T(0)])],
+    "cat": [
+        Sample([X, Y]),
+        Sample((X, T(2, 1)), dim=-1),
+        Sample([X]),
+        Sample([V, I(2)]),
+        Sample([T(0), X]),
+        Sample([T(0, 3), X]),
+        Sample([X, Y], 0),
+        Sample([T(0)]),
+    ],
     "concat": [Sample([X, Y])],
     "concatenate": [Sample([X, Y], axis=0)],
     "stack": [Sample([X, X]), Sample([X, X], 1), Sample([X, X], -1), Sample([T(), T()]), Sample([T(0), T(0)]), Sample([V, I(3)])],
@@ -17,7 +26,12 @@ SAMPLES = {
     "atleast_1d": [Sample(T()), Sample(V), Sample(T(), X), Sample([T(), X])],
     "atleast_2d": [Sample(T()), Sample(V), Sample(X), Sample(V, T())],
     "atleast_3d": [Sample(T()), Sample(V), Sample(X), Sample(T(1, 2, 3))],
-    "meshgrid": [Sample(V, T(2), indexing="ij"), Sample([V, T(2)], indexing="xy"), Sample(V, T(2), T(2), indexing="xy"), Sample(T(), V, indexing="ij")],
+    "meshgrid": [
+        Sample(V, T(2), indexing="ij"),
+        Sample([V, T(2)], indexing="xy"),
+        Sample(V, T(2), T(2), indexing="xy"),
+        Sample(T(), V, indexing="ij"),
+    ],
     "cartesian_prod": [Sample(V, T(2)), Sample(V), Sample(T(2), T(2), T(2))],
     "combinations": [Sample(V), Sample(T(4), 3), Sample(V, 2, True), Sample(V, 0), Sample(V, 4), Sample(I(4))],
     "block_diag": [Sample(X, V, T()), Sample(X), Sample(T(2, 0), X), Sample(I(2), V)],

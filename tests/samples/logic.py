@@ -8,19 +8,27 @@ LOGICAL = [Sample(B(2, 3), B(3)), Sample(I(3, high=2), B(3)), Sample(T(3, grad=F
 BITS = [Sample(I(3), I(3)), Sample(I(3), 5), Sample(B(3), B(3))]
 
 SAMPLES = {
-    **{name: COMPARED for name in "eq ne lt le gt ge not_equal less less_equal greater greater_equal".split()},
+    **dict.fromkeys(["eq", "ne", "lt", "le", "gt", "ge", "not_equal", "less", "less_equal", "greater", "greater_equal"], COMPARED),
     ".__eq__": COMPARED[:1],
     ".__lt__": COMPARED[:3],
-    **{name: LOGICAL for name in "logical_and logical_or logical_xor".split()},
+    **dict.fromkeys(["logical_and", "logical_or", "logical_xor"], LOGICAL),
     "logical_not": [Sample(B(3)), Sample(I(3, high=2)), Sample(T(3, grad=False))],
-    **{name: BITS for name in "bitwise_and bitwise_or bitwise_xor".split()},
+    **dict.fromkeys(["bitwise_and", "bitwise_or", "bitwise_xor"], BITS),
     "bitwise_not": [Sample(I(3)), Sample(B(3))],
     ".__invert__": [Sample(B(3))],
     "bitwise_left_shift": [Sample(I(3), I(3, high=4)), Sample(I(3), 2)],
     "bitwise_right_shift": [Sample(I(3), I(3, high=4)), Sample(I(3), 2)],
-    **{name: [Sample(X), Sample(I(3))] for name in "isnan isinf isfinite isposinf isneginf isreal".split()},
+    **{name: [Sample(X), Sample(I(3))] for name in ["isnan", "isinf", "isfinite", "isposinf", "isneginf", "isreal"]},
     "isclose": [Sample(X, X), Sample(X, Y, atol=0.5), Sample(I(3), I(3))],
-    "where": [Sample(B(2, 3), X, Y), Sample(B(3), X, Y), Sample(B(2, 1), T(3), T()), Sample(B(3), X, 0.0), Sample(B(3), 1.0, X), Sample(B(3), I(3), X), Sample(B(3))],
+    "where": [
+        Sample(B(2, 3), X, Y),
+        Sample(B(3), X, Y),
+        Sample(B(2, 1), T(3), T()),
+        Sample(B(3), X, 0.0),
+        Sample(B(3), 1.0, X),
+        Sample(B(3), I(3), X),
+        Sample(B(3)),
+    ],
     ".masked_fill": [Sample(X, B(3), 0.5), Sample(X, B(2, 3), T()), Sample(I(3), B(3), 2)],
     ".masked_fill_": [Sample(X, B(3), 0.5)],
 }

@@ -39,10 +39,19 @@ SAMPLES = {
 }  # fmt: skip
 
 ERRORS = {
-    "sum": [Error(X, dim=2, raises=IndexError, match="out of range"), Error(X, dim=(0, 0), raises=RuntimeError, match="dim 0 appears multiple times")],
-    "mean": [Error(I(3), raises=RuntimeError, match="could not infer output dtype"), Error(X, dim=5, raises=IndexError, match="out of range")],
+    "sum": [
+        Error(X, dim=2, raises=IndexError, match="out of range"),
+        Error(X, dim=(0, 0), raises=RuntimeError, match="dim 0 appears multiple times"),
+    ],
+    "mean": [
+        Error(I(3), raises=RuntimeError, match="could not infer output dtype"),
+        Error(X, dim=5, raises=IndexError, match="out of range"),
+    ],
     "nanmean": [Error(I(3), raises=RuntimeError, match="floating point")],
-    "var": [Error(I(3), raises=RuntimeError, match="only support floating point"), Error(X, dim=3, raises=IndexError, match="out of range")],
+    "var": [
+        Error(I(3), raises=RuntimeError, match="only support floating point"),
+        Error(X, dim=3, raises=IndexError, match="out of range"),
+    ],
     "amax": [Error(E0, dim=0, raises=IndexError, match="non-zero size"), Error(E0, raises=RuntimeError, match="numel\\(\\) == 0")],
     "aminmax": [Error(E0, raises=RuntimeError, match="no identity")],
     "max": [Error(E0, raises=RuntimeError, match="numel\\(\\) == 0"), Error(E0, 0, raises=IndexError, match="non-zero size")],

@@ -64,7 +64,10 @@ SAMPLES = {
 }
 
 ERRORS = {
-    ".view": [Error(X, 4, raises=RuntimeError, match=r"shape '\[4\]' is invalid for input of size 6"), Error(X, -1, -1, raises=RuntimeError, match="only one dimension can be inferred")],
+    ".view": [
+        Error(X, 4, raises=RuntimeError, match=r"shape '\[4\]' is invalid for input of size 6"),
+        Error(X, -1, -1, raises=RuntimeError, match="only one dimension can be inferred"),
+    ],
     "reshape": [Error(X, (4,), raises=RuntimeError, match="invalid for input of size 6")],
     "transpose": [Error(X, 0, 2, raises=IndexError, match="out of range")],
     "permute": [Error(X, (0,), raises=RuntimeError, match="number of dim"), Error(X, (0, 0), raises=RuntimeError, match="duplicate")],

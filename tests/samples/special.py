@@ -8,8 +8,27 @@ POSITIVE = [Sample(T(2, 3, low=0.4, high=5)), Sample(I(3, low=1))]
 UNIT = [Sample(T(2, 3, low=0.1, high=0.9))]
 
 SAMPLES = {
-    **{name: PLAIN for name in "erf erfc i0 special.erf special.erfc special.erfcx special.ndtr special.log_ndtr special.i0e special.i1 special.i1e special.expit special.sinc special.expm1 special.exp2".split()},
-    **{name: POSITIVE for name in "lgamma digamma special.gammaln special.psi".split()},
+    **dict.fromkeys(
+        [
+            "erf",
+            "erfc",
+            "i0",
+            "special.erf",
+            "special.erfc",
+            "special.erfcx",
+            "special.ndtr",
+            "special.log_ndtr",
+            "special.i0e",
+            "special.i1",
+            "special.i1e",
+            "special.expit",
+            "special.sinc",
+            "special.expm1",
+            "special.exp2",
+        ],
+        PLAIN,
+    ),
+    **dict.fromkeys(["lgamma", "digamma", "special.gammaln", "special.psi"], POSITIVE),
     "special.entr": POSITIVE[:1],
     "erfinv": [Sample(T(2, 3, low=-0.9, high=0.9))],
     "special.ndtri": UNIT,

@@ -9,8 +9,18 @@ import pytest
 
 import retrograd as torch
 from retrograd.utils.data import (
-    BatchSampler, ConcatDataset, DataLoader, Dataset, IterableDataset, RandomSampler, SequentialSampler, Subset, TensorDataset,
-    default_collate, get_worker_info, random_split,
+    BatchSampler,
+    ConcatDataset,
+    DataLoader,
+    Dataset,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    Subset,
+    TensorDataset,
+    default_collate,
+    get_worker_info,
+    random_split,
 )  # fmt: skip
 from tests.oracle import needs_torch, same_in_both
 
@@ -44,14 +54,17 @@ class Stream(IterableDataset):
 
 
 @needs_torch
-@pytest.mark.parametrize("options", [{"batch_size": 4}, {"batch_size": 4, "shuffle": True}, {"batch_size": 3, "shuffle": True, "drop_last": True}, {"batch_size": None}])
+@pytest.mark.parametrize(
+    "options",
+    [{"batch_size": 4}, {"batch_size": 4, "shuffle": True}, {"batch_size": 3, "shuffle": True, "drop_last": True}, {"batch_size": None}],
+)
 def test_order_is_torchs(options: dict[str, Any]):
     """Two epochs, and the state of the generator after them."""
 
     def program(t: Any) -> Any:
         data = __import__(f"{t.__name__}.utils.data", fromlist=["data"])
         loader = data.DataLoader(data.TensorDataset(t.arange(10), t.arange(10) * 2), **options)
-        return [[batch for batch in loader], [batch for batch in loader], t.rand(2), len(loader)]
+        return [list(loader), list(loader), t.rand(2), len(loader)]
 
     same_in_both(program)
 
@@ -127,7 +140,7 @@ def test_collate():
 )  # fmt: skip
 def test_options_that_exclude_each_other(make: Any):
     """ValueError, as PyTorch has it."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         make()
 
 

@@ -14,7 +14,9 @@ from retrograd.pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
 from retrograd.shapes import wrap_dim
 
 
-def vmap(func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: int | None = None) -> Callable[..., Any]:
+def vmap(
+    func: Callable[..., Any], in_dims: Any = 0, out_dims: Any = 0, randomness: str = "error", *, chunk_size: int | None = None
+) -> Callable[..., Any]:
     """A function that maps `func` over a dim of its arguments.
 
     Args:
@@ -68,7 +70,9 @@ def batched_leaves(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], in_
             f"vmap({name}, in_dims={in_dims}, ...)(<inputs>): expected `in_dims` to be int or a (potentially nested) tuple matching the structure of inputs, got: {type(in_dims)}."
         )
     if not args and not kwargs:
-        raise ValueError(f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a function with no inputs.")
+        raise ValueError(
+            f"vmap({name})(<inputs>): got no inputs. Maybe you forgot to add inputs, or you are trying to vmap over a function with no inputs."
+        )
     leaves, spec = tree_flatten((args, kwargs))
     listed = prefix_leaves(in_dims, tree_flatten(args)[1])
     if listed is None:
@@ -82,7 +86,9 @@ def batched_leaves(name: str, args: tuple[Any, ...], kwargs: dict[str, Any], in_
         if d is not None and (not isinstance(d, int) or isinstance(d, bool)):
             raise ValueError(f"{where} but in_dim must be either an integer dimension or None.")
         if d is not None and not isinstance(x, Tensor):
-            raise ValueError(f"{where} but the input is of type {type(x)}. We cannot vmap over non-Tensor arguments, please use None as the respective in_dim")
+            raise ValueError(
+                f"{where} but the input is of type {type(x)}. We cannot vmap over non-Tensor arguments, please use None as the respective in_dim"
+            )
         if d is not None and not -x.ndim <= d < x.ndim:
             raise ValueError(
                 f"{where}, but that input is a Tensor of dimensionality {x.ndim} so expected in_dim to satisfy -{x.ndim} <= in_dim < {x.ndim}."
@@ -116,13 +122,19 @@ def batch_size(name: str, leaves: Sequence[Any], dims: Sequence[int | None]) -> 
     """The size of the mapped dims, which must be one and the same."""
     sizes = [x.shape[d] for x, d in zip(leaves, dims, strict=True) if d is not None]
     if not sizes:
-        raise ValueError(f"vmap({name}, ...)(<inputs>): at least one of the inputs must be mapped over, but in_dims is None for all of them")
+        raise ValueError(
+            f"vmap({name}, ...)(<inputs>): at least one of the inputs must be mapped over, but in_dims is None for all of them"
+        )
     if any(n != sizes[0] for n in sizes):
-        raise ValueError(f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the mapped dimension")
+        raise ValueError(
+            f"vmap: Expected all tensors to have the same size in the mapped dimension, got sizes {sizes} for the mapped dimension"
+        )
     return int(sizes[0])
 
 
-def run(func: Any, name: str, leaves: Sequence[Any], spec: TreeSpec, dims: Sequence[int | None], size: int, out_dims: Any, randomness: str) -> Any:
+def run(
+    func: Any, name: str, leaves: Sequence[Any], spec: TreeSpec, dims: Sequence[int | None], size: int, out_dims: Any, randomness: str
+) -> Any:
     """One call of the function on a batch."""
     batch = Batch(size, randomness)
     with batch.running():
@@ -147,7 +159,9 @@ def take_out(batch: Batch, name: str, out: Any, dim: Any, out_dims: Any) -> Any:
     if not isinstance(out, Tensor):
         if dim is None:
             return out
-        raise ValueError(f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(out)}. Did you mean to set out_dims= to None for output?")
+        raise ValueError(
+            f"vmap({name}, ...): `{name}` must only return Tensors, got type {type(out)}. Did you mean to set out_dims= to None for output?"
+        )
     if dim is None:
         if batch.owns(out):
             raise ValueError(
@@ -156,7 +170,7 @@ def take_out(batch: Batch, name: str, out: Any, dim: Any, out_dims: Any) -> Any:
         return out
     if not isinstance(dim, int):
         raise ValueError(f"vmap({name}, ..., out_dims={out_dims})(<inputs>): out_dims must be ints or None, got {type(dim)}")
-    value = out.value if batch.owns(out) else expand_op(out, shape=(batch.size, *out.shape))  # type: ignore[attr-defined]
+    value = out.value if batch.owns(out) else expand_op(out, shape=(batch.size, *out.shape))
     if not -value.ndim <= dim < value.ndim:
         raise IndexError(f"Dimension out of range (expected to be in range of [{-value.ndim}, {value.ndim - 1}], but got {dim})")
     dim %= value.ndim
@@ -165,7 +179,7 @@ def take_out(batch: Batch, name: str, out: Any, dim: Any, out_dims: Any) -> Any:
 
 def to_front(x: Tensor, dim: int) -> Tensor:
     """The tensor with a dim first."""
-    return x if dim == 0 else permute_op(x, dims=(dim, *[d for d in range(x.ndim) if d != dim]))  # type: ignore[no-any-return]
+    return x if dim == 0 else permute_op(x, dims=(dim, *[d for d in range(x.ndim) if d != dim]))
 
 
 def joined(pieces: Sequence[Any], out_dims: Any, name: str) -> Any:

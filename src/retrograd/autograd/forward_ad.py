@@ -43,7 +43,9 @@ def exit_dual_level(*, level: int | None = None) -> None:
     if not levels:
         raise RuntimeError("Trying to exit a dual level, but no level was entered: call enter_dual_level first")
     if level is not None and level != len(levels) - 1:
-        raise RuntimeError(f"Trying to exit a forward AD level that was not the last one that was created. This is not supported (level {level}).")
+        raise RuntimeError(
+            f"Trying to exit a forward AD level that was not the last one that was created. This is not supported (level {level})."
+        )
     _, running = levels.pop()
     running.__exit__(None, None, None)
 
@@ -94,7 +96,7 @@ def unpack_dual(tensor: Tensor, *, level: int | None = None) -> UnpackedDualTens
     forward: Any = levels[-1][0] if levels else None
     if forward is None or not forward.owns(tensor):
         return UnpackedDualTensor(tensor, None)
-    return UnpackedDualTensor(tensor.value, forward.tangent(tensor))  # type: ignore[attr-defined]
+    return UnpackedDualTensor(tensor.value, forward.tangent(tensor))
 
 
 __all__ = ["UnpackedDualTensor", "dual_level", "enter_dual_level", "exit_dual_level", "make_dual", "unpack_dual"]

@@ -54,7 +54,7 @@ class Saved:
             shown = self.data if self.tensor is None else self.tensor
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"[{type_name(shown)} {list(np.shape(shown))}], saved by {node.name()}, is at version {self.counter[0]}; expected version "
+                f"[{type_name(shown)} {list(np.shape(shown))}], saved by {node.name()}, is at version {self.counter[0]}; expected version "  # type: ignore[arg-type]
                 f"{self.version} instead. Hint: enable anomaly detection to find the operation that failed to compute its gradient, "
                 "with torch.autograd.set_detect_anomaly(True)."
             )
@@ -185,7 +185,9 @@ class FunctionCtx(Node):
         out: list[Any] = []
         for i, (g, edge, kind) in enumerate(zip(result, self.edges, self._inputs, strict=True)):
             if g is not None and kind is None:
-                raise RuntimeError(f"function {self.name()} returned a gradient different from None at position {i + 1}, but the corresponding forward input was not a Variable")
+                raise RuntimeError(
+                    f"function {self.name()} returned a gradient different from None at position {i + 1}, but the corresponding forward input was not a Variable"
+                )
             if g is None or edge is None:
                 out.append(None)
                 continue
@@ -194,7 +196,9 @@ class FunctionCtx(Node):
             shape, dtype = kind
             if g.shape != shape:
                 if not expands(shape, g.shape):
-                    raise RuntimeError(f"Function {self.name()} returned an invalid gradient at index {i} - got {list(g.shape)} but expected shape compatible with {list(shape)}")
+                    raise RuntimeError(
+                        f"Function {self.name()} returned an invalid gradient at index {i} - got {list(g.shape)} but expected shape compatible with {list(shape)}"
+                    )
                 g = unbroadcast(g, shape)
             out.append(fit(g, wrap(np.empty(shape, dtype))) if g.dtype.numpy != dtype else g)
         return out
@@ -211,8 +215,10 @@ def expands(shape: Sequence[int], to: Sequence[int]) -> bool:
 def backward_of(cls: Any) -> Callable[..., Any]:
     """The function's backward, which may be called vjp."""
     if cls.backward is not Function.backward and cls.vjp is not Function.vjp:
-        raise RuntimeError("Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement one of them.")
-    return cls.vjp if cls.backward is Function.backward else cls.backward  # type: ignore[no-any-return]
+        raise RuntimeError(
+            "Implementing both 'backward' and 'vjp' for a custom Function is not allowed. You should only implement one of them."
+        )
+    return cls.vjp if cls.backward is Function.backward else cls.backward
 
 
 class Function:
@@ -247,7 +253,9 @@ class Function:
         cls._context = type(f"{cls.__name__}Backward", (FunctionCtx,), {"_forward_cls": cls, "__module__": cls.__module__})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        raise RuntimeError(f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on the class itself: {type(self).__name__}.apply(...)")
+        raise RuntimeError(
+            f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you should invoke them on the class itself: {type(self).__name__}.apply(...)"
+        )
 
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -276,7 +284,9 @@ class Function:
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], *args: Any) -> Any:
         """The operation on batches: returns (output, out_dims)."""
-        raise NotImplementedError("To use autograd.Function with vmap, you must either override the vmap staticmethod or set generate_vmap_rule=True.")
+        raise NotImplementedError(
+            "To use autograd.Function with vmap, you must either override the vmap staticmethod or set generate_vmap_rule=True."
+        )
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -288,7 +298,7 @@ class Function:
         if switch.special:
             interpreter = Op.interpreter(tree_leaves(args))
             if interpreter is not None and hasattr(interpreter, "process_function"):
-                if not has_setup(cls) and interpreter.strict_functions:
+                if not has_setup(cls) and interpreter.strict_functions:  # type: ignore[attr-defined]
                     raise RuntimeError(
                         "In order to use an autograd.Function with functorch transforms (vmap, grad, jvp, jacrev, ...), it must "
                         "override the setup_context staticmethod: write forward(*args) without ctx, and save tensors in setup_context(ctx, inputs, output)."
@@ -374,7 +384,7 @@ def history(ctx: FunctionCtx, y: Tensor, index: int, args: Sequence[Any], record
     if differentiable:
         out._node = ctx.port(index)
         return out
-    return out.detach() if out._node is not None else out  # type: ignore[attr-defined, no-any-return]
+    return out.detach() if out._node is not None else out
 
 
 IN_FUNCTION = "custom Function"  # how `View.made_under_no_grad` tells a view that a custom Function returned

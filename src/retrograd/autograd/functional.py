@@ -37,8 +37,8 @@ def as_tuple(x: Any, what: str, function: str) -> tuple[bool, Tensors]:
 def prepared(inputs: Tensors, create_graph: bool) -> Tensors:
     """The inputs as leaves, or with `create_graph` as views of what they are, that the result is recorded from there on."""
     if create_graph:
-        return tuple([x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs])  # type: ignore[attr-defined]
-    return tuple([x.detach().requires_grad_() for x in inputs])  # type: ignore[attr-defined]
+        return tuple([x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs])
+    return tuple([x.detach().requires_grad_() for x in inputs])
 
 
 def like(several: bool, found: Sequence[Any]) -> Any:
@@ -48,7 +48,7 @@ def like(several: bool, found: Sequence[Any]) -> Any:
 
 def finished(found: Sequence[Tensor], create_graph: bool) -> Tensors:
     """Results, without history unless that was asked for."""
-    return tuple(found) if create_graph else tuple([t.detach() for t in found])  # type: ignore[attr-defined]
+    return tuple(found) if create_graph else tuple([t.detach() for t in found])
 
 
 def pulled(outputs: Tensors, inputs: Tensors, v: Sequence[Tensor], create_graph: bool, strict: bool, function: str) -> list[Tensor]:
@@ -62,7 +62,9 @@ def pulled(outputs: Tensors, inputs: Tensors, v: Sequence[Tensor], create_graph:
         found = grad([y for y, _ in used], inputs, [g for _, g in used], create_graph=create_graph, retain_graph=True, allow_unused=True)
     if strict and any(g is None for g in found):
         at = next(i for i, g in enumerate(found) if g is None)
-        raise RuntimeError(f"Output of the user-provided function is independent of input {at}. This is not allowed in strict mode ({function}).")
+        raise RuntimeError(
+            f"Output of the user-provided function is independent of input {at}. This is not allowed in strict mode ({function})."
+        )
     return [wrap(np.zeros(x.shape, x.dtype.numpy)) if g is None else g for g, x in zip(found, inputs, strict=True)]
 
 
@@ -77,7 +79,11 @@ def vector_for(v: Any, likes: Tensors, what: str, function: str) -> Tensors:
         raise RuntimeError(f"v is a tuple of invalid length: should be {len(likes)} but got {len(given)}.")
     for i, (g, x) in enumerate(zip(given, likes, strict=True)):
         if g.shape != x.shape:
-            raise RuntimeError(f"v has invalid size: should be {x.shape} but got {g.shape}." if len(likes) == 1 else f"Entry {i} in v has invalid size: should be {x.shape} but got {g.shape}.")
+            raise RuntimeError(
+                f"v has invalid size: should be {x.shape} but got {g.shape}."
+                if len(likes) == 1
+                else f"Entry {i} in v has invalid size: should be {x.shape} but got {g.shape}."
+            )
     return given
 
 
@@ -157,12 +163,16 @@ def jacobian(
     if strategy not in ("reverse-mode", "forward-mode"):
         raise AssertionError(f'Expected strategy to be either "forward-mode" or "reverse-mode". Got {strategy!r}.')
     if strict and (vectorize or strategy == "forward-mode"):
-        raise RuntimeError("torch.autograd.functional.jacobian: `strict=True` and `vectorize=True` (or forward mode) are not supported together.")
+        raise RuntimeError(
+            "torch.autograd.functional.jacobian: `strict=True` and `vectorize=True` (or forward mode) are not supported together."
+        )
     several, given = as_tuple(inputs, "inputs", "jacobian")
     with enable_grad():
         xs = prepared(given, create_graph)
         if strategy == "forward-mode":
-            blocks = jacfwd(lambda *args: as_tuple(func(*args), "outputs of the user-provided function", "jacobian")[1], tuple(range(len(xs))))(*xs)
+            blocks = jacfwd(
+                lambda *args: as_tuple(func(*args), "outputs of the user-provided function", "jacobian")[1], tuple(range(len(xs)))
+            )(*xs)
             many = isinstance(func(*xs), (tuple, list))
             rows = [finished(b, create_graph) for b in blocks]
         else:
@@ -179,7 +189,7 @@ def rows_of(y: Tensor, xs: Tensors, create_graph: bool, strict: bool, vectorize:
         found = grad(y, xs, basis, create_graph=create_graph, retain_graph=True, allow_unused=True, is_grads_batched=True)
         stacked = [wrap(np.zeros((n, *x.shape), x.dtype.numpy)) if g is None else g for g, x in zip(found, xs, strict=True)]
     else:
-        rows = [pulled((y,), xs, (basis[i],), create_graph, strict, "jacobian") for i in range(n)]  # type: ignore[index]
+        rows = [pulled((y,), xs, (basis[i],), create_graph, strict, "jacobian") for i in range(n)]
         stacked = [stack([row[i] for row in rows]) if rows else wrap(np.zeros((0, *x.shape), x.dtype.numpy)) for i, x in enumerate(xs)]
     return [reshape_op(s, shape=(*y.shape, *x.shape)) for s, x in zip(stacked, xs, strict=True)]
 
@@ -193,13 +203,18 @@ def scalar_gradient(func: Function, function: str, strict: bool) -> Function:
             raise RuntimeError(f"The function given to {function} should return a single Tensor with a single element")
         one = wrap(np.ones(outputs[0].shape, outputs[0].dtype.numpy))
         found = pulled(outputs, xs, (one,), True, strict, function)
-        return tuple([g if g.requires_grad else g + x * 0 for g, x in zip(found, xs, strict=True)])  # type: ignore[operator]
+        return tuple([g if g.requires_grad else g + x * 0 for g, x in zip(found, xs, strict=True)])
 
     return gradient
 
 
 def hessian(
-    func: Function, inputs: Any, create_graph: bool = False, strict: bool = False, vectorize: bool = False, outer_jacobian_strategy: str = "reverse-mode"
+    func: Function,
+    inputs: Any,
+    create_graph: bool = False,
+    strict: bool = False,
+    vectorize: bool = False,
+    outer_jacobian_strategy: str = "reverse-mode",
 ) -> Any:
     """The Hessian of a function that returns one number: for each two inputs a tensor of shape input shape + input shape.
 

@@ -108,7 +108,9 @@ def check_inputs(inputs: Sequence[Any]) -> None:
                     "are not of double precision floating point or complex. ", stacklevel=4,
                 )  # fmt: skip
             if any(s == 0 and n > 1 for s, n in zip(x._data.strides, x.shape, strict=True)):
-                raise RuntimeError(f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that are non-overlapping to be able to compute the numerical gradients correctly. You should call .contiguous on the input before passing it to gradcheck.")
+                raise RuntimeError(
+                    f"The {i}th input has a dimension with stride 0. gradcheck only supports inputs that are non-overlapping to be able to compute the numerical gradients correctly. You should call .contiguous on the input before passing it to gradcheck."
+                )
 
 
 def check_backward(func: Function, inputs: Sequence[Any], eps: float, atol: float, rtol: float, fast: bool, nondet_tol: float) -> None:
@@ -244,7 +246,9 @@ def gradgradcheck(
     def gradients(*args: Any) -> tuple[Any, ...]:
         xs, gs = args[: len(given)], args[len(given) :]
         with enable_grad():
-            xs = tuple([x.detach().requires_grad_() if is_chosen and not x.requires_grad else x for x, is_chosen in zip(xs, chosen, strict=True)])
+            xs = tuple(
+                [x.detach().requires_grad_() if is_chosen and not x.requires_grad else x for x, is_chosen in zip(xs, chosen, strict=True)]
+            )
             ys = [y for y in results(func, xs) if y.requires_grad]
             wanted = [x for x, is_chosen in zip(xs, chosen, strict=True) if is_chosen]
             found = grad(ys, wanted, gs, create_graph=True, allow_unused=True)

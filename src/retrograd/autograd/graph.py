@@ -106,7 +106,7 @@ class save_on_cpu(saved_tensors_hooks):
 
 def allow_mutation_on_saved_tensors() -> AbstractContextManager[None]:
     """While the block runs, saved tensors may be modified in place: a copy is saved."""
-    return saved_tensors_hooks(lambda tensor: tensor.clone(), lambda tensor: tensor)  # type: ignore[attr-defined, return-value]
+    return saved_tensors_hooks(lambda tensor: tensor.clone(), lambda tensor: tensor)
 
 
 # ---------------------------------------------------------------- hooks on several tensors

@@ -53,7 +53,7 @@ class GradMode:
 def decorated(mode: Any, function: Any) -> Any:
     """A function (or generator, or every method that makes a class's instances) that runs within a mode."""
     if inspect.isclass(function):
-        function.__init__ = decorated(mode, function.__init__)  # type: ignore[misc]
+        function.__init__ = decorated(mode, function.__init__)  # type: ignore[method-assign]
         return function
     if inspect.isgeneratorfunction(function):
 
@@ -166,7 +166,7 @@ class inference_mode:
 
     def clone(self) -> inference_mode:
         """Another one like it, for a call of its own."""
-        return inference_mode(self.mode)  # type: ignore[no-any-return]
+        return inference_mode(self.mode)
 
     def __call__(self, function: F) -> F:
-        return decorated(self, function)  # type: ignore[no-any-return]
+        return decorated(self, function)

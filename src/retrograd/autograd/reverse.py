@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.autograd.batching import vmap
-from retrograd.autograd.graph import GradientEdge, edge_behind
+from retrograd.autograd.graph import GradientEdge
 from retrograd.core import tape
 from retrograd.core.levels import switch
 from retrograd.core.tensor import Box, Tensor, wrap
@@ -24,7 +24,7 @@ def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], create_
     """The cotangents to begin with: those given, and 1 for scalars."""
     if len(given) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(given)} gradients")
-    seeds = []
+    seeds: list[Tensor] = []
     for out, g in zip(outputs, given, strict=True):
         if g is None:
             if out.shape.numel() != 1 and out.requires_grad:
@@ -39,11 +39,15 @@ def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], create_
         elif not isinstance(g, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif g.shape != out.shape:
-            raise RuntimeError(f"Mismatch in shape: grad_output[{len(seeds)}] has a shape of {g.shape} and output[{len(seeds)}] has a shape of {out.shape}.")
+            raise RuntimeError(
+                f"Mismatch in shape: grad_output[{len(seeds)}] has a shape of {g.shape} and output[{len(seeds)}] has a shape of {out.shape}."
+            )
         elif g.dtype is not out.dtype:
-            if g.dtype.is_complex != out.dtype.is_complex:
-                raise RuntimeError(f"For complex Tensors, both grad_output and output are required to have the same dtype: got {g.dtype} and {out.dtype}")
-            g = g.to(out.dtype)  # type: ignore[attr-defined]
+            if g.dtype.is_complex != out.dtype.is_complex:  # type: ignore[operator]
+                raise RuntimeError(
+                    f"For complex Tensors, both grad_output and output are required to have the same dtype: got {g.dtype} and {out.dtype}"
+                )
+            g = g.to(out.dtype)
         seeds.append(g)
     return seeds
 
@@ -187,7 +191,9 @@ def check_used(g: Any, x: Tensor, index: int, allow_unused: bool, materialize: b
     return None
 
 
-def batched_grad(outs: Sequence[Tensor], ins: Sequence[Tensor], given: Sequence[Any], keep: bool, create_graph: bool, allow_unused: bool) -> tuple[Any, ...]:
+def batched_grad(
+    outs: Sequence[Tensor], ins: Sequence[Tensor], given: Sequence[Any], keep: bool, create_graph: bool, allow_unused: bool
+) -> tuple[Any, ...]:
     """One walk for all slices of the cotangents along their first dim at once."""
     missing: list[int] = []
 

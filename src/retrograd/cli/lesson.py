@@ -75,7 +75,11 @@ print(model[2].weight.grad[0][0:10])
 
 # The program's last step, in the two parts that are explained one by one.
 ACCUMULATION, _, CLEARING = PROGRAM["accumulate"].rpartition("optimizer.zero_grad()\n")
-SHOWN = {**{k: v for k, v in PROGRAM.items() if k != "accumulate"}, "accumulate": ACCUMULATION, "zero_grad": "optimizer.zero_grad()\n" + CLEARING}
+SHOWN = {
+    **{k: v for k, v in PROGRAM.items() if k != "accumulate"},
+    "accumulate": ACCUMULATION,
+    "zero_grad": "optimizer.zero_grad()\n" + CLEARING,
+}
 
 
 def run(seed: int, language: str, pause: bool = False) -> int:
@@ -140,7 +144,10 @@ def indented(text: str, mark: str) -> str:
 
 def wrapped(text: str) -> str:
     """Paragraphs broken at blanks. A paragraph that begins with blanks is a table, and stays as it is."""
-    return "\n\n".join(paragraph.strip("\n") if paragraph.lstrip("\n").startswith("  ") else "\n".join(lines(paragraph)) for paragraph in text.strip("\n").split("\n\n"))
+    return "\n\n".join(
+        paragraph.strip("\n") if paragraph.lstrip("\n").startswith("  ") else "\n".join(lines(paragraph))
+        for paragraph in text.strip("\n").split("\n\n")
+    )
 
 
 def lines(paragraph: str) -> Iterator[str]:
@@ -186,7 +193,7 @@ def before_training(state: Facts, facts: Facts) -> Facts:
 def after_loss(state: Facts, facts: Facts) -> Facts:
     """The loss, and how it was recorded."""
     loss, difference = state["loss"], (state["ideal_output"] - state["prediction"]).detach()
-    names, node = [], loss.grad_fn
+    names, node = [], loss.grad_fn  # type: ignore[var-annotated]
     while node is not None and len(names) < 8:
         names.append(node.name())
         following = [n for n, _ in node.next_functions if n is not None and "AccumulateGrad" not in n.name()]
@@ -219,7 +226,13 @@ def after_step(state: Facts, facts: Facts) -> Facts:
     model = state["model"]
     new = entry(model[2].weight)
     lr = state["optimizer"].param_groups[0]["lr"]
-    return {"w_old": facts["w"], "w_new": number(new), "lr": lr, "loss_old": facts["loss"], "loss_new": number(loss_with(model, state, 0.0))}
+    return {
+        "w_old": facts["w"],
+        "w_new": number(new),
+        "lr": lr,
+        "loss_old": facts["loss"],
+        "loss_new": number(loss_with(model, state, 0.0)),
+    }
 
 
 def after_accumulation(state: Facts, facts: Facts) -> Facts:
@@ -249,7 +262,7 @@ class Chain:
 
     def __init__(self, model: Any, inputs: Any, ideals: Any, texts: dict[str, Any]) -> None:
         def agreement(deviation: float) -> str:
-            return texts["rounded"].format(deviation=f"{deviation:.0e}") if deviation else texts["exact"]  # type: ignore[no-any-return]
+            return texts["rounded"].format(deviation=f"{deviation:.0e}") if deviation else texts["exact"]
 
         w1, b1, w2, b2 = (p.detach() for p in model.parameters())
         x, ideal = inputs[0].detach(), ideals[0].detach()

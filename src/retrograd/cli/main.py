@@ -64,7 +64,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--batch", type=positive_int, default=defaults.batch, help="digits in a batch (default: %(default)s)")
     one.add_argument("--epochs", type=positive_int, default=defaults.epochs, help="passes over the training digits (default: %(default)s)")
     one.add_argument("--lr", type=learning_rate, default=defaults.lr, help="learning rate (default: %(default)s)")
-    one.add_argument("--seed", type=seed, default=defaults.seed, help="of the first weights and of the order of digits (default: %(default)s)")
+    one.add_argument(
+        "--seed", type=seed, default=defaults.seed, help="of the first weights and of the order of digits (default: %(default)s)"
+    )
     one.add_argument(
         "--data", type=Path, default=None, help="folder with MNIST's IDX files (default: the 5,000 digits that come with the package)"
     )

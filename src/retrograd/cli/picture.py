@@ -33,14 +33,16 @@ def draw(training: Any, say: dict[str, str], title: str, path: Path) -> None:
     figure = Figure(figsize=(11, 7.2), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1.25, 1))
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1.25, 1))  # type: ignore[misc]
     for axes, weights, name in zip(top.subplots(1, 2), (before, after), ("before", "after"), strict=True):
         shown = axes.imshow(tiles(weights, units), cmap="RdBu_r", vmin=-limit, vmax=limit)
         axes.set_title(say[name], fontsize=10)
         axes.set_axis_off()
     top.colorbar(shown, ax=top.axes, shrink=0.8)
     epochs = range(1, len(training.history.loss) + 1)
-    for axes, values, name in zip(bottom.subplots(1, 2), (training.history.loss, training.history.accuracy), ("loss", "accuracy"), strict=True):
+    for axes, values, name in zip(
+        bottom.subplots(1, 2), (training.history.loss, training.history.accuracy), ("loss", "accuracy"), strict=True
+    ):
         axes.plot(epochs, values, marker="o")
         axes.set_title(say[name], fontsize=10)
         axes.set_xlabel(say["epoch axis"])

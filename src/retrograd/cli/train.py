@@ -91,7 +91,9 @@ class Training:
             loss.backward()
             value = loss.item()
             if not np.isfinite(value):  # before the step: the weights are still what they were
-                raise Divergence(f"the loss became {value} in epoch {len(self.history.loss) + 1}: the learning rate {self.options.lr:g} is too high")
+                raise Divergence(
+                    f"the loss became {value} in epoch {len(self.history.loss) + 1}: the learning rate {self.options.lr:g} is too high"
+                )
             self.optimizer.step()
             total, seen = total + value * len(images), seen + len(images)
             advance()

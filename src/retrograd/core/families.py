@@ -25,7 +25,7 @@ from retrograd.config import settings
 from retrograd.core.levels import local, switch
 from retrograd.core.op import CONTINUOUS, Entry, Op, Rule, needs
 from retrograd.core.tape import QUIET, Node, count, restore, silence, written
-from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node, wrap
+from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node
 from retrograd.dtypes import dtype
 
 Number = (int, float, complex, np.number, np.bool_)
@@ -165,7 +165,7 @@ class Elementwise(Op):
     def check_category(self, common: dtype) -> None:
         """Raises for the categories that the operation refuses (NotImplementedError, a RuntimeError, as PyTorch does)."""
         if common.category in self.refuses:
-            raise NotImplementedError(f'"{self.name}" not implemented for \'{dtypes.scalar_name(common)}\'')
+            raise NotImplementedError(f"\"{self.name}\" not implemented for '{dtypes.scalar_name(common)}'")
 
     def vectorised(self, args: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any]) -> Any:
         """The operation with a leading batch dim: mapped operands get dims of size 1 so that all others line up."""
@@ -188,7 +188,7 @@ def align(x: Any, rank: int) -> Any:
 def cast_operand(a: Any, common: dtype) -> Any:
     """An operand in the common dtype; numbers as NumPy's weak scalars allow."""
     if isinstance(a, Tensor):
-        return a if a.dtype is common else a.to(common)  # type: ignore[attr-defined]
+        return a if a.dtype is common else a.to(common)
     return number_as(a, common)
 
 
@@ -235,7 +235,7 @@ def conj(d: Any) -> Any:
     if d.__class__ in REAL_SCALARS:
         return d
     if isinstance(d, Tensor):
-        return d.conj() if d.dtype.is_complex else d  # type: ignore[attr-defined]
+        return d.conj() if d.dtype.is_complex else d
     return np.conj(d) if np.iscomplexobj(d) else d
 
 
@@ -432,7 +432,7 @@ def make_binary(op: Elementwise) -> Any:
             node1 = other._node if other._base is None else current_node(other)
             version1 = other._version
         elif (kind is float or kind is int) and takes_number:
-            x1 = (NUMBERS[dtype].get(other) if dtype is FLOAT32 else None)
+            x1 = NUMBERS[dtype].get(other) if dtype is FLOAT32 else None
             if x1 is None:
                 x1 = number_array(other, dtype)
             node1, version1 = None, UNWATCHED
@@ -596,9 +596,13 @@ def write_out(out: Any, result: Any, *operands: Any) -> Any:
     if not isinstance(out, Tensor):
         raise TypeError(f"argument 'out' must be Tensor, not {type(out).__name__}")
     if local.grad and (result.requires_grad or out.requires_grad):
-        raise RuntimeError("functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad.")
+        raise RuntimeError(
+            "functions with out=... arguments don't support automatic differentiation, but one of the arguments requires grad."
+        )
     if not dtypes.can_cast(result.dtype, out.dtype):
-        raise RuntimeError(f"result type {dtypes.scalar_name(result.dtype)} can't be cast to the desired output type {dtypes.scalar_name(out.dtype)}")
+        raise RuntimeError(
+            f"result type {dtypes.scalar_name(result.dtype)} can't be cast to the desired output type {dtypes.scalar_name(out.dtype)}"
+        )
     check_overlap(out)
     for x in operands:
         if isinstance(x, Tensor) and np.shares_memory(x._data, out._data):

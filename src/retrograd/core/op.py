@@ -181,7 +181,7 @@ class Op:
             if hasattr(self, name):
                 setattr(function, name, getattr(self, name))
         self.call = function
-        return function  # type: ignore[no-any-return]
+        return function
 
     def dispatch(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Hands the call to the interpreter of its highest operand, or runs it."""
@@ -211,7 +211,9 @@ class Op:
 
     def eager(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Runs the forward function on the arrays, and records it if a gradient may be asked for."""
-        datas, edges, recorded = [], [], False
+        datas: list[Any] = []
+        edges: Any = []
+        recorded = False
         for a in args:
             if a.__class__ is Box:  # it has left its transform
                 return self.eager([b.interpreter.concrete(b) if b.__class__ is Box else b for b in args], params)
@@ -252,7 +254,9 @@ class Op:
                     out._node = Port(node, i)
         return outs
 
-    def record(self, args: Sequence[Any], datas: Sequence[Any], ys: Sequence[Any], outs: Sequence[Any], edges: list[Any], params: dict[str, Any]) -> Node:
+    def record(
+        self, args: Sequence[Any], datas: Sequence[Any], ys: Sequence[Any], outs: Sequence[Any], edges: list[Any], params: dict[str, Any]
+    ) -> Node:
         """The node of a call."""
         node = Node()
         node.plan = plan = self.plan(edges)
@@ -296,14 +300,16 @@ class Op:
         """The rule that takes the result's cotangent to the operand's, as `rule(**known)`; families supply it."""
         rule = self.rules.get(("vjp", operand))
         if rule is None:
-            raise NotImplementedError(f"derivative for {self.name} with respect to {operand!r} is not implemented; it belongs beside `def {self.name}`")
+            raise NotImplementedError(
+                f"derivative for {self.name} with respect to {operand!r} is not implemented; it belongs beside `def {self.name}`"
+            )
         return rule
 
 
 def needs(rule: Rule) -> tuple[str, ...]:
     """The names of what a rule needs."""
     listed = getattr(rule, "needs", None)
-    return rule.__code__.co_varnames[: rule.__code__.co_argcount] if listed is None else listed  # type: ignore[attr-defined, no-any-return]
+    return rule.__code__.co_varnames[: rule.__code__.co_argcount] if listed is None else listed
 
 
 class Plan:
@@ -374,9 +380,9 @@ def with_history(value: Any, edge: Any) -> Any:
 
 def leaf_alias(value: Any, leaf: Tensor) -> Tensor:
     """A leaf whose memory was exchanged since it was saved: the old numbers, with gradients going to the leaf."""
-    out = leaf.view_as(leaf)  # type: ignore[attr-defined]
+    out = leaf.view_as(leaf)
     out._data = value
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def chooser(indices: Sequence[int], n: int) -> Callable[..., tuple[Any, ...]]:
@@ -395,7 +401,7 @@ def gatherer(op: Op, names: Sequence[str]) -> Callable[..., tuple[Any, ...]]:
             where[name], where[f"{name}_shape"] = value, f"getattr({value}, 'shape', ())"
     where.update({name: f"y[{i}]" for i, name in enumerate(op.outputs or ("y",))})
     where.update({name: f"p.get({name!r}, op.defaults[{name!r}])" if name in op.defaults else f"p[{name!r}]" for name in op.metadata})
-    return eval(f"lambda d, y, p: ({''.join(where[n] + ',' for n in names)})", {"op": op})  # type: ignore[no-any-return]
+    return eval(f"lambda d, y, p: ({''.join(where[n] + ',' for n in names)})", {"op": op})
 
 
 def watcher(indices: Sequence[int], n: int) -> Callable[..., tuple[Any, ...]]:
@@ -405,14 +411,14 @@ def watcher(indices: Sequence[int], n: int) -> Callable[..., tuple[Any, ...]]:
 
 def expression(n: int, items: str) -> Callable[..., tuple[Any, ...]]:
     """`lambda a0, ..., a{n-1}: (items)`."""
-    return eval(f"lambda {', '.join(f'a{i}' for i in range(n))}: ({items})")  # type: ignore[no-any-return]
+    return eval(f"lambda {', '.join(f'a{i}' for i in range(n))}: ({items})")
 
 
 def bind(rule: Rule, places: list[int]) -> Callable[[Any, tuple[Any, ...]], Any]:
     """A rule as `f(g, facts)`: each argument is the cotangent (-1), one of several (-2, -3, ...), or a fact."""
     quick = getattr(rule, "bind", None)
     if quick is not None:
-        return quick(places)  # type: ignore[no-any-return]
+        return quick(places)
     if not places:
         return lambda g, facts: rule()
     if places == [-1]:
@@ -455,7 +461,7 @@ def pack_saved(node: Node, args: Sequence[Any], outs: Sequence[Any]) -> None:
     facts = list(node.facts)
     packed = {}
     was = local.grad
-    for i, at in [*node.plan.saved_operands, *node.plan.saved_results]:
+    for _, at in [*node.plan.saved_operands, *node.plan.saved_results]:
         if isinstance(facts[at], ndarray):
             packed[at] = (unpack, pack(wrap(facts[at])))
             facts[at] = None

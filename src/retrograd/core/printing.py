@@ -52,7 +52,7 @@ def set_printoptions(
     global options
     chosen = replace(PROFILES[profile]) if profile is not None else replace(options)
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}
-    chosen = replace(chosen, **{k: v for k, v in given.items() if v is not None})
+    chosen = replace(chosen, **{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
     chosen.sci_mode = sci_mode
     options = chosen
 
@@ -67,7 +67,7 @@ def printoptions(**kwargs: Any) -> Iterator[None]:
     """Other options while the block runs."""
     global options
     before = options
-    set_printoptions(**{**{k: v for k, v in vars(before).items()}, **kwargs})
+    set_printoptions(**{**vars(before), **kwargs})
     try:
         yield
     finally:
@@ -139,7 +139,9 @@ def edges(array: ndarray) -> ndarray:
     n = options.edgeitems
     for axis, size in enumerate(array.shape):
         if size > 2 * n:
-            array = np.concatenate([array.take(range(n), axis), array.take(range(size - n, size), axis)], axis) if n else array.take([], axis)
+            array = (
+                np.concatenate([array.take(range(n), axis), array.take(range(size - n, size), axis)], axis) if n else array.take([], axis)
+            )
     return array
 
 

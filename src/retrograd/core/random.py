@@ -53,7 +53,7 @@ class Generator:
             raise RuntimeError(f"Overflow when unpacking long: a seed is a number of 64 bits, and got {seed}")
         self._seed = seed % 2**64
         self.bits = np.random.MT19937()
-        self.bits.state = np.random.RandomState(self._seed & 0xFFFFFFFF).get_state(legacy=False)
+        self.bits.state = np.random.RandomState(self._seed & 0xFFFFFFFF).get_state(legacy=False)  # type: ignore[assignment]
         self.spare: float | None = None  # the second normal number of a pair
         return self
 
@@ -104,7 +104,7 @@ class Generator:
     def draw32(self, n: int) -> ndarray:
         """The next `n` numbers of 32 bits, as uint64."""
         with self.lock:
-            return self.bits.random_raw(n)  # type: ignore[no-any-return]
+            return self.bits.random_raw(n)
 
     def draw64(self, n: int) -> ndarray:
         """The next `n` numbers of 64 bits: each is two of 32, the high half first."""
@@ -133,9 +133,9 @@ def uniform(gen: Generator, shape: Sequence[int], dtype: Any, low: float = 0.0, 
     raw = gen.draw64(n) if bits == 53 else gen.draw32(n)
     compute = np.float64 if bits == 53 else np.float32
     x = (raw & np.uint64((1 << bits) - 1)).astype(compute)
-    x *= compute(2.0**-bits)
+    x *= compute(2.0**-bits)  # type: ignore[misc]
     if (low, high) != (0.0, 1.0):  # in one rounding, as a fused multiply-add
-        low, high = compute(low), compute(high)
+        low, high = compute(low), compute(high)  # type: ignore[assignment]
         x = x.astype(np.float64) * float(high - low) + float(low)
     if x.dtype != dtype or high != 1.0:
         x = x.astype(compute).astype(dtype)

@@ -62,6 +62,7 @@ class Node:
     versions: tuple[Any, ...]  # (counter, version when saved), ... of the saved tensors
     params: dict[str, Any]
     like: tuple[Any, ...]  # shape and dtype of every output, where there are several
+    seq: int  # nodes are numbered in the order of recording
     tensors: bool  # facts are tensors of a lower level, not arrays
     hooks: list[Any] | None
     metadata: dict[str, Any] | None
@@ -574,7 +575,7 @@ def fit(g: Tensor, like: Tensor) -> Tensor:
     """A cotangent as a tensor of the leaf's dtype."""
     if g.shape != like.shape:
         raise RuntimeError(f"a derivative rule returned a gradient of shape {list(g.shape)} for a tensor of shape {list(like.shape)}")
-    return g if g.dtype is like.dtype else g.to(like.dtype)  # type: ignore[attr-defined, no-any-return]
+    return g if g.dtype is like.dtype else g.to(like.dtype)
 
 
 # ---------------------------------------------------------------- writes
@@ -639,7 +640,7 @@ def check_writable(tensor: Tensor, tracked: bool) -> None:
         return
     if view.base._node is LEAF and (tracked or tensor.requires_grad):
         raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
-    if view.made_under_no_grad == "custom Function" and (tracked or tensor.requires_grad):
+    if view.made_under_no_grad == "custom Function" and (tracked or tensor.requires_grad):  # type: ignore[comparison-overlap]
         raise RuntimeError(
             f"Output {tensor.output_nr} of {tensor.grad_fn.name() if tensor.grad_fn else 'a custom Function'} is a view and is being modified inplace. "
             "This view was created inside a custom Function (or because an input was returned as-is) and the autograd logic to handle view+inplace would "

@@ -20,7 +20,7 @@ from retrograd.ops.create import from_numpy
 from retrograd.utils.data import Dataset
 
 
-class Digits(Dataset):
+class Digits(Dataset):  # type: ignore[type-arg]
     """Handwritten digits: 4,000 to train on and 1,000 to test on, from MNIST; or the whole of MNIST from a folder.
 
     `digits[i]` is a pair: the image, a float32 tensor of shape (1, 28, 28) from 0.0 (paper) to 1.0 (ink), and the

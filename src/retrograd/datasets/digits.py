@@ -24,9 +24,7 @@ SIDE = 28
 CLASSES = 10
 
 
-def load_digits(
-    root: str | os.PathLike[str] | None = None, train: bool = True
-) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+def load_digits(root: str | os.PathLike[str] | None = None, train: bool = True) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Images and labels of handwritten digits: the package's 4,000 for training or 1,000 for testing, or a folder's.
 
     Args:

@@ -11,7 +11,13 @@ from retrograd.ops.join import stack
 
 
 def functional_call(
-    module: Any, parameter_and_buffer_dicts: Any, args: Any = None, kwargs: dict[str, Any] | None = None, *, tie_weights: bool = True, strict: bool = False
+    module: Any,
+    parameter_and_buffer_dicts: Any,
+    args: Any = None,
+    kwargs: dict[str, Any] | None = None,
+    *,
+    tie_weights: bool = True,
+    strict: bool = False,
 ) -> Any:
     """Calls a module with other tensors in place of its parameters and buffers.
 
@@ -46,7 +52,9 @@ def merged(dicts: Any) -> dict[str, Any]:
         found = dict(dicts)
     elif isinstance(dicts, Sequence):
         if not all(isinstance(d, Mapping) for d in dicts):
-            raise ValueError(f"Expected all elements of parameter_and_buffer_dicts to be dictionaries, but got {[type(d).__name__ for d in dicts]}")
+            raise ValueError(
+                f"Expected all elements of parameter_and_buffer_dicts to be dictionaries, but got {[type(d).__name__ for d in dicts]}"
+            )
         found = {}
         for d in dicts:
             for name, value in d.items():
@@ -77,7 +85,9 @@ def with_tied(module: Any, values: dict[str, Any], tie_weights: bool) -> dict[st
         if not given:
             continue
         if any(values[n] is not values[given[0]] for n in given):
-            raise ValueError(f"functional_call got multiple values for keys {sorted(given)}, which are tied. Consider using tie_weights=False")
+            raise ValueError(
+                f"functional_call got multiple values for keys {sorted(given)}, which are tied. Consider using tie_weights=False"
+            )
         for n in names:
             out[n] = values[given[0]]
     return out

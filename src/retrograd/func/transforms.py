@@ -109,7 +109,9 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             given = cotangents[0]
         seeds, given_spec = tree_flatten(given)
         if given_spec != out_spec:
-            raise RuntimeError(f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. cotangents: {given_spec}, primal output: {out_spec}")
+            raise RuntimeError(
+                f"Expected pytree structure of cotangents to be the same as pytree structure of outputs to the function. cotangents: {given_spec}, primal output: {out_spec}"
+            )
         for g, y in zip(seeds, values, strict=True):
             check_cotangent(g, y)
         return tree_unflatten(pull_edges(roots, seeds, inputs, keep=retain_graph), spec)
@@ -216,7 +218,9 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
     (tensor(9.), tensor(6.))
     """
     if not isinstance(primals, tuple):
-        raise RuntimeError(f"jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals). Got {type(primals).__name__}")
+        raise RuntimeError(
+            f"jvp(f, primals, tangents): Expected primals to be a tuple. E.g. it should be valid to call f(*primals). Got {type(primals).__name__}"
+        )
     leaves, spec = tree_flatten(primals)
     moves, tangent_spec = tree_flatten(tangents)
     if tangent_spec != spec:
@@ -239,7 +243,9 @@ def jvp(func: Callable[..., Any], primals: Any, tangents: Any, *, strict: bool =
         check_outputs(outs, "jvp(f, primals, tangents)")
         found = [forward.tangent(y) for y in outs]
         if strict and any(t is None for t in found):
-            raise RuntimeError("jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with strict=True.")
+            raise RuntimeError(
+                "jvp(f, primals, tangents, strict=True): The output of f is independent of the inputs. This is not allowed with strict=True."
+            )
     output, aux = unboxed(forward, output), unboxed(forward, aux)
     tangent = tree_unflatten([zeros_like(y) if t is None else t for y, t in zip(tree_leaves(output), found, strict=True)], out_spec)
     return (output, tangent, aux) if has_aux else (output, tangent)
@@ -297,7 +303,12 @@ def split_rows(stacked: Tensor, leaves: Sequence[Tensor]) -> list[Tensor]:
 
 
 def jacrev(
-    func: Callable[..., Any], argnums: Argnums = 0, *, has_aux: bool = False, chunk_size: int | None = None, _preallocate_and_copy: bool = False
+    func: Callable[..., Any],
+    argnums: Argnums = 0,
+    *,
+    has_aux: bool = False,
+    chunk_size: int | None = None,
+    _preallocate_and_copy: bool = False,
 ) -> Callable[..., Any]:
     """A function that returns the Jacobian of `func`, row by row in reverse mode: best where there are fewer outputs than inputs.
 
@@ -371,7 +382,9 @@ def jacfwd(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
         columns = vmap(push, out_dims=(0, None) if has_aux else 0, randomness=randomness)(*standard_basis(leaves))
         columns, aux = columns if has_aux else (columns, None)
         outs, out_spec = tree_flatten(columns)
-        trees = [tree_unflatten([to_back(b, x.ndim) for b, x in zip(split_rows(stacked, leaves), leaves, strict=True)], spec) for stacked in outs]
+        trees = [
+            tree_unflatten([to_back(b, x.ndim) for b, x in zip(split_rows(stacked, leaves), leaves, strict=True)], spec) for stacked in outs
+        ]
         result = nested(trees, out_spec)
         return (result, aux) if has_aux else result
 

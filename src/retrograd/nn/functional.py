@@ -10,13 +10,13 @@ from typing import Any
 
 from retrograd import dtypes
 from retrograd.core.tensor import Tensor
-from retrograd.ops import activation
+from retrograd.ops import activation, sample
 from retrograd.ops.arithmetic import div
 from retrograd.ops.basis import where
 from retrograd.ops.contract import linear
 from retrograd.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
-from retrograd.ops.einsum import bilinear
 from retrograd.ops.create import empty_like, ones, zeros_like
+from retrograd.ops.einsum import bilinear
 from retrograd.ops.embed import embedding, embedding_bag, one_hot
 from retrograd.ops.index import repeat_interleave
 from retrograd.ops.inplace import inplace, store
@@ -68,7 +68,6 @@ from retrograd.ops.pool import (
     max_unpool3d,
 )
 from retrograd.ops.resize import affine_grid, grid_sample, interpolate, upsample
-from retrograd.ops import sample
 from retrograd.ops.shape import chunk
 from retrograd.ops.softmax import log_softmax as log_softmax_of
 from retrograd.ops.softmax import softmax as softmax_of
@@ -85,7 +84,7 @@ def with_inplace(function: Any) -> Any:
     def call(input: Tensor, *args: Any, inplace: bool = False, **kwargs: Any) -> Tensor:
         if len(args) > n:
             args, inplace = args[:n], args[n]
-        return (variant if inplace else function)(input, *args, **kwargs)  # type: ignore[no-any-return]
+        return (variant if inplace else function)(input, *args, **kwargs)
 
     extra = inspect.Parameter("inplace", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False, annotation=bool)
     call.__signature__ = inspect.Signature([*parameters, extra])  # type: ignore[attr-defined]
@@ -93,8 +92,7 @@ def with_inplace(function: Any) -> Any:
 
 
 relu, relu6, leaky_relu, elu, selu, celu = (
-    with_inplace(f)
-    for f in (activation.relu, activation.relu6, activation.leaky_relu, activation.elu, activation.selu, activation.celu)
+    with_inplace(f) for f in (activation.relu, activation.relu6, activation.leaky_relu, activation.elu, activation.selu, activation.celu)
 )
 silu, mish, hardtanh, hardswish, hardsigmoid, threshold = (
     with_inplace(f)
@@ -120,15 +118,15 @@ hardshrink, softshrink, prelu, sigmoid = activation.hardshrink, activation.softs
 def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, inplace: bool = False) -> Tensor:
     """A leaky ReLU whose slope is drawn from [lower, upper] for each element while training, and is the middle after."""
     if not training:
-        return leaky_relu(input, (lower + upper) / 2, inplace)  # type: ignore[no-any-return]
-    slopes = empty_like(input).uniform_(lower, upper)  # type: ignore[attr-defined]
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    slopes = empty_like(input).uniform_(lower, upper)
     result = input * where(input > 0, 1.0, slopes)
-    return store(input, result) if inplace else result  # type: ignore[no-any-return]
+    return store(input, result) if inplace else result
 
 
 def relu_(input: Tensor) -> Tensor:
     """In-place `relu`."""
-    return relu(input, inplace=True)  # type: ignore[no-any-return]
+    return relu(input, inplace=True)
 
 
 def with_training(function: Any, like: str, default: bool) -> Any:
@@ -136,7 +134,7 @@ def with_training(function: Any, like: str, default: bool) -> Any:
 
     def call(input: Tensor, p: float = 0.5, training: bool = default, inplace: bool = False) -> Tensor:
         result = function(input, p, training)
-        return store(input, result) if inplace and result is not input else result  # type: ignore[no-any-return]
+        return store(input, result) if inplace and result is not input else result
 
     call.__name__ = call.__qualname__ = like
     call.__doc__ = function.__doc__
@@ -153,14 +151,16 @@ def channel_dropout(rank: int) -> Any:
 
     def call(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
         if input.ndim not in (rank + 1, rank + 2):
-            warnings.warn(f"dropout{rank}d: Received a {input.ndim}-D input, but {rank + 1}-D or {rank + 2}-D inputs are expected", stacklevel=2)
+            warnings.warn(
+                f"dropout{rank}d: Received a {input.ndim}-D input, but {rank + 1}-D or {rank + 2}-D inputs are expected", stacklevel=2
+            )
         single = input.ndim == rank + 1 and rank != 2
-        x = input.unsqueeze(0) if single else input  # type: ignore[attr-defined]
+        x = input.unsqueeze(0) if single else input
         result = sample.feature_dropout(x, p, training)
         if not training:
             return input
-        result = result.squeeze(0) if single else result  # type: ignore[attr-defined]
-        return store(input, result) if inplace else result  # type: ignore[no-any-return]
+        result = result.squeeze(0) if single else result
+        return store(input, result) if inplace else result
 
     call.__name__ = call.__qualname__ = f"dropout{rank}d"
     call.__doc__ = f"""Sets whole channels to 0 with probability `p` while training, and divides the others by 1 - p (Tompson et al. 2015).
@@ -186,7 +186,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     if input.shape[dim] % 2:
         raise RuntimeError(f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}")
     a, b = chunk(input, 2, dim)
-    return a * sigmoid(b)  # type: ignore[no-any-return]
+    return a * sigmoid(b)
 
 
 def implied_dim(name: str, ndim: int, depth: int) -> int:
@@ -222,18 +222,18 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
 
     `hard` returns one-hot vectors whose gradient is that of the soft ones.
     """
-    noise = -empty_like(logits).exponential_().log()  # type: ignore[attr-defined]
+    noise = -empty_like(logits).exponential_().log()
     soft = softmax_of((logits + noise) / tau, dim)
     if not hard:
         return soft
-    index = soft.max(dim, keepdim=True)[1]  # type: ignore[attr-defined]
-    one = zeros_like(logits).scatter_(dim, index, 1.0)  # type: ignore[attr-defined]
-    return one - soft.detach() + soft  # type: ignore[attr-defined, no-any-return]
+    index = soft.max(dim, keepdim=True)[1]
+    one = zeros_like(logits).scatter_(dim, index, 1.0)
+    return one - soft.detach() + soft
 
 
 def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """The input divided by its p-norm along `dim` (by `eps`, where that is smaller)."""
-    denominator = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)  # type: ignore[attr-defined]
+    denominator = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
     return div(input, denominator, out=out)
 
 
@@ -259,13 +259,13 @@ def scaled_dot_product_attention(
     if enable_gqa:
         repeats = query.shape[-3] // key.shape[-3]
         key, value = (repeat_interleave(x, repeats, -3) for x in (key, value))
-    scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)  # type: ignore[attr-defined]
+    scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
     if is_causal:
-        attn_mask = ones(query.shape[-2], key.shape[-2], dtype=dtypes.bool).tril()  # type: ignore[attr-defined]
+        attn_mask = ones(query.shape[-2], key.shape[-2], dtype=dtypes.bool).tril()
     if attn_mask is not None:
         if attn_mask.dtype is dtypes.bool:
             scores = scores.masked_fill(~attn_mask, -math.inf)
         else:
             scores = scores + attn_mask
     weights = softmax_of(scores, -1)
-    return (dropout(weights, dropout_p, True) if dropout_p else weights) @ value  # type: ignore[operator, no-any-return]
+    return (dropout(weights, dropout_p, True) if dropout_p else weights) @ value

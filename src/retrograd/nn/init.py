@@ -21,13 +21,13 @@ from retrograd.ops.create import empty_like
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Uniform numbers from `a` to `b`."""
     with no_grad():
-        return tensor.uniform_(a, b, generator=generator)  # type: ignore[attr-defined, no-any-return]
+        return tensor.uniform_(a, b, generator=generator)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Normal numbers."""
     with no_grad():
-        return tensor.normal_(mean, std, generator=generator)  # type: ignore[attr-defined, no-any-return]
+        return tensor.normal_(mean, std, generator=generator)
 
 
 def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None) -> Tensor:
@@ -44,25 +44,25 @@ def trunc_normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float 
         result: Any = empty_like(tensor)
         if high - low > 0.3:
             result.normal_(mean, std, generator=generator)
-            a, b = (tensor.new_tensor(x).item() for x in (a, b))  # type: ignore[attr-defined]
+            a, b = (tensor.new_tensor(x).item() for x in (a, b))
             while bool((outside := (result < a) | (result > b)).any()):
-                result = where(outside, empty_like(tensor).normal_(mean, std, generator=generator), result)  # type: ignore[attr-defined]
+                result = where(outside, empty_like(tensor).normal_(mean, std, generator=generator), result)
         else:
             peak = -0.5 * ((max(a, min(mean, b)) - mean) / std) ** 2
             pending: Any = None
             while pending is None or bool(pending.any()):
-                drawn: Any = empty_like(tensor).uniform_(a, b, generator=generator)  # type: ignore[attr-defined]
+                drawn: Any = empty_like(tensor).uniform_(a, b, generator=generator)
                 density = drawn.sub(mean).div(std).pow(2).mul(-0.5).sub(peak)
-                refused = empty_like(tensor).uniform_(generator=generator).log().gt(density)  # type: ignore[attr-defined]
+                refused = empty_like(tensor).uniform_(generator=generator).log().gt(density)
                 result = drawn if pending is None else where(pending, drawn, result)
                 pending = refused if pending is None else pending & refused
-        return tensor.copy_(result)  # type: ignore[attr-defined, no-any-return]
+        return tensor.copy_(result)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """One number everywhere."""
     with no_grad():
-        return tensor.fill_(val)  # type: ignore[attr-defined, no-any-return]
+        return tensor.fill_(val)
 
 
 def ones_(tensor: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 def written(tensor: Tensor, values: Any) -> Tensor:
     """Writes an array into a tensor."""
     with no_grad():
-        return tensor.copy_(wrap(np.asarray(values).astype(tensor.dtype.numpy)))  # type: ignore[attr-defined, no-any-return]
+        return tensor.copy_(wrap(np.asarray(values).astype(tensor.dtype.numpy)))
 
 
 def calculate_gain(nonlinearity: str, param: Any = None) -> float:

@@ -29,7 +29,7 @@ class _IncompatibleKeys(NamedTuple):
             return "<All keys matched successfully>"
         return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
 
-    __str__ = __repr__
+    __str__ = __repr__  # type: ignore[misc]
 
 
 _hook_ids = itertools.count()
@@ -260,7 +260,9 @@ class Module:
 
     # ------------------------------------------------------------ the tree
 
-    def named_modules(self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+    def named_modules(
+        self, memo: set[Module] | None = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Module]]:
         """(path, module) of this module and all below it, each once."""
         memo = set() if memo is None else memo
         if self in memo:
@@ -347,11 +349,11 @@ class Module:
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a dotted path. Raises AttributeError if there is none."""
-        return self._get_member(target, "parameter")  # type: ignore[no-any-return]
+        return self._get_member(target, "parameter")
 
     def get_buffer(self, target: str) -> Tensor:
         """The buffer at a dotted path. Raises AttributeError if there is none."""
-        return self._get_member(target, "buffer")  # type: ignore[no-any-return]
+        return self._get_member(target, "buffer")
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
         """Puts a module at a dotted path."""
@@ -408,9 +410,9 @@ class Module:
         with no_grad():
             for param in self._parameters.values():
                 if param is not None:
-                    param.data = fn(param.detach())  # type: ignore[attr-defined]
+                    param.data = fn(param.detach())
                     if isinstance(param._grad, Tensor):
-                        param._grad = fn(param._grad.detach())  # type: ignore[attr-defined]
+                        param._grad = fn(param._grad.detach())
             for name, buffer in self._buffers.items():
                 if buffer is not None:
                     self._buffers[name] = fn(buffer)
@@ -427,10 +429,10 @@ class Module:
         wanted = other.dtype if other is not None else wanted
         if wanted is not None and not (wanted.is_floating_point or wanted.is_complex):
             raise TypeError(f"nn.Module.to only accepts floating point or complex dtypes, but got desired dtype={wanted}")
-        wrap(0.0).to(*[a for a in args if not isinstance(a, Tensor)], **kwargs)  # type: ignore[attr-defined]  # checks
+        wrap(0.0).to(*[a for a in args if not isinstance(a, Tensor)], **kwargs)  # checks
         if wanted is None:
             return self
-        return self._apply(lambda t: t.to(wanted) if t.dtype.is_floating_point or t.dtype.is_complex else t)  # type: ignore[attr-defined]
+        return self._apply(lambda t: t.to(wanted) if t.dtype.is_floating_point or t.dtype.is_complex else t)
 
     def _to_floating(self, name: str) -> Self:
         return self._apply(lambda t: getattr(t, name)() if t.dtype.is_floating_point else t)
@@ -453,7 +455,7 @@ class Module:
 
     def type(self, dst_type: Any) -> Self:
         """Converts all parameters and buffers to a dtype."""
-        return self._apply(lambda t: t.type(dst_type))  # type: ignore[attr-defined]
+        return self._apply(lambda t: t.type(dst_type))
 
     def cpu(self) -> Self:
         """Itself: everything lives on the CPU."""
@@ -480,7 +482,7 @@ class Module:
     def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
         """All parameters and persistent buffers by path, on the same memory (detached, unless `keep_vars`)."""
         if args:
-            destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])
+            destination, prefix, keep_vars = (*args, *(destination, prefix, keep_vars)[len(args) :])  # type: ignore[misc]
         if destination is None:
             destination = OrderedDict()
             destination._metadata = OrderedDict()
@@ -509,7 +511,7 @@ class Module:
 
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         for name, tensor in self._persistent():
-            destination[prefix + name] = tensor if keep_vars else tensor.detach()  # type: ignore[attr-defined]
+            destination[prefix + name] = tensor if keep_vars else tensor.detach()
         if type(self).get_extra_state is not Module.get_extra_state:
             destination[f"{prefix}_extra_state"] = self.get_extra_state()
 
@@ -537,7 +539,7 @@ class Module:
                 errors.insert(0, "Missing key(s) in state_dict: " + ", ".join(f'"{k}"' for k in missing) + ". ")
         if errors:
             raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t" + "\n\t".join(errors))
-        return _IncompatibleKeys(missing, unexpected)
+        return _IncompatibleKeys(missing, unexpected)  # type: ignore[call-arg]
 
     def _load(
         self, state: dict[str, Any], prefix: str, metadata: Any, strict: bool, assign: bool,
@@ -548,10 +550,12 @@ class Module:
         for name, module in self._modules.items():
             if module is not None:
                 module._load(state, f"{prefix}{name}.", metadata, strict, assign, missing, unexpected, errors)
-        incompatible = _IncompatibleKeys(missing, unexpected)
+        incompatible = _IncompatibleKeys(missing, unexpected)  # type: ignore[call-arg]
         for hook in self._load_state_dict_post_hooks.values():
             if hook(self, incompatible) is not None:
-                raise AssertionError("Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, if incompatible_keys need to be modified, it should be done inplace.")
+                raise AssertionError(
+                    "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new values, if incompatible_keys need to be modified, it should be done inplace."
+                )
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, local_metadata: Any, strict: bool,
@@ -590,7 +594,7 @@ class Module:
             )
         if given.shape != mine.shape:
             if mine.shape == () and given.shape == (1,):
-                given = given[0]  # type: ignore[index]
+                given = given[0]
             else:
                 return (
                     f"size mismatch for {{key}}: copying a param with shape {given.shape} from checkpoint, the shape in current "
@@ -598,7 +602,7 @@ class Module:
                 )
         with no_grad():
             if not assign:
-                mine.copy_(given)  # type: ignore[attr-defined]
+                mine.copy_(given)
             elif isinstance(mine, Parameter):
                 setattr(self, name, given if isinstance(given, Parameter) else Parameter(given, mine.requires_grad))
             else:
@@ -607,7 +611,9 @@ class Module:
 
     # ------------------------------------------------------------ hooks
 
-    def register_forward_hook(self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False) -> Handle:
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+    ) -> Handle:
         """Calls `hook(module, args, output)` after forward; what it returns replaces the output."""
         handle = _add(self._forward_hooks, hook, prepend=prepend)
         if with_kwargs:
@@ -755,11 +761,12 @@ class BackwardWatch:
 
 def pass_through(tensors: list[Tensor], see: Callable[[tuple[Any, ...]], tuple[Any, ...]]) -> tuple[Tensor, ...]:
     """The same values behind one node, whose backward lets `see` look at (and replace) all their cotangents at once."""
-    class BackwardHook(Function):  # type: ignore[misc]
+
+    class BackwardHook(Function):
         @staticmethod
         def forward(ctx: Any, *values: Tensor) -> Any:
             ctx.set_materialize_grads(False)
-            return tuple(v.view_as(v) for v in values)  # type: ignore[attr-defined]
+            return tuple(v.view_as(v) for v in values)
 
         @staticmethod
         def backward(ctx: Any, *grads: Any) -> Any:

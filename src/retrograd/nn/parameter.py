@@ -12,9 +12,7 @@ class _ParameterMeta(type):
     """A tensor marked as a parameter counts as one."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return type.__instancecheck__(cls, instance) or (
-            isinstance(instance, Tensor) and getattr(instance, "_is_param", False)
-        )
+        return type.__instancecheck__(cls, instance) or (isinstance(instance, Tensor) and getattr(instance, "_is_param", False))
 
 
 class Parameter(Tensor, metaclass=_ParameterMeta):
@@ -36,7 +34,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
             data = empty(0)
         if not isinstance(data, Tensor):
             raise TypeError(f"Parameter data must be a Tensor, but got {type(data).__name__}")
-        made = wrap(data.detach()._data, None, cls)  # type: ignore[attr-defined]
+        made = wrap(data.detach()._data, None, cls)
         if requires_grad and not (made.dtype.is_floating_point or made.dtype.is_complex):
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         made._node = LEAF if requires_grad else None
@@ -50,7 +48,7 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
             made = Parameter(wrap(self._data.copy(order="K")), self.requires_grad)
             made.__dict__.update(self.__dict__)
             memo[id(self)] = made
-        return memo[id(self)]  # type: ignore[no-any-return]
+        return memo[id(self)]
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + Tensor.__repr__(self)
@@ -65,7 +63,7 @@ class Buffer(Tensor):
     __slots__ = ("persistent",)
 
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
-        made = wrap((empty(0) if data is None else data.detach())._data, None, cls)  # type: ignore[attr-defined]
+        made = wrap((empty(0) if data is None else data.detach())._data, None, cls)
         made.persistent = persistent  # type: ignore[attr-defined]
         return made  # type: ignore[return-value]
 

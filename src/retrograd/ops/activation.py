@@ -131,7 +131,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     >>> softplus(tensor([0., 30.]))
     tensor([ 0.6931, 30.0000])
     """
-    return softplus_op(input, beta=beta, threshold=threshold)  # type: ignore[no-any-return]
+    return softplus_op(input, beta=beta, threshold=threshold)
 
 
 @elementwise(refuses=("bool", "integer", "complex"))
@@ -167,7 +167,7 @@ def softsign(input: Tensor) -> Tensor:
     >>> softsign(tensor([1., -3.]))
     tensor([ 0.5000, -0.7500])
     """
-    return input / (input.abs() + 1)  # type: ignore[attr-defined,operator,no-any-return]
+    return input / (input.abs() + 1)
 
 
 def tanhshrink(input: Tensor) -> Tensor:
@@ -178,7 +178,7 @@ def tanhshrink(input: Tensor) -> Tensor:
     >>> tanhshrink(tensor([0., 1.]))
     tensor([0.0000, 0.2384])
     """
-    return input - tanh(input)  # type: ignore[operator,no-any-return]
+    return input - tanh(input)
 
 
 # ---------------------------------------------------------------- relu and its kin
@@ -233,7 +233,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     >>> leaky_relu(tensor([-1., 2.]), 0.5)
     tensor([-0.5000,  2.0000])
     """
-    return leaky_relu_op(input, negative_slope=negative_slope)  # type: ignore[no-any-return]
+    return leaky_relu_op(input, negative_slope=negative_slope)
 
 
 def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3) -> Tensor:
@@ -295,7 +295,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
                 f"Mismatch of parameter numbers and input channel size. Found parameter numbers = {count} and channel size = {channels}."
             )
     shape = Size(-1 if d == 1 else 1 for d in range(input.ndim)) if input.ndim > 1 else Size([1] * input.ndim)
-    return prelu_op(input, reshape(weight, shape))  # type: ignore[no-any-return]
+    return prelu_op(input, reshape(weight, shape))
 
 
 @elementwise(name="elu", refuses=("bool", "integer", "complex"), derivative_name=lambda params: params.get("called", "EluBackward0"))
@@ -327,7 +327,7 @@ def elu(input: Tensor, alpha: float = 1.0) -> Tensor:
     >>> elu(tensor([-1., 2.]))
     tensor([-0.6321,  2.0000])
     """
-    return elu_op(input, alpha=alpha, scale=1.0, input_scale=1.0)  # type: ignore[no-any-return]
+    return elu_op(input, alpha=alpha, scale=1.0, input_scale=1.0)
 
 
 def selu(input: Tensor) -> Tensor:
@@ -337,7 +337,7 @@ def selu(input: Tensor) -> Tensor:
     >>> selu(tensor([-1., 2.]))
     tensor([-1.1113,  2.1014])
     """
-    return elu_op(input, alpha=1.6732632423543772848170429916717, scale=1.0507009873554804934193349852946, input_scale=1.0)  # type: ignore[no-any-return]
+    return elu_op(input, alpha=1.6732632423543772848170429916717, scale=1.0507009873554804934193349852946, input_scale=1.0)
 
 
 def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
@@ -352,7 +352,7 @@ def celu(input: Tensor, alpha: float = 1.0) -> Tensor:
     """
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
-    return elu_op(input, alpha=alpha, scale=1.0, input_scale=1 / alpha, called="CeluBackward0")  # type: ignore[no-any-return]
+    return elu_op(input, alpha=alpha, scale=1.0, input_scale=1 / alpha, called="CeluBackward0")
 
 
 @elementwise(name="gelu", refuses=("bool", "integer", "complex"))
@@ -435,7 +435,7 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError("approximate argument must be either none or tanh.")
-    return gelu_op(input, approximate=approximate)  # type: ignore[no-any-return]
+    return gelu_op(input, approximate=approximate)
 
 
 # ---------------------------------------------------------------- in pieces
@@ -477,7 +477,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tens
         min_val, max_val = int(min_val), int(max_val)
         if min_val < 0 and not input.dtype.is_signed:
             raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
-    return hardtanh_op(input, min_val=min_val, max_val=max_val)  # type: ignore[no-any-return]
+    return hardtanh_op(input, min_val=min_val, max_val=max_val)
 
 
 def relu6(input: Tensor) -> Tensor:
@@ -561,7 +561,7 @@ def threshold(input: Tensor, threshold: float, value: float, *, out: Tensor | No
     tensor([-7.,  2.])
     """
     result = threshold_op(input, threshold=threshold, value=value)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 @elementwise(name="hardshrink", refuses=("bool", "integer", "complex"))
@@ -588,7 +588,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> hardshrink(tensor([0.25, -2.]))
     tensor([ 0., -2.])
     """
-    return hardshrink_op(input, lambd=lambd)  # type: ignore[no-any-return]
+    return hardshrink_op(input, lambd=lambd)
 
 
 @elementwise(name="softshrink", refuses=("bool", "integer", "complex"))
@@ -623,4 +623,4 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd:g}.")
-    return softshrink_op(input, lambd=lambd)  # type: ignore[no-any-return]
+    return softshrink_op(input, lambd=lambd)

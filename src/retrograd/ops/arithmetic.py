@@ -38,7 +38,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor
         result = div_floor_op(input, other)
     else:
         raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '{rounding_mode}'")
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 @elementwise(name="div_trunc", derivative_name="DivBackward2", refuses=("complex",))
@@ -229,22 +229,22 @@ def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 
 def reflected_sub(self: Tensor, other: Any) -> Tensor:
     """`other - self`."""
-    return rsub_op(self, other) if self.dtype is not dtypes.bool else sub(other, self)  # type: ignore[no-any-return]
+    return rsub_op(self, other) if self.dtype is not dtypes.bool else sub(other, self)
 
 
 def reflected_div(self: Tensor, other: Any) -> Tensor:
     """`other / self`, rounded as PyTorch rounds it: by way of the reciprocal."""
-    return mul(reciprocal(self), other)  # type: ignore[no-any-return]
+    return mul(reciprocal(self), other)
 
 
 def reflected_floor_divide(self: Tensor, other: Any) -> Tensor:
     """`other // self`."""
-    return floor_divide(other, self)  # type: ignore[no-any-return]
+    return floor_divide(other, self)
 
 
 def reflected_remainder(self: Tensor, other: Any) -> Tensor:
     """`other % self`."""
-    return remainder(other, self)  # type: ignore[no-any-return]
+    return remainder(other, self)
 
 
 # ---------------------------------------------------------------- the larger and the smaller
@@ -491,10 +491,12 @@ def clamped(name: str, input: Any, min: Any, max: Any, called: str, out: Tensor 
     elif min is None:
         result = clamp_max_op(input, max)
     elif len(tensors) == 1:
-        raise TypeError(f"{name}(): 'min' and 'max' must both be Tensors or both be numbers, got {type(min).__name__} and {type(max).__name__}")
+        raise TypeError(
+            f"{name}(): 'min' and 'max' must both be Tensors or both be numbers, got {type(min).__name__} and {type(max).__name__}"
+        )
     else:
         result = clamp_tensors_op(input, min, max)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 # ---------------------------------------------------------------- sums of products
@@ -548,7 +550,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any, *, out: Tensor | None = None) 
         if isinstance(x, Tensor) and x.dtype is not input.dtype:
             raise RuntimeError(f"expected dtype {input.dtype.name} for `{name}` but got dtype {x.dtype.name}")
     result = lerp_op(input, end, weight)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 @elementwise(name="addcmul", refuses=("bool",))
@@ -586,7 +588,7 @@ def addcmul(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Tens
     """
     value = fitting_value("addcmul", value, input, tensor1, tensor2)
     result = addcmul_op(input, tensor1, tensor2, value=value)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 @elementwise(name="addcdiv")
@@ -632,13 +634,13 @@ def addcdiv(input: Any, tensor1: Any, tensor2: Any, *, value: Any = 1, out: Tens
         )
     value = fitting_value("addcdiv", value, input, tensor1, tensor2)
     result = addcdiv_op(input, tensor1, tensor2, value=value)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def fitting_value(name: str, value: Any, *operands: Any) -> Any:
     """A factor as a number of the operands' category. Raises RuntimeError if it is of a higher one."""
     if isinstance(value, Tensor):
-        value = value.item()  # type: ignore[attr-defined]
+        value = value.item()
     value = plain_number(name, value)
     common = common_dtype(name, *operands)
     if dtypes.of_number(value, dtypes.float32).category > max(common.category, dtypes.INTEGER):
@@ -891,7 +893,9 @@ def _(k, input, nan, posinf, neginf):
     return k.select(k.isnan(input), k.const(nan, input), k.select(k.isinf(input), infinite, input))
 
 
-def nan_to_num(input: Tensor, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None, *, out: Tensor | None = None) -> Tensor:
+def nan_to_num(
+    input: Tensor, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None, *, out: Tensor | None = None
+) -> Tensor:
     """`input` with nan replaced by `nan`, infinities by `posinf` and `neginf` (by default the largest finite numbers).
 
     >>> from retrograd import nan_to_num, tensor
@@ -903,9 +907,12 @@ def nan_to_num(input: Tensor, nan: float | None = 0.0, posinf: float | None = No
     else:
         limits = dtypes.finfo(input.dtype)
         result = nan_to_num_op(
-            input, nan=0.0 if nan is None else nan, posinf=limits.max if posinf is None else posinf, neginf=limits.min if neginf is None else neginf
+            input,
+            nan=0.0 if nan is None else nan,
+            posinf=limits.max if posinf is None else posinf,
+            neginf=limits.min if neginf is None else neginf,
         )
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 # ---------------------------------------------------------------- integers

@@ -18,7 +18,7 @@ from retrograd import dtypes
 from retrograd.core.families import align, elementwise, linear, multilinear, opaque, reduction, unbroadcast, view, write_out
 from retrograd.core.tensor import Tensor
 from retrograd.dtypes import dtype
-from retrograd.shapes import contiguous_strides, flatten_ints, ints_or_named, resolve_shape, wrap_dim, wrap_dims
+from retrograd.shapes import contiguous_strides, ints_or_named, resolve_shape, wrap_dim, wrap_dims
 
 # ---------------------------------------------------------------- arithmetic
 
@@ -164,7 +164,7 @@ def _(k, input, other):
 def conj_of(x: Any) -> Any:
     """The conjugate of a complex operand; anything else as it is."""
     if isinstance(x, Tensor):
-        return x.conj() if x.dtype.is_complex else x  # type: ignore[attr-defined]
+        return x.conj() if x.dtype.is_complex else x
     return np.conj(x) if np.iscomplexobj(x) else x
 
 
@@ -177,7 +177,9 @@ def neg(input):
     tensor([-1.,  2.])
     """
     if getattr(input, "dtype", None) == np.bool_:
-        raise RuntimeError("Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead.")
+        raise RuntimeError(
+            "Negation, the `-` operator, on a bool tensor is not supported. If you are trying to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
     return np.negative(input)
 
 
@@ -287,7 +289,13 @@ def is_zero(x: Any) -> bool:
 
 def is_large_float(x: Any, condition: Any) -> bool:
     """Whether an array is worth selecting by bits, and can be."""
-    return x.__class__ is np.ndarray and x.size > 4096 and x.dtype.kind == "f" and x.dtype.itemsize in (4, 8) and np.shape(condition) == x.shape
+    return (
+        x.__class__ is np.ndarray
+        and x.size > 4096
+        and x.dtype.kind == "f"
+        and x.dtype.itemsize in (4, 8)
+        and np.shape(condition) == x.shape
+    )
 
 
 def kept(x: Any, condition: Any) -> Any:
@@ -327,7 +335,9 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     if input is None and other is None:
         return condition.nonzero(as_tuple=True)
     if condition.dtype is not dtypes.bool and condition.dtype is not dtypes.uint8:
-        raise RuntimeError(f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtypes.scalar_name(condition.dtype)}")
+        raise RuntimeError(
+            f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtypes.scalar_name(condition.dtype)}"
+        )
     condition = condition if condition.dtype is dtypes.bool else cast(condition, dtypes.bool)
     result = where_op(condition, input, other)
     return result if out is None else write_out(out, result)
@@ -483,7 +493,7 @@ def expand(input: Tensor, *sizes: Any, implicit: bool = False, **named: Any) -> 
     old, lead = input.shape, len(sizes) - input.ndim
     if lead < 0:
         raise RuntimeError(
-            f"expand({input.type()}{{{list(old)}}}, size={list(sizes)}): the number of sizes provided ({len(sizes)}) must be "  # type: ignore[attr-defined]
+            f"expand({input.type()}{{{list(old)}}}, size={list(sizes)}): the number of sizes provided ({len(sizes)}) must be "
             f"greater or equal to the number of dimensions in the tensor ({len(old)})"
         )
     new = []
@@ -491,9 +501,7 @@ def expand(input: Tensor, *sizes: Any, implicit: bool = False, **named: Any) -> 
         n = operator.index(n)
         here = old[i - lead] if i >= lead else None
         if n == -1 and here is None:
-            raise RuntimeError(
-                f"The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {i}"
-            )
+            raise RuntimeError(f"The expanded size of the tensor ({n}) isn't allowed in a leading, non-existing dimension {i}")
         if n != -1 and here is not None and here not in (1, n):
             raise RuntimeError(
                 f"The expanded size of the tensor ({n}) must match the existing size ({here}) at non-singleton dimension {i}.  "
@@ -535,7 +543,7 @@ def reshape(input: Tensor, *shape: Any, **named: Any) -> Tensor:
     tensor([[0, 1, 2],
             [3, 4, 5]])
     """
-    return reshape_op(input, shape=resolve_shape(ints_or_named(shape, named, "shape"), input.numel()))  # type: ignore[attr-defined]
+    return reshape_op(input, shape=resolve_shape(ints_or_named(shape, named, "shape"), input.numel()))
 
 
 @view(derivative_name=lambda params: params.get("called", "PermuteBackward0"))

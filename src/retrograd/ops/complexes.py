@@ -131,7 +131,7 @@ def view_as_real(input: Tensor) -> Tensor:
     """
     if not input.dtype.is_complex:
         raise RuntimeError("view_as_real is only supported for complex tensors")
-    return view_as_real_op(input)  # type: ignore[no-any-return]
+    return view_as_real_op(input)
 
 
 def view_as_complex(input: Tensor) -> Tensor:
@@ -152,9 +152,9 @@ def view_as_complex(input: Tensor) -> Tensor:
         raise RuntimeError("Input tensor must have one or more dimensions")
     if input.shape[-1] != 2:
         raise RuntimeError("Tensor must have a last dimension of size 2")
-    if input.stride(-1) != 1:  # type: ignore[attr-defined]
+    if input.stride(-1) != 1:
         raise RuntimeError("Tensor must have a last dimension with stride 1")
-    return view_as_complex_op(input)  # type: ignore[no-any-return]
+    return view_as_complex_op(input)
 
 
 def real(input: Tensor) -> Tensor:
@@ -184,12 +184,12 @@ def imag(input: Tensor) -> Tensor:
 
 def set_real(input: Tensor, value: Any) -> None:
     """`input.real = value`: writes over the real parts."""
-    real(input).copy_(value if isinstance(value, Tensor) else wrap(np.asarray(value)))  # type: ignore[attr-defined]
+    real(input).copy_(value if isinstance(value, Tensor) else wrap(np.asarray(value)))
 
 
 def set_imag(input: Tensor, value: Any) -> None:
     """`input.imag = value`: writes over the imaginary parts."""
-    imag(input).copy_(value if isinstance(value, Tensor) else wrap(np.asarray(value)))  # type: ignore[attr-defined]
+    imag(input).copy_(value if isinstance(value, Tensor) else wrap(np.asarray(value)))
 
 
 # ---------------------------------------------------------------- made of parts
@@ -236,7 +236,7 @@ def complex(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor:
     """
     check_parts("complex", real, imag, out)
     result = complex_op(real, imag)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -250,8 +250,8 @@ def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     tensor([2.+0.j])
     """
     check_parts("polar", abs, angle, out)
-    result = complex_op(abs * angle.cos(), abs * angle.sin())  # type: ignore[attr-defined]
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    result = complex_op(abs * angle.cos(), abs * angle.sin())
+    return result if out is None else write_out(out, result)
 
 
 def check_parts(name: str, a: Any, b: Any, out: Tensor | None) -> None:
@@ -264,10 +264,14 @@ def check_parts(name: str, a: Any, b: Any, out: Tensor | None) -> None:
             f"Expected both inputs to be Half, Float or Double tensors but got {dtypes.scalar_name(a.dtype)} and {dtypes.scalar_name(b.dtype)}"
         )
     if a.dtype is not b.dtype:
-        raise RuntimeError(f"Expected object of scalar type {dtypes.scalar_name(a.dtype)} but got scalar type {dtypes.scalar_name(b.dtype)} for second argument")
+        raise RuntimeError(
+            f"Expected object of scalar type {dtypes.scalar_name(a.dtype)} but got scalar type {dtypes.scalar_name(b.dtype)} for second argument"
+        )
     result = a.dtype.to_complex()
     if out is not None and out.dtype is not result:
-        raise RuntimeError(f"Expected object of scalar type {dtypes.scalar_name(result)} but got scalar type {dtypes.scalar_name(out.dtype)} for argument 'out'")
+        raise RuntimeError(
+            f"Expected object of scalar type {dtypes.scalar_name(result)} but got scalar type {dtypes.scalar_name(out.dtype)} for argument 'out'"
+        )
 
 
 # ---------------------------------------------------------------- angle

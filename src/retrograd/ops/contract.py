@@ -95,7 +95,7 @@ def finish(result: Tensor, out: Any) -> Tensor:
 
 def linear_name(params: dict[str, Any]) -> str:
     """PyTorch's name: a matrix of inputs is one addmm, anything else is reshaped to one."""
-    return params["called"]  # type: ignore[no-any-return]
+    return params["called"]
 
 
 @opaque(name="linear", derivative_name=linear_name)
@@ -196,7 +196,9 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if bias is None:
         return linear_op(input, weight, called="MmBackward0" if len(shape) == 2 else "UnsafeViewBackward0")
     if bias.dtype is not input.dtype:
-        raise RuntimeError(f"self and mat2 must have the same dtype, but got {dtypes.scalar_name(bias.dtype)} and {dtypes.scalar_name(weight.dtype)}")
+        raise RuntimeError(
+            f"self and mat2 must have the same dtype, but got {dtypes.scalar_name(bias.dtype)} and {dtypes.scalar_name(weight.dtype)}"
+        )
     if bias.shape != (rows[0],):
         expand_bias(bias, (*shape[:-1], rows[0]))
     return linear_op(input, weight, bias, called="AddmmBackward0" if len(shape) == 2 else "ViewBackward0")
@@ -214,7 +216,7 @@ def expand_bias(bias: Tensor, target: tuple[int, ...]) -> None:
     lead = len(target) - bias.ndim
     if lead < 0:
         raise RuntimeError(
-            f"expand({bias.type()}{{{list(bias.shape)}}}, size={list(target)}): the number of sizes provided ({len(target)}) must be "  # type: ignore[attr-defined]
+            f"expand({bias.type()}{{{list(bias.shape)}}}, size={list(target)}): the number of sizes provided ({len(target)}) must be "
             f"greater or equal to the number of dimensions in the tensor ({bias.ndim})"
         )
     for d in reversed(range(bias.ndim)):
@@ -389,7 +391,9 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor:
         lead = broadcast_shapes(a[:-2], b[:-2])
         if a[-1] != b[-2]:
             size = math.prod(lead)
-            raise RuntimeError(f"Expected size for first two dimensions of batch2 tensor to be: [{size}, {a[-1]}] but got: [{size}, {b[-2]}].")
+            raise RuntimeError(
+                f"Expected size for first two dimensions of batch2 tensor to be: [{size}, {a[-1]}] but got: [{size}, {b[-2]}]."
+            )
         check_same_dtype(input, other)
         refuse_bool("bmm", input)
         result = matmul_op(input, other)
@@ -437,7 +441,7 @@ def check_vectors(function: str, **operands: Tensor) -> None:
 
 def given_name(params: dict[str, Any]) -> str:
     """The name that the caller gave."""
-    return params["called"]  # type: ignore[no-any-return]
+    return params["called"]
 
 
 @elementwise(name="scaled_sum", derivative_name=given_name)
@@ -469,7 +473,9 @@ def add_product(name: str, input: Tensor, result: Tensor, beta: Any, alpha: Any,
     """`beta * input + alpha * result`, as addmm and its kin have it."""
     check_tensors(name, input=input)
     if input.dtype is not result.dtype:
-        raise RuntimeError(f"self and mat2 must have the same dtype, but got {dtypes.scalar_name(input.dtype)} and {dtypes.scalar_name(result.dtype)}")
+        raise RuntimeError(
+            f"self and mat2 must have the same dtype, but got {dtypes.scalar_name(input.dtype)} and {dtypes.scalar_name(result.dtype)}"
+        )
     expand_bias(input, result.shape)
     if result.dtype.category < dtypes.FLOATING:  # PyTorch cuts the factors to integers
         beta, alpha = int(beta), int(alpha)
@@ -554,7 +560,9 @@ def multi_dot(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor:
         if x.ndim != 2 and not (ends and x.ndim == 1):
             raise RuntimeError(f"multi_dot(): tensor {i} must be {'1D or 2D' if ends else '2D'} but got {x.ndim}D")
         if x.dtype is not tensors[0].dtype:
-            raise RuntimeError(f"multi_dot(): all tensors must have the same dtype. Expected {tensors[0].dtype}, but got {x.dtype} for tensor {i}")
+            raise RuntimeError(
+                f"multi_dot(): all tensors must have the same dtype. Expected {tensors[0].dtype}, but got {x.dtype} for tensor {i}"
+            )
     for i, (x, y) in enumerate(itertools.pairwise(tensors)):
         if x.shape[-1] != y.shape[0]:
             raise RuntimeError(f"multi_dot(): tensors {i} and {i + 1} with shapes {list(x.shape)} and {list(y.shape)} cannot be multiplied")
@@ -581,9 +589,7 @@ def cheapest_splits(sizes: Sequence[int]) -> dict[tuple[int, int], int]:
     for length in range(1, n):
         for i in range(n - length):
             j = i + length
-            cost[i, j], split[i, j] = min(
-                (cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
-            )
+            cost[i, j], split[i, j] = min((cost[i, k] + cost[k + 1, j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j))
     return split
 
 
@@ -666,7 +672,7 @@ def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1, out: Any = None
 
 def in_dtype(x: Tensor, to: dtype) -> Tensor:
     """`x` in dtype `to`."""
-    return x if x.dtype is to else x.to(to)  # type: ignore[attr-defined, no-any-return]
+    return x if x.dtype is to else x.to(to)
 
 
 def cross(input: Tensor, other: Tensor, dim: int | None = None, *, out: Any = None) -> Tensor:

@@ -242,7 +242,9 @@ def check(function: str, rank: int, input: Any, weight: Any, bias: Any, groups: 
         raise RuntimeError(f"{shown}, expected input{list(input.shape)} to have {wanted} channels, but got {channels} channels instead")
     out = weight.shape[1] * groups if transposed else weight.shape[0]
     if bias is not None and (bias.ndim != 1 or bias.shape[0] != out):
-        raise RuntimeError(f"{shown}, expected bias to be 1-dimensional with {out} elements, but got bias of size {list(bias.shape)} instead")
+        raise RuntimeError(
+            f"{shown}, expected bias to be 1-dimensional with {out} elements, but got bias of size {list(bias.shape)} instead"
+        )
 
 
 def check_geometry(stride: Ints, padding: Ints, dilation: Ints) -> None:
@@ -280,7 +282,7 @@ def convolve(rank: int, input: Any, weight: Any, bias: Any, stride: Any, padding
     single = input.ndim == rank + 1
     x = reshape_op(input, shape=(1, *input.shape)) if single else input
     y = conv_op(x, weight, *(() if bias is None else (bias,)), stride=strides, padding=pads, dilation=dilations, groups=groups)
-    return reshape_op(y, shape=tuple(y.shape[1:]), called="SqueezeBackward1") if single else y  # type: ignore[no-any-return]
+    return reshape_op(y, shape=tuple(y.shape[1:]), called="SqueezeBackward1") if single else y
 
 
 def padded_by_name(function: str, padding: str, input: Tensor, kernel: Ints, stride: Ints, dilation: Ints) -> tuple[Tensor, Ints]:
@@ -297,7 +299,9 @@ def padded_by_name(function: str, padding: str, input: Tensor, kernel: Ints, str
     return input, tuple([t // 2 for t in totals])
 
 
-def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+def conv1d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Tensor:
     """A convolution of lines: (N, C, L) or (C, L) with `weight` (O, C/groups, k). See `conv2d`.
 
     >>> from retrograd import tensor
@@ -307,7 +311,9 @@ def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: An
     return convolve(1, input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+def conv2d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Tensor:
     """A convolution of images: every window times the kernel, summed.
 
     Args:
@@ -333,12 +339,16 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: An
     return convolve(2, input, weight, bias, stride, padding, dilation, groups)
 
 
-def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1) -> Tensor:
+def conv3d(
+    input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
+) -> Tensor:
     """A convolution of volumes: (N, C, D, H, W) or (C, D, H, W) with `weight` (O, C/groups, kd, kh, kw). See `conv2d`."""
     return convolve(3, input, weight, bias, stride, padding, dilation, groups)
 
 
-def convolve_transposed(rank: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any) -> Tensor:
+def convolve_transposed(
+    rank: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any, groups: int, dilation: Any
+) -> Tensor:
     """A transposed convolution in `rank` dims."""
     function = f"conv_transpose{rank}d"
     check(function, rank, input, weight, bias, groups, True)
@@ -366,15 +376,33 @@ def convolve_transposed(rank: int, input: Any, weight: Any, bias: Any, stride: A
     x = reshape_op(input, shape=(1, *input.shape)) if single else input
     rest = () if bias is None else (bias,)
     y = conv_transpose_op(x, weight, *rest, size=size, stride=strides, padding=pads, dilation=dilations, groups=groups)
-    return reshape_op(y, shape=tuple(y.shape[1:]), called="SqueezeBackward1") if single else y  # type: ignore[no-any-return]
+    return reshape_op(y, shape=tuple(y.shape[1:]), called="SqueezeBackward1") if single else y
 
 
-def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
+def conv_transpose1d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
     """The transpose of `conv1d`: (N, C, L) with `weight` (C, O/groups, k). See `conv_transpose2d`."""
     return convolve_transposed(1, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
+def conv_transpose2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
     """The transpose of `conv2d`: the linear map by which its input's gradient is computed (Dumoulin & Visin 2016).
 
     Args:
@@ -395,8 +423,15 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     return convolve_transposed(2, input, weight, bias, stride, padding, output_padding, groups, dilation)
 
 
-def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
+def conv_transpose3d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Tensor:
     """The transpose of `conv3d`: (N, C, D, H, W) with `weight` (C, O/groups, kd, kh, kw). See `conv_transpose2d`."""
     return convolve_transposed(3, input, weight, bias, stride, padding, output_padding, groups, dilation)
-
-

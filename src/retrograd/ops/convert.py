@@ -134,7 +134,7 @@ def detach(self: Tensor) -> Tensor:
     tensor([1., 1.])
     """
     if isinstance(self, Box):
-        return self.interpreter.detach(self)  # type: ignore[no-any-return]
+        return self.interpreter.detach(self)
     out = wrap(self._data)
     out._version = self._version
     return out
@@ -143,7 +143,9 @@ def detach(self: Tensor) -> Tensor:
 def detach_(self: Tensor) -> Tensor:
     """Takes the tensor itself off the tape. Raises RuntimeError for a view."""
     if self._base is not None and current_node(self) is not None:
-        raise RuntimeError("Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets.")
+        raise RuntimeError(
+            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets."
+        )
     self._node = None
     return self
 
@@ -249,7 +251,7 @@ def deepcopy_(self: Tensor, memo: dict[int, Any]) -> Tensor:
         made = memo[id(self)] = wrap(self._data.copy(order="K"), self._node, type(self))
         made._grad = None if self._grad is None else deepcopy_(self.grad, memo)
         made.__dict__.update(self.__dict__)
-    return memo[id(self)]  # type: ignore[no-any-return]
+    return memo[id(self)]
 
 
 def rebuild(cls: type[Tensor], array: Any, requires_grad: bool, attributes: dict[str, Any]) -> Tensor:
@@ -299,7 +301,9 @@ def new_tensor(self: Tensor, data: Any, *, dtype: dtype | None = None, device: A
     return create.tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
 
-def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_full(
+    self: Tensor, size: Any, fill_value: Any, *, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
     """A tensor filled with one number, in this tensor's dtype unless another is given."""
     return create.full(size, fill_value, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
@@ -307,8 +311,10 @@ def new_full(self: Tensor, size: Any, fill_value: Any, *, dtype: dtype | None = 
 def new_factory(factory: Any) -> Any:
     """`new_zeros` and its like: a factory with this tensor's dtype for the default."""
 
-    def method(self: Tensor, *size: Any, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False, **kwargs: Any) -> Tensor:
-        return factory(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)  # type: ignore[no-any-return]
+    def method(
+        self: Tensor, *size: Any, dtype: dtype | None = None, device: Any = None, requires_grad: bool = False, **kwargs: Any
+    ) -> Tensor:
+        return factory(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
     method.__name__ = f"new_{factory.__name__}"
     method.__doc__ = f"`{factory.__name__}(*size)` in this tensor's dtype unless another is given."
@@ -316,7 +322,6 @@ def new_factory(factory: Any) -> Any:
 
 
 new_zeros, new_ones, new_empty = (new_factory(f) for f in (create.zeros, create.ones, create.empty))
-
 
 
 def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
@@ -377,4 +382,3 @@ def repr_(self: Tensor, *, tensor_contents: Any = None) -> str:
         requires_grad=node is LEAF,
         grad_fn_name=None if node is None or node is LEAF else node.grad_fn.name(),
     )
-

@@ -24,7 +24,9 @@ from retrograd.shapes import wrap_dim
 @opaque(name="unique", outputs=("values", "inverse", "counts"), derivative_name="Unique2Backward0")
 def unique_op(input, *, dim, consecutive):
     """Each element (slice along `dim`, if that is not None) once; for each of them which that is; and how often it comes"""
-    rows = input.reshape(-1) if dim is None else np.moveaxis(input, dim, 0).reshape(input.shape[dim], input.size // max(input.shape[dim], 1))
+    rows = (
+        input.reshape(-1) if dim is None else np.moveaxis(input, dim, 0).reshape(input.shape[dim], input.size // max(input.shape[dim], 1))
+    )
     n = len(rows)
     if consecutive:
         order = np.arange(n)
@@ -120,7 +122,7 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
         if x.dtype is dtypes.bool or x.dtype.is_complex:
             raise RuntimeError(f"Unsupported input type encountered for isin(): {dtypes.scalar_name(x.dtype)}")
     result = isin_op(a, b, invert=invert)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def common(*values: Any) -> list[Tensor]:
@@ -159,7 +161,14 @@ def searchsorted_op(boundaries, values, *, right):
 
 
 def searchsorted(
-    sorted_sequence: Tensor, input: Any, *, out_int32: bool = False, right: bool = False, side: str | None = None, out: Any = None, sorter: Any = None
+    sorted_sequence: Tensor,
+    input: Any,
+    *,
+    out_int32: bool = False,
+    right: bool = False,
+    side: str | None = None,
+    out: Any = None,
+    sorter: Any = None,
 ) -> Tensor:
     """Where in a sorted sequence each value would stand: the number of elements less than it (or equal to it, from the right).
 
@@ -199,7 +208,7 @@ def as_places(result: Tensor, out_int32: bool, out: Any) -> Tensor:
             "torch.searchsorted(): output tensor's dtype is wrong, it can only be Int(int32) or Long(int64) depending on whether out_int32 "
             f"flag is True, but we got output tensor's dtype {dtypes.scalar_name(out.dtype)} and out_int32 flag is {out_int32}"
         )
-    return write_out(out, result)  # type: ignore[no-any-return]
+    return write_out(out, result)
 
 
 def check_search(boundaries: Tensor, values: Tensor) -> None:
@@ -289,7 +298,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out
     if low == high:
         low, high = low - 1, high + 1
     result = histc_op(input, bins=bins, min=low, max=high)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 @opaque(name="bincount")
@@ -325,14 +334,14 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if input.ndim != 1 or (input.shape[0] and input._data.min() < 0):
         raise RuntimeError("bincount only supports 1-d non-negative integral inputs.")
     if weights is None:
-        return bincount_op(cast(input, dtypes.int64), minlength=minlength)  # type: ignore[no-any-return]
+        return bincount_op(cast(input, dtypes.int64), minlength=minlength)
     if weights.shape != input.shape:
         raise RuntimeError("weights should be 1-d and have the same length as input")
     if not input.shape[0]:
         return wrap(np.zeros(minlength, np.int64))
     if weights.dtype is dtypes.float32:
         return cast(bincount_op(cast(input, dtypes.int64), weights, minlength=minlength), dtypes.float32)
-    return bincount_op(cast(input, dtypes.int64), cast(weights, dtypes.float64), minlength=minlength)  # type: ignore[no-any-return]
+    return bincount_op(cast(input, dtypes.int64), cast(weights, dtypes.float64), minlength=minlength)
 
 
 __all__ = ["bincount", "bucketize", "histc", "isin", "searchsorted", "unique", "unique_consecutive"]

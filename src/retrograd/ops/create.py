@@ -31,7 +31,7 @@ def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None) -
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         result._node = LEAF
     elif local.stack:
-        return lifted(result)  # type: ignore[no-any-return]
+        return lifted(result)
     if local.inference:
         result.extra().inference = True
     return result
@@ -83,7 +83,7 @@ def tensor(data: Any, *, dtype: dtype | None = None, device: Any = None, require
             stacklevel=2,
         )
         if isinstance(data, Box):
-            return data.detach().clone() if dtype is None else data.detach().clone().to(dtype)  # type: ignore[attr-defined, no-any-return]
+            return data.detach().clone() if dtype is None else data.detach().clone().to(dtype)
         return finish(data._data.astype(numpy_dtype(dtype, data.dtype)), requires_grad)
     return finish(array_from(data, dtype), requires_grad)
 
@@ -94,7 +94,9 @@ def array_from(data: Any, wanted: dtype | None) -> Any:
         found = dtypes.from_numpy(data.dtype)
         return np.array(data, dtype=(wanted or found).numpy, order="C")
     if isinstance(data, str) or data is None:
-        raise TypeError(f"new(): invalid data type '{type(data).__name__}'" if isinstance(data, str) else "Could not infer dtype of NoneType")
+        raise TypeError(
+            f"new(): invalid data type '{type(data).__name__}'" if isinstance(data, str) else "Could not infer dtype of NoneType"
+        )
     leaves: list[Any] = []
     shape = measure(data, leaves, [])
     inferred = wanted or infer(leaves)
@@ -133,7 +135,9 @@ def measure(data: Any, leaves: list[Any], path: list[int]) -> tuple[int, ...]:
     if isinstance(data, (np.ndarray, np.generic)):
         leaves.extend(data.ravel().tolist())
         return data.shape
-    if isinstance(data, (list, tuple, range)) or (hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, (str, dict))):
+    if isinstance(data, (list, tuple, range)) or (
+        hasattr(data, "__len__") and hasattr(data, "__getitem__") and not isinstance(data, (str, dict))
+    ):
         if not len(data):
             return (0,)
         first: tuple[int, ...] | None = None
@@ -143,8 +147,10 @@ def measure(data: Any, leaves: list[Any], path: list[int]) -> tuple[int, ...]:
                 first = shape
             elif shape != first:
                 if len(shape) == 0 or len(first) == 0:
-                    raise TypeError(f"not a sequence: element {[*path, i]} differs in depth from those before it") if len(shape) == 0 else ValueError(
-                        "only one element tensors can be converted to Python scalars"
+                    raise (
+                        TypeError(f"not a sequence: element {[*path, i]} differs in depth from those before it")
+                        if len(shape) == 0
+                        else ValueError("only one element tensors can be converted to Python scalars")
                     )
                 raise ValueError(f"expected sequence of length {first[0]} at dim {len(path) + 1} (got {shape[0]})")
         assert first is not None
@@ -162,7 +168,7 @@ def infer(leaves: list[Any]) -> dtype:
     found = dtypes.bool if leaves else settings.default_dtype
     for v in leaves:
         d = dtypes.of_number(v, settings.default_dtype)
-        if d.category > found.category:
+        if d.category > found.category:  # type: ignore[operator]
             found = d
     return found
 
@@ -176,7 +182,7 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Tens
     """
     check_device(device)
     if isinstance(data, Tensor):
-        return data if dtype is None or data.dtype is dtype else data.to(dtype)  # type: ignore[attr-defined, no-any-return]
+        return data if dtype is None or data.dtype is dtype else data.to(dtype)
     if isinstance(data, np.ndarray) and (dtype is None or dtypes.from_numpy(data.dtype) is dtype):
         return from_numpy(data)
     return tensor(data, dtype=dtype)
@@ -212,7 +218,15 @@ def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
 # ---------------------------------------------------------------- filled
 
 
-def zeros(*size: Any, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def zeros(
+    *size: Any,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """A tensor of zeros. Raises RuntimeError for a negative size.
 
     >>> zeros(2, 3)
@@ -223,26 +237,53 @@ def zeros(*size: Any, out: Tensor | None = None, dtype: dtype | None = None, lay
     return finish(np.zeros(sizes_of(size, "zeros"), numpy_dtype(dtype)), requires_grad, out)
 
 
-def ones(*size: Any, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def ones(
+    *size: Any,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """A tensor of ones. Raises RuntimeError for a negative size."""
     check_device(device)
     return finish(np.ones(sizes_of(size, "ones"), numpy_dtype(dtype)), requires_grad, out)
 
 
-def empty(*size: Any, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False, memory_format: Any = None) -> Tensor:
+def empty(
+    *size: Any,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """A tensor whose elements are whatever the memory held. Raises RuntimeError for a negative size."""
     check_device(device)
     return finish(np.empty(sizes_of(size, "empty"), numpy_dtype(dtype)), requires_grad, out)
 
 
-def full(size: Sequence[int], fill_value: Any, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def full(
+    size: Sequence[int],
+    fill_value: Any,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """A tensor filled with one number, whose type decides the dtype.
 
     >>> full((2,), 7), full((2,), 0.5)
     (tensor([7, 7]), tensor([0.5000, 0.5000]))
     """
     check_device(device)
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value  # type: ignore[attr-defined]
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     inferred = dtype or dtypes.of_number(value, settings.default_dtype)
     return finish(np.full(sizes_of((tuple(size),), "full"), value, numpy_dtype(inferred)), requires_grad, out)
 
@@ -255,25 +296,58 @@ def like(input: Tensor, dtype: dtype | None, device: Any) -> tuple[tuple[int, ..
     return input.shape, numpy_dtype(dtype, input.dtype)
 
 
-def zeros_like(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def zeros_like(
+    input: Tensor,
+    *,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """Zeros of the shape and dtype of `input`."""
     return finish(np.zeros(*like(input, dtype, device)), requires_grad)
 
 
-def ones_like(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def ones_like(
+    input: Tensor,
+    *,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """Ones of the shape and dtype of `input`."""
     return finish(np.ones(*like(input, dtype, device)), requires_grad)
 
 
-def empty_like(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def empty_like(
+    input: Tensor,
+    *,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """Uninitialised elements, of the shape and dtype of `input`."""
     return finish(np.empty(*like(input, dtype, device)), requires_grad)
 
 
-def full_like(input: Tensor, fill_value: Any, *, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def full_like(
+    input: Tensor,
+    fill_value: Any,
+    *,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """One number in the shape and dtype of `input`."""
     shape, d = like(input, dtype, device)
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value  # type: ignore[attr-defined]
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
     return finish(np.full(shape, value, d), requires_grad)
 
 
@@ -283,7 +357,16 @@ def scalar_tensor(value: Any, *, dtype: dtype | None = None, layout: Any = None,
     return finish(np.array(value, numpy_dtype(dtype)), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int,
+    m: int | None = None,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """The identity matrix, of n rows and m (default n) columns.
 
     >>> eye(2)
@@ -299,7 +382,17 @@ def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: dtype
 # ---------------------------------------------------------------- ranges
 
 
-def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def arange(
+    start: Any = 0,
+    end: Any = None,
+    step: Any = 1,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`start`, `start + step`, ... up to but without `end`; int64 if all three are ints.
 
     Raises:
@@ -311,7 +404,7 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None
     check_device(device)
     if end is None:
         start, end = 0, start
-    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))  # type: ignore[attr-defined]
+    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if not (math.isfinite(start) and math.isfinite(end)):
@@ -334,7 +427,17 @@ def arange(start: Any = 0, end: Any = None, step: Any = 1, *, out: Tensor | None
     return finish(array.astype(wanted.numpy), requires_grad, out)
 
 
-def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def linspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`steps` numbers at equal distances from `start` to `end`, both included; computed from both ends, as PyTorch does.
 
     >>> linspace(0, 1, 3)
@@ -342,10 +445,14 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     """
     check_device(device)
     if isinstance(steps, float):
-        raise TypeError("linspace() received an invalid combination of arguments - got (int, int, float), but expected (Number start, Number end, int steps, ...)".replace("(int, int, float)", f"({type(start).__name__}, {type(end).__name__}, float)"))
+        raise TypeError(
+            "linspace() received an invalid combination of arguments - got (int, int, float), but expected (Number start, Number end, int steps, ...)".replace(
+                "(int, int, float)", f"({type(start).__name__}, {type(end).__name__}, float)"
+            )
+        )
     if steps < 0:
         raise RuntimeError("number of steps must be non-negative")
-    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))  # type: ignore[attr-defined]
+    start, end = (v.item() if isinstance(v, Tensor) else v for v in (start, end))
     complex_ends = isinstance(start, complex) or isinstance(end, complex)
     wanted = dtype or (settings.default_dtype.to_complex() if complex_ends else settings.default_dtype)
     number = wanted.numpy.type if wanted.category >= dtypes.FLOATING and wanted.itemsize >= 4 else np.float64
@@ -362,7 +469,18 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     return finish(np.where(i < steps // 2, rising, falling).astype(wanted.numpy), requires_grad, out)
 
 
-def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def logspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """`base` to the power of `linspace(start, end, steps)`.
 
     >>> logspace(0, 2, 3)

@@ -43,7 +43,7 @@ def diff(
     for _ in range(n if n < x.shape[dim] else x.shape[dim]):
         after, before = part(x, dim, 1, None), part(x, dim, 0, -1)
         x = logical_xor(after, before) if x.dtype is dtypes.bool else sub(after, before)
-    return x if out is None else write_out(out, x)  # type: ignore[no-any-return]
+    return x if out is None else write_out(out, x)
 
 
 def check_fits(input: Tensor, joined: Tensor, dim: int) -> None:
@@ -61,7 +61,7 @@ def check_fits(input: Tensor, joined: Tensor, dim: int) -> None:
 def part(x: Tensor, dim: int, start: int, end: int | None) -> Tensor:
     """`x[start:end]` along `dim`."""
     start, end, _ = slice(start, end).indices(x.shape[dim])
-    return slice_op(x, dim=dim, start=start, end=end if end > start else start, step=1)  # type: ignore[no-any-return]
+    return slice_op(x, dim=dim, start=start, end=end if end > start else start, step=1)
 
 
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:

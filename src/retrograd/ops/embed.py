@@ -95,7 +95,7 @@ def embedding(
         counts = np.bincount(index._data.reshape(-1), minlength=weight.shape[0])[index._data]
         scale = wrap((1 / np.maximum(counts, 1))[..., None].astype(rows._data.dtype))
         rows = rows.detach() + (rows - rows.detach()) * scale
-    return rows  # type: ignore[no-any-return]
+    return rows
 
 
 def renormalise(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
@@ -123,21 +123,27 @@ def embedding_bag(
         raise ValueError("mode has to be one of sum or mean")
     if input.ndim == 2:
         if offsets is not None:
-            raise ValueError("if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences. However, found offsets of type Tensor")
+            raise ValueError(
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length sequences. However, found offsets of type Tensor"
+            )
         lengths = np.full(input.shape[0], input.shape[1])
-        input = input.reshape(-1)  # type: ignore[attr-defined]
-        per_sample_weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)  # type: ignore[attr-defined]
+        input = input.reshape(-1)
+        per_sample_weights = None if per_sample_weights is None else per_sample_weights.reshape(-1)
     elif input.ndim == 1:
         if offsets is None:
             raise ValueError("offsets has to be a 1D Tensor but got None")
         starts = offsets._data if include_last_offset else np.append(offsets._data, input.shape[0])
         if starts[0] != 0:
-            raise ValueError(f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {starts[0]}")
+            raise ValueError(
+                f"offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. However, got {starts[0]}"
+            )
         lengths = np.diff(starts)
     else:
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
     if per_sample_weights is not None and mode != "sum":
-        raise NotImplementedError(f"embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got mode='{mode}').")
+        raise NotImplementedError(
+            f"embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for mode='sum' (got mode='{mode}')."
+        )
     rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
     bag = np.repeat(np.arange(len(lengths)), lengths)
     counted = np.ones(len(bag), bool) if padding_idx is None else input._data != padding_idx % weight.shape[0]
@@ -149,12 +155,12 @@ def embedding_bag(
     if mode == "max":
         index = wrap(np.repeat(bag[:, None], weight.shape[1], 1))
         zeros = wrap(np.zeros(shape, weight.dtype.numpy))
-        return zeros.scatter_reduce(0, index, rows, "amax", include_self=False) if len(bag) else zeros  # type: ignore[attr-defined, no-any-return]
+        return zeros.scatter_reduce(0, index, rows, "amax", include_self=False) if len(bag) else zeros
     total = index_sum_op(rows, wrap(bag), dims=(0,), shape=shape)
     if mode == "sum":
-        return total  # type: ignore[no-any-return]
+        return total
     n = np.maximum(np.bincount(bag, minlength=len(lengths)), 1)[:, None]
-    return total / wrap(n.astype(weight.dtype.numpy))  # type: ignore[no-any-return]
+    return total / wrap(n.astype(weight.dtype.numpy))
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

@@ -96,7 +96,7 @@ def cholesky(A: Tensor, *, upper: bool = False, out: Any = None) -> Tensor:
     check_square("linalg.cholesky", A)
     check_floating("linalg.cholesky", A)
     result = mH(cholesky_op(mH(A))) if upper else cholesky_op(A)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def cholesky_of(input: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:
@@ -150,7 +150,7 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False, *, out: Any = None
     L, B = same_batch(mH(L) if upper else L, B)
     half = solve_triangular_op(L, B, upper=False, unitriangular=False)
     result = solve_triangular_op(mH(L), half, upper=True, unitriangular=False)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def cholesky_inverse(L: Tensor, upper: bool = False, *, out: Any = None) -> Tensor:
@@ -313,13 +313,19 @@ def _(t, LU, pivots):
     L, U = unit_lower(LU), triu_op(LU, diagonal=0)
     inner = solve_triangular_op(L, swap_rows_op(t, pivots, undo=False), upper=False, unitriangular=True)
     inner = mH(solve_triangular_op(mH(U), mH(inner), upper=False, unitriangular=False))
-    return tril_op(matmul_op(L, tril_op(inner, diagonal=-1)), diagonal=-1) + triu_op(matmul_op(triu_op(inner, diagonal=0), U), diagonal=0), None
+    return tril_op(matmul_op(L, tril_op(inner, diagonal=-1)), diagonal=-1) + triu_op(
+        matmul_op(triu_op(inner, diagonal=0), U), diagonal=0
+    ), None
 
 
 def unit_lower(x: Any) -> Any:
     """The triangles below the diagonals, with ones on these."""
     low = tril_op(x, diagonal=-1)
-    return low + diagonal_matrix(diagonal_of(low) + 1.0) if x.shape[-2] == x.shape[-1] else low + tril_op(triu_op(low * 0.0 + 1.0, diagonal=0), diagonal=0)
+    return (
+        low + diagonal_matrix(diagonal_of(low) + 1.0)
+        if x.shape[-2] == x.shape[-1]
+        else low + tril_op(triu_op(low * 0.0 + 1.0, diagonal=0), diagonal=0)
+    )
 
 
 def right_over(x: Any, upper: Any) -> Any:
@@ -370,7 +376,9 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False, o
     zero = np.diagonal(LU._data, axis1=-2, axis2=-1) == 0
     info = np.where(zero.any(-1), zero.argmax(-1) + 1, 0).astype(np.int32) if zero.shape[-1] else np.zeros(A.shape[:-2], np.int32)
     if check_errors and info.any():
-        raise LinAlgError(f"linalg.lu_factor_ex: U[{info.max()},{info.max()}] is zero and using it on lu_solve would result in a division by zero.")
+        raise LinAlgError(
+            f"linalg.lu_factor_ex: U[{info.max()},{info.max()}] is zero and using it on lu_solve would result in a division by zero."
+        )
     result = return_types.linalg_lu_factor_ex(LU, pivots, wrap(info))
     return result if out is None else write_all(out, result)
 
@@ -459,7 +467,7 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:
         RuntimeError: if A has more columns than rows, or there are more `tau` than columns.
     """
     check_matrix("torch.linalg.householder_product", A, "input")
-    m, n, k = *A.shape[-2:], tau.shape[-1]
+    (m, n), k = A.shape[-2:], tau.shape[-1]
     if m < n:
         raise RuntimeError("torch.linalg.householder_product: input.shape[-2] must be greater than or equal to input.shape[-1]")
     if n < k:
@@ -477,4 +485,4 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:
         Q = Q - t * matmul_op(v, matmul_op(mH(v), Q))
     if not k:
         Q = Q + 0 * part(V, 0, m, 0, n)  # of no reflections, yet a function of A
-    return Q if out is None else write_out(out, Q)  # type: ignore[no-any-return]
+    return Q if out is None else write_out(out, Q)

@@ -240,7 +240,9 @@ def index_mark_op(*indices, dims, shape):
 
 def is_sequence_key(key: Any) -> bool:
     """Whether a list stands for a tuple: if it holds what only a tuple of keys can hold."""
-    return isinstance(key, list) and any(k is None or k is Ellipsis or isinstance(k, slice) or (isinstance(k, Tensor) and k.ndim) for k in key)
+    return isinstance(key, list) and any(
+        k is None or k is Ellipsis or isinstance(k, slice) or (isinstance(k, Tensor) and k.ndim) for k in key
+    )
 
 
 def as_index(key: Any) -> Tensor | None:
@@ -305,8 +307,7 @@ def resolve(x: Tensor, key: Any) -> tuple[Tensor, list[Tensor], list[int]]:
         index_of = as_index(tuple_as_list(k))
         if index_of is None:
             raise IndexError(
-                "only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got "
-                f"{type(k).__name__})"
+                f"only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid indices (got {type(k).__name__})"
             )
         if index_of.dtype in (dtypes.bool, dtypes.uint8):
             if index_of.ndim == 0:
@@ -355,7 +356,7 @@ def at_position(x: Tensor, dim: int, n: int) -> Tensor:
     size = x.shape[dim]
     if not -size <= n < size:
         raise IndexError(f"index {n} is out of bounds for dimension {dim} with size {size}")
-    return select_op(x, dim=dim, index=n % size)  # type: ignore[no-any-return]
+    return select_op(x, dim=dim, index=n % size)
 
 
 def sliced(x: Tensor, dim: int, key: slice, whole: bool) -> Tensor:
@@ -375,7 +376,7 @@ def sliced(x: Tensor, dim: int, key: slice, whole: bool) -> Tensor:
     start, end, step = slice(*parts).indices(x.shape[dim])
     if (start, step) == (0, 1) and end == x.shape[dim] and not whole:
         return x
-    return slice_op(x, dim=dim, start=start, end=max(start, end), step=step)  # type: ignore[no-any-return]
+    return slice_op(x, dim=dim, start=start, end=max(start, end), step=step)
 
 
 def check_mask(mask: Tensor, x: Tensor, dim: int) -> None:
@@ -415,7 +416,7 @@ def getitem(self: Tensor, key: Any) -> Tensor:
         return at_position(self, 0, key)
     x, indices, dims = resolve(self, key)
     if indices:
-        return index_op(x, *indices, dims=tuple(dims))  # type: ignore[no-any-return]
+        return index_op(x, *indices, dims=tuple(dims))
     return slice_op(x, dim=0, start=0, end=x.shape[0], step=1) if x is self and x.ndim else reshape_op(x, shape=()) if x is self else x
 
 
@@ -448,7 +449,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
 def number(value: Any, like: Tensor) -> Any:
     """What is assigned, as an array of the tensor's dtype."""
     if isinstance(value, (list, tuple)):
-        raise TypeError(f"can't assign a {type(value).__name__} to a {like.type()}")  # type: ignore[attr-defined]
+        raise TypeError(f"can't assign a {type(value).__name__} to a {like.type()}")
     if isinstance(value, complex) and not like.dtype.is_complex:
         raise RuntimeError("value cannot be converted to type without overflow")
     return np.asarray(value).astype(like.dtype.numpy)
@@ -465,10 +466,12 @@ def lone_mask(self: Tensor, key: Any, value: Any) -> Tensor | None:
 def without_leading_ones(value: Tensor, ndim: int) -> Tensor:
     """The value without leading dims of size 1, so that it has `ndim` dims."""
     extra = value.ndim - ndim
-    return reshape_op(value, shape=tuple(value.shape[extra:])) if all(n == 1 for n in value.shape[:extra]) else value  # type: ignore[no-any-return]
+    return reshape_op(value, shape=tuple(value.shape[extra:])) if all(n == 1 for n in value.shape[:extra]) else value
 
 
-def put(x: Tensor, indices: Sequence[Tensor], dims: tuple[int, ...], values: Tensor, accumulate: bool, called: str = "IndexPutBackward0") -> Tensor:
+def put(
+    x: Tensor, indices: Sequence[Tensor], dims: tuple[int, ...], values: Tensor, accumulate: bool, called: str = "IndexPutBackward0"
+) -> Tensor:
     """Writes `values` at indices of a tensor; nothing is copied where nothing is recorded."""
     target = result_shape(x.shape, [i.shape for i in indices], dims)
     if values.ndim > len(target):
@@ -497,7 +500,7 @@ def put(x: Tensor, indices: Sequence[Tensor], dims: tuple[int, ...], values: Ten
 
 def where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """This tensor where `condition`, else `other`."""
-    return where(condition, self, other)  # type: ignore[no-any-return]
+    return where(condition, self, other)
 
 
 # ---------------------------------------------------------------- along one dim
@@ -509,7 +512,9 @@ def along_dim(function: str, input: Tensor, dim: int, index: Any) -> tuple[int, 
         raise TypeError(f"{function}(): argument 'index' must be Tensor, not {type(index).__name__}")
     dim = wrap_dim(dim, input.ndim)
     if index.ndim > 1:
-        raise IndexError(f"{function}(): Index is supposed to be a vector, but got dim: {index.ndim} with type: {dtypes.scalar_name(index.dtype)}")
+        raise IndexError(
+            f"{function}(): Index is supposed to be a vector, but got dim: {index.ndim} with type: {dtypes.scalar_name(index.dtype)}"
+        )
     if index.dtype not in (dtypes.int64, dtypes.int32):
         raise RuntimeError(f"{function}(): Expected dtype int32 or int64 for index but got: {index.dtype}")
     return dim, cast(index if index.ndim else reshape_op(index, shape=(1,)), dtypes.int64)
@@ -521,7 +526,9 @@ def refuse_negative(function: str, input: Tensor, index: Tensor, dim: int) -> No
         return
     values, n = index._data, input.shape[dim] if input.ndim else 1
     if values.size and (values.min() < 0 or values.max() >= n):
-        raise IndexError(f"{function}(): index out of range in self: an index is not within [0, {n - 1}] for dim {dim} of a tensor of shape {list(input.shape)}")
+        raise IndexError(
+            f"{function}(): index out of range in self: an index is not within [0, {n - 1}] for dim {dim} of a tensor of shape {list(input.shape)}"
+        )
 
 
 def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None = None) -> Tensor:
@@ -537,7 +544,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
     dim, rows = along_dim("index_select", input, dim, index)
     refuse_negative("index_select", input, rows, dim)
     result = index_op(input, rows, dims=(dim,), called="IndexSelectBackward0") if input.ndim else clone_op(input)
-    return result if out is None else write_out(out, result, input, index)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result, input, index)
 
 
 def index_along(function: str, self: Tensor, dim: int, index: Tensor, source: Any, accumulate: bool) -> Tensor:
@@ -547,8 +554,8 @@ def index_along(function: str, self: Tensor, dim: int, index: Tensor, source: An
     called = "".join(part.capitalize() for part in function.split("_")) + "Backward0"
     if self.ndim == 0:
         flat = index_put_op(reshape_op(self, shape=(1,)), source, rows, dims=(0,), accumulate=accumulate, called=called)
-        return reshape_op(flat, shape=())  # type: ignore[no-any-return]
-    return index_put_op(self, source, rows, dims=(dim,), accumulate=accumulate, called=called)  # type: ignore[no-any-return]
+        return reshape_op(flat, shape=())
+    return index_put_op(self, source, rows, dims=(dim,), accumulate=accumulate, called=called)
 
 
 def check_source(function: str, self: Tensor, dim: int, index: Tensor, source: Tensor) -> None:
@@ -560,9 +567,13 @@ def check_source(function: str, self: Tensor, dim: int, index: Tensor, source: T
         at = wrap_dim(dim, self.ndim)
         expected = (*self.shape[:at], n, *self.shape[at + 1 :])
         if at < source.ndim and source.shape[at] != n:
-            raise IndexError(f"{function}(): Number of indices ({n}) should be equal to source.size(dim): ({source.shape[at]}), for dim: {at}")
+            raise IndexError(
+                f"{function}(): Number of indices ({n}) should be equal to source.size(dim): ({source.shape[at]}), for dim: {at}"
+            )
         if tuple(source.shape) != expected:
-            raise RuntimeError(f"{function}(): source of shape {list(source.shape)} must have the shape {list(expected)}, one slice of self for each index")
+            raise RuntimeError(
+                f"{function}(): source of shape {list(source.shape)} must have the shape {list(expected)}, one slice of self for each index"
+            )
 
 
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1, out: Tensor | None = None) -> Tensor:
@@ -598,7 +609,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         return expand(source, ()) if index.shape.numel() else clone(input)
     marked = index_mark_op(cast(index, dtypes.int64), dims=(0,), shape=(input.shape[dim],))
     mask = reshape_op(marked, shape=(input.shape[dim], *(1,) * (input.ndim - 1 - dim)))
-    return masked_fill_op(input, mask, source)  # type: ignore[no-any-return]
+    return masked_fill_op(input, mask, source)
 
 
 def indices_given(input: Tensor, indices: Any) -> tuple[Tensor, list[Tensor], list[int]]:
@@ -614,7 +625,9 @@ def index_put(input: Tensor, indices: Sequence[Any], values: Tensor, accumulate:
     """`input` with `values` at `indices` (one tensor per dim), or added there."""
     x, found, dims = indices_given(input, indices)
     if values.dtype is not input.dtype:
-        raise RuntimeError(f"Index put requires the source and destination dtypes match, got {dtypes.scalar_name(input.dtype)} for the destination and {dtypes.scalar_name(values.dtype)} for the source.")
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {dtypes.scalar_name(input.dtype)} for the destination and {dtypes.scalar_name(values.dtype)} for the source."
+        )
     return put(clone(x), found, tuple(dims), values, accumulate)
 
 
@@ -622,7 +635,9 @@ def index_put_(self: Tensor, indices: Sequence[Any], values: Tensor, accumulate:
     """In-place `index_put`."""
     x, found, dims = indices_given(self, indices)
     if values.dtype is not self.dtype:
-        raise RuntimeError(f"Index put requires the source and destination dtypes match, got {dtypes.scalar_name(self.dtype)} for the destination and {dtypes.scalar_name(values.dtype)} for the source.")
+        raise RuntimeError(
+            f"Index put requires the source and destination dtypes match, got {dtypes.scalar_name(self.dtype)} for the destination and {dtypes.scalar_name(values.dtype)} for the source."
+        )
     put(x, found, tuple(dims), values, accumulate)
     return self
 
@@ -643,7 +658,7 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
         if low < -n or high >= n:
             raise IndexError(f"out of range: tried to access index {high if high >= n else low} on a tensor of {n} elements.")
     result = index_op(ravel(input), index, dims=(0,), called="TakeBackward0")
-    return result if out is None else write_out(out, result, input, index)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result, input, index)
 
 
 def put_(self: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
@@ -651,7 +666,9 @@ def put_(self: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     if index.dtype is not dtypes.int64:
         raise RuntimeError(f"put_(): Expected a long tensor for index, but got {dtypes.scalar_name(index.dtype)}")
     if index.shape.numel() != source.shape.numel():
-        raise RuntimeError(f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source.shape.numel()}, index.numel() = {index.shape.numel()}")
+        raise RuntimeError(
+            f"put_(): Expected source and index to have the same number of elements, but got source.numel() = {source.shape.numel()}, index.numel() = {index.shape.numel()}"
+        )
     flat = index_put_op(ravel(self), ravel(source), ravel(index), dims=(0,), accumulate=accumulate, called="PutBackward0")
     return store(self, reshape_op(flat, shape=tuple(self.shape)))
 
@@ -670,7 +687,9 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     if times.min(initial=0) < 0:
         raise RuntimeError("repeats can not be negative")
     if times.size not in (1, x.shape[dim]):
-        raise RuntimeError(f"repeats must have the same size as input along dim, but got repeats.size(0) = {times.size} and input.size({dim}) = {x.shape[dim]}")
+        raise RuntimeError(
+            f"repeats must have the same size as input along dim, but got repeats.size(0) = {times.size} and input.size({dim}) = {x.shape[dim]}"
+        )
     rows = wrap(np.repeat(np.arange(x.shape[dim]), times if times.size != 1 else int(times[0])))
     return index_select(x, dim, rows)
 
@@ -698,9 +717,13 @@ def check_gather(function: str, input: Tensor, dim: int, index: Any, source: Ten
             raise RuntimeError(f"Index tensor must have the same number of dimensions as {what} tensor")
     for d in range(index.ndim):
         if d != dim and index.shape[d] > input.shape[d]:
-            raise RuntimeError(f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger than self {list(input.shape)} apart from dimension {dim}")
+            raise RuntimeError(
+                f"Size does not match at dimension {d} expected index {list(index.shape)} to be no larger than self {list(input.shape)} apart from dimension {dim}"
+            )
         if source is not None and index.shape[d] > source.shape[d]:
-            raise RuntimeError(f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} apart from dimension {dim} and to be no larger size than src {list(source.shape)}")
+            raise RuntimeError(
+                f"Expected index {list(index.shape)} to be no larger than self {list(input.shape)} apart from dimension {dim} and to be no larger size than src {list(source.shape)}"
+            )
     if not isinstance(index, Box):
         n, values = input.shape[dim] if input.ndim else 1, index._data
         if values.min() < 0 or values.max() >= n:
@@ -733,10 +756,10 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
 def same_rank(op: Any, input: Tensor, index: Tensor, dim: int) -> Tensor:
     """A tensor without dims counts as one of a single element."""
     if index.ndim == input.ndim:
-        return op(input, index, dim=dim)  # type: ignore[no-any-return]
+        return op(input, index, dim=dim)
     if index.ndim == 0:
-        return reshape_op(op(input, reshape_op(index, shape=(1,)), dim=dim), shape=())  # type: ignore[no-any-return]
-    return op(reshape_op(input, shape=(1,)), index, dim=dim)  # type: ignore[no-any-return]
+        return reshape_op(op(input, reshape_op(index, shape=(1,)), dim=dim), shape=())
+    return op(reshape_op(input, shape=(1,)), index, dim=dim)
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, out: Tensor | None = None) -> Tensor:
@@ -747,7 +770,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, *, ou
         result = index_op(ravel(input), ravel(indices), dims=(0,))
     else:
         if input.ndim != indices.ndim:
-            raise RuntimeError(f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices")
+            raise RuntimeError(
+                f"torch.take_along_dim(): input and indices should have the same number of dimensions, but got {input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
+            )
         dim = wrap_dim(dim, input.ndim)
         rest = broadcast_shapes(*[(*x.shape[:dim], 1, *x.shape[dim + 1 :]) for x in (input, indices)])
         input = expand(input, (*rest[:dim], input.shape[dim], *rest[dim + 1 :]))
@@ -818,7 +843,9 @@ def _(t, index, input_shape, dim):
     return scatter_sum_op(t, index, dim=dim, shape=input_shape)
 
 
-def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Tensor | None = None) -> Tensor:
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None, out: Tensor | None = None
+) -> Tensor:
     """`input` with the elements of `src` (or one number) at `index` along `dim`; the opposite of `gather`.
 
     Raises:
@@ -839,7 +866,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     else:
         dim = check_gather("scatter", input, dim, index, given)
         result = clone_op(input) if not index.shape.numel() else scatter_op(input, cast(index, dtypes.int64), given, dim=dim)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
@@ -851,11 +878,13 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """
     dim = check_gather("scatter_add", input, dim, index, src)
     if not index.shape.numel():
-        return clone_op(input)  # type: ignore[no-any-return]
-    return scatter_add_op(input, cast(index, dtypes.int64), src, dim=dim)  # type: ignore[no-any-return]
+        return clone_op(input)
+    return scatter_add_op(input, cast(index, dtypes.int64), src, dim=dim)
 
 
-def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True, out: Tensor | None = None) -> Tensor:
+def scatter_reduce(
+    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True, out: Tensor | None = None
+) -> Tensor:
     """The elements of `src` that share a place of `index` along `dim`, combined by "sum", "prod", "mean", "amax" or "amin".
 
     What `input` has in that place takes part if `include_self`. Places that nothing is for keep what they have.
@@ -867,7 +896,7 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}.")
     if not index.shape.numel():
-        return clone_op(input)  # type: ignore[no-any-return]
+        return clone_op(input)
     index = cast(index, dtypes.int64)
     if input.ndim == 0:
         flat = [reshape_op(x, shape=(1,)) for x in (input, index, src)]
@@ -886,14 +915,14 @@ def reduced(input: Tensor, index: Tensor, src: Tensor, *, dim: int, reduce: str,
         start = input if include_self else where_op(untouched, input, 0)
         total = scatter_add_op(start, index, src, dim=dim)
         if reduce == "sum":
-            return total  # type: ignore[no-any-return]
+            return total
         n = counts + 1 if include_self else where_op(untouched, 1, counts)
-        return total / n if input.dtype.category >= dtypes.FLOATING else total.div(n, rounding_mode="floor")  # type: ignore[attr-defined, no-any-return]
+        return total / n if input.dtype.category >= dtypes.FLOATING else total.div(n, rounding_mode="floor")
     if reduce == "prod":
         start = input if include_self else where_op(untouched, input, 1)
-        return scatter_prod_op(start, index, src, dim=dim)  # type: ignore[no-any-return]
+        return scatter_prod_op(start, index, src, dim=dim)
     largest = reduce == "amax"
-    return scatter_extreme_op(input, index, src, dim=dim, largest=largest, include_self=include_self)  # type: ignore[no-any-return]
+    return scatter_extreme_op(input, index, src, dim=dim, largest=largest, include_self=include_self)
 
 
 def shrink(src: Tensor, shape: Sequence[int]) -> Tensor:
@@ -1009,11 +1038,13 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
         if value.dtype.is_complex and not input.dtype.is_complex:
             raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow")
         value = cast(value, input.dtype)
-    elif (isinstance(value, complex) and not input.dtype.is_complex) or (isinstance(value, float) and input.dtype.category < dtypes.FLOATING and not value.is_integer()):
+    elif (isinstance(value, complex) and not input.dtype.is_complex) or (
+        isinstance(value, float) and input.dtype.category < dtypes.FLOATING and not value.is_integer()
+    ):
         raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow")
     elif input.dtype.category < dtypes.FLOATING:
         value = wrap(number(value, input))
-    return masked_fill_op(input, mask, value)  # type: ignore[no-any-return]
+    return masked_fill_op(input, mask, value)
 
 
 def masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
@@ -1030,7 +1061,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> 
     shape = broadcast_shapes(input.shape, mask.shape)
     flat, chosen = ravel(expand(input, shape)), nonzero(ravel(expand(mask, shape)), as_tuple=True)[0]
     result = index_op(flat, chosen, dims=(0,), called="MaskedSelectBackward0")
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
@@ -1046,10 +1077,12 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     shape = broadcast_shapes(input.shape, mask.shape)
     chosen = nonzero(ravel(expand(mask, shape)), as_tuple=True)[0]
     if chosen.shape[0] > source.shape.numel():
-        raise RuntimeError(f"masked_scatter_: expected self and source to have the same number of elements: the mask chooses {chosen.shape[0]}, but got source.numel() = {source.shape.numel()}")
+        raise RuntimeError(
+            f"masked_scatter_: expected self and source to have the same number of elements: the mask chooses {chosen.shape[0]}, but got source.numel() = {source.shape.numel()}"
+        )
     values = narrow(ravel(source), 0, 0, chosen.shape[0])
     flat = index_put_op(ravel(expand(input, shape)), values, chosen, dims=(0,), accumulate=False, called="MaskedScatterBackward0")
-    return reshape_op(flat, shape=shape)  # type: ignore[no-any-return]
+    return reshape_op(flat, shape=shape)
 
 
 @opaque(differentiable=False)
@@ -1060,7 +1093,9 @@ def nonzero_op(input):
 
 @nonzero_op.batch
 def _(args, mapped):
-    raise RuntimeError("vmap: torch.nonzero (and indexing by a mask) gives every example a result of its own size; use where(mask, a, b) instead")
+    raise RuntimeError(
+        "vmap: torch.nonzero (and indexing by a mask) gives every example a result of its own size; use where(mask, a, b) instead"
+    )
 
 
 def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False) -> Any:
@@ -1080,7 +1115,7 @@ def nonzero(input: Tensor, *, out: Tensor | None = None, as_tuple: bool = False)
 
 def argwhere(input: Tensor) -> Tensor:
     """The indices of the elements that are not zero, one row each."""
-    return nonzero_op(input)  # type: ignore[no-any-return]
+    return nonzero_op(input)
 
 
 # ---------------------------------------------------------------- parts replaced
@@ -1091,7 +1126,9 @@ def replaced(input: Tensor, src: Tensor, part: Any) -> Tensor:
     result = clone(input)
     target = part(result)
     if target.shape != src.shape:
-        raise RuntimeError(f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(target.shape)}")
+        raise RuntimeError(
+            f"expected src to have a size equal to the slice of self. src size = {list(src.shape)}, slice size = {list(target.shape)}"
+        )
     copy_(target, src)
     return result
 
@@ -1109,4 +1146,3 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = 
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """`input` with `src` on a diagonal."""
     return replaced(input, src, lambda x: diagonal(x, offset, dim1, dim2))
-

@@ -30,7 +30,9 @@ def store(target: Tensor, value: Tensor) -> Tensor:
     if value.shape != target.shape:
         raise RuntimeError(f"output with shape {list(target.shape)} doesn't match the broadcast shape {list(value.shape)}")
     if not dtypes.can_cast(value.dtype, target.dtype):
-        raise RuntimeError(f"result type {dtypes.scalar_name(value.dtype)} can't be cast to the desired output type {dtypes.scalar_name(target.dtype)}")
+        raise RuntimeError(
+            f"result type {dtypes.scalar_name(value.dtype)} can't be cast to the desired output type {dtypes.scalar_name(target.dtype)}"
+        )
     if value.dtype is not target.dtype:
         value = basis.cast(value, target.dtype)
     if isinstance(target, Box) or isinstance(value, Box):

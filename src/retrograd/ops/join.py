@@ -53,10 +53,7 @@ def _(args, mapped, *, dim):
         like = next((x, m) for x, m, e in zip(args, mapped, empty, strict=True) if not e)
         none = [*like[0].shape[like[1] :]]
         none[dim] = 0
-        args = [
-            reshape_op(x, shape=(*x.shape[:m], *none)) if e else x
-            for x, m, e in zip(args, mapped, empty, strict=True)
-        ]
+        args = [reshape_op(x, shape=(*x.shape[:m], *none)) if e else x for x, m, e in zip(args, mapped, empty, strict=True)]
     return cat_op(*with_batch(args, mapped), dim=dim + 1)
 
 
@@ -151,14 +148,16 @@ def check_sizes(tensors: Sequence[Tensor], expected: tuple[int, ...], dim: int) 
             raise RuntimeError(f"Tensors must have same number of dimensions: got {len(expected)} and {len(shape)}")
         for d, (n, m) in enumerate(zip(expected, shape, strict=True)):
             if n != m and d != dim:
-                raise RuntimeError(f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but got size {m} for tensor number {i} in the list.")
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {n} but got size {m} for tensor number {i} in the list."
+                )
 
 
 def write_joined(out: Tensor, result: Tensor) -> Tensor:
     """Stores a result in `out`. Raises TypeError if its dtype cannot hold it, as these functions do."""
     if isinstance(out, Tensor) and not dtypes.can_cast(result.dtype, out.dtype):
         raise TypeError(f"torch.cat(): input types can't be cast to the desired output type {dtypes.scalar_name(out.dtype)}")
-    return write_out(out, result)  # type: ignore[no-any-return]
+    return write_out(out, result)
 
 
 concat = concatenate = cat
@@ -183,7 +182,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, axis: int | None = None, o
     dim = wrap_dim(dim if axis is None else axis, len(shape) + 1)
     for i, x in enumerate(tensors):
         if x.shape != shape:
-            raise RuntimeError(f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(x.shape)} at entry {i}")
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and {list(x.shape)} at entry {i}"
+            )
     result = stack_op(*tensors, dim=dim)
     return result if out is None else write_joined(out, result)
 
@@ -238,7 +239,7 @@ def atleast_3d(*tensors: Any) -> Any:
     def deepen(x: Tensor) -> Tensor:
         if x.ndim > 2:
             return x
-        return reshape_op(x, shape=(*x.shape, 1) if x.ndim == 2 else (1, *(x.shape or (1,)), 1))  # type: ignore[no-any-return]
+        return reshape_op(x, shape=(*x.shape, 1) if x.ndim == 2 else (1, *(x.shape or (1,)), 1))
 
     return each(deepen, tensors)
 
@@ -302,7 +303,6 @@ def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Ten
     return cat(columns, 1, out=out)
 
 
-
 # ---------------------------------------------------------------- grids
 
 
@@ -364,7 +364,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
         return tensors[0]
     grids = meshgrid(*tensors, indexing="ij")
     count = grids[0].shape.numel()
-    return stack_op(*[reshape_op(x, shape=(count,)) for x in grids], dim=1)  # type: ignore[no-any-return]
+    return stack_op(*[reshape_op(x, shape=(count,)) for x in grids], dim=1)
 
 
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
@@ -384,10 +384,10 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     if r < 0:
         raise RuntimeError(f"Expect a non-negative number, but got {r}")
     if r == 0:
-        return slice_op(input.detach(), dim=0, start=0, end=0, step=1)  # type: ignore[no-any-return]
+        return slice_op(input.detach(), dim=0, start=0, end=0, step=1)
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     places = np.array(list(choose(range(input.shape[0]), r)), np.int64).reshape(-1, r)
-    return reshape_op(gather_op(input, wrap(places.reshape(-1)), dim=0), shape=places.shape)  # type: ignore[no-any-return]
+    return reshape_op(gather_op(input, wrap(places.reshape(-1)), dim=0), shape=places.shape)
 
 
 def block_diag(*tensors: Tensor) -> Tensor:
@@ -411,7 +411,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
     for x in blocks:
         rows.append(embed_op(x, dim=1, start=start, step=1, size=width))
         start += x.shape[1]
-    return cat_op(*rows, dim=0)  # type: ignore[no-any-return]
+    return cat_op(*rows, dim=0)
 
 
 __all__ = [

@@ -184,7 +184,7 @@ def inv(A: Tensor, *, out: Any = None) -> Tensor:
     check_square("linalg.inv", A)
     check_floating("linalg.inv", A)
     result = inv_op(A)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def inverse(input: Tensor, *, out: Any = None) -> Tensor:
@@ -201,7 +201,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:
     check_floating("linalg.inv_ex", A)
     if check_errors:
         return return_types.linalg_inv_ex(inv(A), info_of(A))
-    singular = eq(det_op(A.detach()), 0)  # type: ignore[attr-defined]
+    singular = eq(det_op(A.detach()), 0)
     flags = cast(singular, dtypes.int32)
     safe = where_op(cell(singular), identity(A.shape[-1], A), A)
     return return_types.linalg_inv_ex(where_op(cell(singular), math.inf, inv_op(safe)), flags)
@@ -262,7 +262,7 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True, out: Any = None) -> Tensor
     A, B = same_batch(A, B)
     X = solve_op(A, B) if left else mT(solve_op(mT(A), mT(B)))
     result = reshape_op(X, shape=X.shape[:-1]) if vectors else X
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> Any:
@@ -357,14 +357,16 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
         result = solve_triangular_op(A, B, upper=upper, unitriangular=unitriangular)
     else:
         result = mT(solve_triangular_op(mT(A), mT(B), upper=not upper, unitriangular=unitriangular))
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def triangular_solve(b: Tensor, A: Tensor, upper: bool = True, transpose: bool = False, unitriangular: bool = False) -> Any:
     """X with `A @ X = b` for triangular matrices A, and A, as a named tuple. See `linalg.solve_triangular`."""
     for name, x in (("b", b), ("A", A)):
         if x.ndim < 2:
-            raise RuntimeError(f"torch.triangular_solve: Expected {name} to have at least 2 dimensions, but it has {x.ndim} dimensions instead")
+            raise RuntimeError(
+                f"torch.triangular_solve: Expected {name} to have at least 2 dimensions, but it has {x.ndim} dimensions instead"
+            )
     T = mT(A) if transpose else A
     solution = solve_triangular(T, b, upper=upper is not transpose, unitriangular=unitriangular)
     return return_types.triangular_solve(solution, clone_op(A))
@@ -482,7 +484,7 @@ def det(A: Tensor, *, out: Any = None) -> Tensor:
     check_square("linalg.det", A)
     check_floating("linalg.det", A)
     result = det_op(A)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 @batched
@@ -528,8 +530,8 @@ def logdet(input: Tensor) -> Tensor:
     check_floating("logdet", input)
     sign, logabsdet = slogdet_op(input)
     if input.dtype.is_complex:
-        return logabsdet + log(sign)  # type: ignore[no-any-return]
-    return where_op(lt(sign, 0), math.nan, logabsdet)  # type: ignore[no-any-return]
+        return logabsdet + log(sign)
+    return where_op(lt(sign, 0), math.nan, logabsdet)
 
 
 # ---------------------------------------------------------------- powers and exponentials
@@ -551,10 +553,12 @@ def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:
     if not isinstance(n, int):
         raise TypeError(f"linalg_matrix_power(): argument 'n' (position 2) must be int, not {type(n).__name__}")
     if n == 0:
-        result = A * 0 + identity(A.shape[-1], A) if A.requires_grad else clone_op(expand_op(identity(A.shape[-1], A), shape=tuple(A.shape)))
+        result = (
+            A * 0 + identity(A.shape[-1], A) if A.requires_grad else clone_op(expand_op(identity(A.shape[-1], A), shape=tuple(A.shape)))
+        )
     else:
         result = repeated_square(inv(A) if n < 0 else A, abs(n))
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def repeated_square(x: Tensor, n: int) -> Tensor:
@@ -565,7 +569,7 @@ def repeated_square(x: Tensor, n: int) -> Tensor:
             result = x if result is None else matmul(result, x)
         n >>= 1
         if not n:
-            return clone_op(result) if result is x else result  # type: ignore[no-any-return, return-value]
+            return clone_op(result) if result is x else result  # type: ignore[return-value]
         x = matmul(x, x)
 
 
@@ -624,7 +628,7 @@ def matrix_exp(A: Tensor) -> Tensor:
     """
     check_square("linalg.matrix_exp", A)
     check_floating("linalg.matrix_exp", A, half=True)
-    return matrix_exp_op(A)  # type: ignore[no-any-return]
+    return matrix_exp_op(A)
 
 
 # ---------------------------------------------------------------- products of vectors, and tensors as matrices
@@ -641,9 +645,11 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
         raise TypeError(f"linalg_vecdot(): argument 'y' (position 2) must be Tensor, not {type(y).__name__}")
     for value in (x, y):
         if value.dtype.category < dtypes.FLOATING:
-            raise RuntimeError(f"linalg.vecdot: Expected a floating point or complex tensor as input. Got {dtypes.scalar_name(value.dtype)}")
+            raise RuntimeError(
+                f"linalg.vecdot: Expected a floating point or complex tensor as input. Got {dtypes.scalar_name(value.dtype)}"
+            )
     result = sum(mul(conj_of(x), y), dim)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
@@ -664,7 +670,7 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
         x = cast(x, dtypes.int64)
     base = expand_op(column(x), shape=(*x.shape, n - 1))
     one = wrap(np.ones((*x.shape, 1), x.dtype.numpy))
-    return cat_op(one, cumprod_op(base, dim=x.ndim), dim=x.ndim)  # type: ignore[no-any-return]
+    return cat_op(one, cumprod_op(base, dim=x.ndim), dim=x.ndim)
 
 
 def tensorinv(A: Tensor, ind: int = 2, *, out: Any = None) -> Tensor:
@@ -680,7 +686,7 @@ def tensorinv(A: Tensor, ind: int = 2, *, out: Any = None) -> Tensor:
     if m != n:
         raise RuntimeError(f"Expected self to satisfy the requirement prod(self.shape[ind:]) == prod(self.shape[:ind]), but got {n} != {m}")
     result = reshape_op(inv(reshape_op(A, shape=(m, n))), shape=(*here, *there))
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Any = None) -> Tensor:
@@ -699,7 +705,7 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None, *, out: Any = None) -> T
             f"Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), but got {n} != {m}"
         )
     result = reshape_op(solve(reshape_op(A, shape=(m, n)), reshape_op(B, shape=(m,))), shape=here)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:

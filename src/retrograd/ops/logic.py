@@ -185,14 +185,14 @@ def left_shift(input: Any, other: Any) -> Tensor:
     """`input << other`: `bitwise_left_shift`, for floating-point numbers a product with a power of two."""
     if common_dtype("__lshift__", input, other).category >= dtypes.FLOATING:
         return mul(input, pow(2.0, other) if isinstance(other, Tensor) else 2.0**other)
-    return bitwise_left_shift(input, other)  # type: ignore[no-any-return]
+    return bitwise_left_shift(input, other)
 
 
 def right_shift(input: Any, other: Any) -> Tensor:
     """`input >> other`: `bitwise_right_shift`, for floating-point numbers a quotient by a power of two."""
     if common_dtype("__rshift__", input, other).category >= dtypes.FLOATING:
         return mul(input, pow(0.5, other) if isinstance(other, Tensor) else 0.5**other)
-    return bitwise_right_shift(input, other)  # type: ignore[no-any-return]
+    return bitwise_right_shift(input, other)
 
 
 def reflected_left_shift(self: Tensor, other: Any) -> Tensor:
@@ -280,7 +280,7 @@ def equals_infinity(name: str, input: Tensor, infinity: float, out: Tensor | Non
     """Where an element is this infinity."""
     if input.dtype.is_complex:
         raise RuntimeError(f"{name} does not support complex inputs.")
-    return eq(input, infinity, out=out)  # type: ignore[no-any-return]
+    return eq(input, infinity, out=out)
 
 
 @elementwise(result="bool")
@@ -315,12 +315,12 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-
     if equal_nan and input.dtype.category >= dtypes.FLOATING:
         close = logical_or(close, logical_and(isnan(input), isnan(other)))
     if rtol == 0 and atol == 0:
-        return close  # type: ignore[no-any-return]
+        return close
     if input.dtype.category < dtypes.FLOATING:
         input, other = mul(input, 1.0), mul(other, 1.0)
-    allowed = abs(other * rtol) + atol  # type: ignore[operator]
-    distance = abs(input - other)  # type: ignore[operator]
-    return logical_or(close, logical_and(isfinite(distance), le(distance, allowed)))  # type: ignore[no-any-return]
+    allowed = abs(other * rtol) + atol
+    distance = abs(input - other)
+    return logical_or(close, logical_and(isfinite(distance), le(distance, allowed)))
 
 
 # ---------------------------------------------------------------- questions about whole tensors

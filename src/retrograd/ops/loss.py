@@ -47,7 +47,7 @@ def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: 
 def combine(loss: Tensor, reduction: str) -> Tensor:
     """The losses of elements as they are, added up or averaged."""
     check_reduction(reduction)
-    return loss if reduction == "none" else loss.sum() if reduction == "sum" else loss.mean()  # type: ignore[attr-defined, no-any-return]
+    return loss if reduction == "none" else loss.sum() if reduction == "sum" else loss.mean()
 
 
 def reduced(each: Any) -> Any:
@@ -105,7 +105,9 @@ def with_keyword(function: Any, name: str) -> Any:
     return signature.replace(parameters=[*signature.parameters.values(), extra])
 
 
-def elementwise_loss(name: str, each: Any, total: Any, input: Tensor, target: Tensor, reduction: str, weight: Any = None, **params: Any) -> Tensor:
+def elementwise_loss(
+    name: str, each: Any, total: Any, input: Tensor, target: Tensor, reduction: str, weight: Any = None, **params: Any
+) -> Tensor:
     """A loss of elements, by the operation for each or the reduced one."""
     check_reduction(reduction)
     for what, x in (("input", input), ("target", target)):
@@ -115,8 +117,8 @@ def elementwise_loss(name: str, each: Any, total: Any, input: Tensor, target: Te
     if weight is not None:
         return combine(each(input, target, **params) * weight, reduction)
     if reduction == "none":
-        return each(input, target, **params)  # type: ignore[no-any-return]
-    return total(input, target, mean=reduction == "mean", **params)  # type: ignore[no-any-return]
+        return each(input, target, **params)
+    return total(input, target, mean=reduction == "mean", **params)
 
 
 def matched(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
@@ -134,7 +136,7 @@ def matched(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         common = dtypes.promote_types(input.dtype, target.dtype)
         input, target = cast(input, common), cast(target, common)
     if input.dtype.category < dtypes.FLOATING:
-        raise RuntimeError(f'"{name}_cpu" not implemented for \'{dtypes.scalar_name(input.dtype)}\': a loss is of floating point numbers')
+        raise RuntimeError(f"\"{name}_cpu\" not implemented for '{dtypes.scalar_name(input.dtype)}': a loss is of floating point numbers")
     return input, target
 
 
@@ -313,7 +315,14 @@ mean_squared, mean_absolute, mean_smooth, mean_huber = (reduced(f) for f in (squ
 mean_bernoulli, mean_logit, mean_margin = (reduced(f) for f in (bernoulli_entropy, logit_entropy, margin_error))
 
 
-def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """The squared error (input - target)²: its mean, its sum ("sum"), or that of each element ("none").
 
     Warns where the shapes differ and are broadcast.
@@ -330,7 +339,14 @@ def mse_loss(input: Tensor, target: Tensor, size_average: bool | None = None, re
     return elementwise_loss("mse_loss", squared_error, mean_squared, input, target, reduction, weight)
 
 
-def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     """The absolute error |input - target|: its mean, its sum, or that of each element.
 
     >>> from retrograd import tensor
@@ -339,11 +355,13 @@ def l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, red
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if input.dtype.is_complex or target.dtype.is_complex:
-        return combine((input - target).abs(), reduction)  # type: ignore[attr-defined]
+        return combine((input - target).abs(), reduction)
     return elementwise_loss("l1_loss", absolute_error, mean_absolute, input, target, reduction, weight)
 
 
-def smooth_l1_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
     """Squared error over `2 beta` where the error is less than `beta`, absolute error less `beta / 2` beyond."""
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
@@ -358,7 +376,14 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     return elementwise_loss("huber_loss", huber_error, mean_huber, input, target, reduction, weight, delta=delta)
 
 
-def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """-(t log p + (1 - t) log(1 - p)) for probabilities p = `input` and t = `target`.
 
     Raises:
@@ -367,7 +392,9 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if target.shape != input.shape:
-        raise ValueError(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. Please ensure they have the same size.")
+        raise ValueError(
+            f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. Please ensure they have the same size."
+        )
     for what, x in (("input", input), ("target", target)):
         if not isinstance(x, Box) and x._data.size and not (x._data.min() >= 0 and x._data.max() <= 1):
             raise RuntimeError(f"all elements of {what} should be between 0 and 1")
@@ -392,13 +419,22 @@ def binary_cross_entropy_with_logits(
     return combine(loss if weight is None else loss * weight, reduction)
 
 
-def soft_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+def soft_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Tensor:
     """log(1 + exp(-target input)), for targets 1 and -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     return elementwise_loss("soft_margin_loss", margin_error, mean_margin, input, target, reduction)
 
 
-def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean", log_target: bool = False) -> Tensor:
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
     """The Kullback-Leibler divergence target (log target - input) of log-probabilities `input`.
 
     "batchmean" divides the sum by the batch size, which is the divergence by its definition; "mean" averages elements.
@@ -414,7 +450,7 @@ def kl_div(input: Tensor, target: Tensor, size_average: bool | None = None, redu
         )
     each = exp(target) * (target - input) if log_target else xlogy(target, target) - target * input
     if reduction == "batchmean":
-        return each.sum() / input.shape[0] if input.ndim else each  # type: ignore[no-any-return]
+        return each.sum() / input.shape[0] if input.ndim else each
     return combine(each, reduction)
 
 
@@ -453,7 +489,7 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = Fals
             var = reshape(var, (*var.shape, 1))
         elif var.ndim != input.ndim or any(n not in (m, 1) for n, m in zip(var.shape, input.shape, strict=True)):
             raise ValueError("var is of incorrect size")
-    kept = var.detach()  # type: ignore[attr-defined]
+    kept = var.detach()
     var = where_op(kept < eps, kept * 0 + eps, var) if not var.requires_grad else var + (clamp(kept, min=eps) - kept)
     loss = 0.5 * (log(var) + (input - target) ** 2 / var)
     return combine(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
@@ -488,7 +524,7 @@ def _(t, target, weight, total, spatial):
 
 def classes_of(values: Any, target: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape` with each row's value at its target (dim 1)."""
-    at = tuple([*target.shape[:1], 1, *target.shape[1:]])
+    at = (*target.shape[:1], 1, *target.shape[1:])
     values = expand_op(values, shape=tuple(target.shape)) if values.shape != target.shape else values
     values = where_op(target < 0, 0.0, values)
     index = where_op(target < 0, 0, target)
@@ -533,21 +569,21 @@ def nll_loss(
         with np.errstate(all="ignore"):
             each = each / each.sum()
     safe = wrap(np.where(counted, chosen, -1))
-    return nll_loss_op(input, safe, wrap(each), total=reduction != "none", spatial=spatial)  # type: ignore[no-any-return]
+    return nll_loss_op(input, safe, wrap(each), total=reduction != "none", spatial=spatial)
 
 
 def nll_of_boxes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> Tensor:
     """The same where targets differ from example to example of a `vmap`, in operations that need not look at numbers."""
-    counted = target != ignore_index
+    counted = target != ignore_index  # type: ignore[comparison-overlap]
     index = where_op(counted, target, 0)
     at = (*target.shape[:1], 1, *target.shape[1:])
     picked = reshape(gather_op(input, reshape(index, at), dim=1), tuple(target.shape))
-    each = cast(counted, input.dtype)
+    each = cast(counted, input.dtype)  # type: ignore[arg-type]
     if weight is not None:
         each = each * reshape(gather_op(weight, reshape(index, (-1,)), dim=0), tuple(target.shape))
     loss = where_op(counted, -picked * each, 0.0)
     if reduction == "mean":
-        return loss.sum() / each.sum()  # type: ignore[attr-defined, no-any-return]
+        return loss.sum() / each.sum()
     return combine(loss, reduction)
 
 
@@ -561,17 +597,27 @@ def check_classes(input: Tensor, target: Tensor, weight: Tensor | None) -> None:
         raise RuntimeError(f"expected scalar type Long but found {dtypes.scalar_name(target.dtype)}")
     if input.ndim == 1:
         if target.ndim > 1 or target.shape.numel() != 1:
-            raise RuntimeError(f"1D target tensor expected, multi-target not supported: input has shape {list(input.shape)}, target {list(target.shape)}")
+            raise RuntimeError(
+                f"1D target tensor expected, multi-target not supported: input has shape {list(input.shape)}, target {list(target.shape)}"
+            )
     elif input.shape[0] != (target.shape[0] if target.ndim else -1):
-        raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0] if target.ndim else 0}).")
+        raise ValueError(
+            f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0] if target.ndim else 0})."
+        )
     elif tuple(target.shape) != (input.shape[0], *input.shape[2:]):
         if input.ndim == 2:
-            raise RuntimeError(f"0D or 1D target tensor expected, multi-target not supported: input has shape {list(input.shape)}, target {list(target.shape)}")
+            raise RuntimeError(
+                f"0D or 1D target tensor expected, multi-target not supported: input has shape {list(input.shape)}, target {list(target.shape)}"
+            )
         raise RuntimeError(f"size mismatch (got input: {list(input.shape)} , target: {list(target.shape)})")
     if weight is not None and weight.dtype is not input.dtype:
-        raise RuntimeError(f"expected scalar type {dtypes.scalar_name(input.dtype)} but found {dtypes.scalar_name(weight.dtype)}: the weight of nll_loss")
+        raise RuntimeError(
+            f"expected scalar type {dtypes.scalar_name(input.dtype)} but found {dtypes.scalar_name(weight.dtype)}: the weight of nll_loss"
+        )
     if weight is not None and tuple(weight.shape) != (input.shape[min(1, input.ndim - 1)],):
-        raise RuntimeError(f"weight tensor should be defined either for all {input.shape[min(1, input.ndim - 1)]} classes or no classes but got weight tensor of shape: {list(weight.shape)}")
+        raise RuntimeError(
+            f"weight tensor should be defined either for all {input.shape[min(1, input.ndim - 1)]} classes or no classes but got weight tensor of shape: {list(weight.shape)}"
+        )
 
 
 def check_targets(targets: Any, classes: int) -> None:
@@ -616,7 +662,7 @@ def cross_entropy(
         return loss
     classes = input.shape[dim]
     spread_weight = shape_for(weight, input, dim)
-    smooth = -(likelihood if weight is None else likelihood * spread_weight).sum(dim)  # type: ignore[attr-defined]
+    smooth = -(likelihood if weight is None else likelihood * spread_weight).sum(dim)
     smooth = where_op(target == ignore_index, 0.0, smooth)
     if reduction == "sum":
         smooth = smooth.sum()
@@ -625,8 +671,8 @@ def cross_entropy(
         if weight is not None:
             index = where_op(target == ignore_index, 0, target)
             counted = counted * reshape(gather_op(weight, reshape(index, (-1,)), dim=0), tuple(target.shape))
-        smooth = smooth.sum() / counted.sum()  # type: ignore[attr-defined]
-    return (1.0 - label_smoothing) * loss + (label_smoothing / classes) * smooth  # type: ignore[no-any-return]
+        smooth = smooth.sum() / counted.sum()
+    return (1.0 - label_smoothing) * loss + (label_smoothing / classes) * smooth
 
 
 def shape_for(weight: Tensor | None, input: Tensor, dim: int) -> Any:
@@ -637,7 +683,9 @@ def shape_for(weight: Tensor | None, input: Tensor, dim: int) -> Any:
 def entropy_of_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, label_smoothing: float) -> Tensor:
     """`cross_entropy` against probabilities."""
     if target.shape != input.shape:
-        raise RuntimeError(f"Expected floating point type for target with class probabilities of the input's shape {list(input.shape)}, got {list(target.shape)}")
+        raise RuntimeError(
+            f"Expected floating point type for target with class probabilities of the input's shape {list(input.shape)}, got {list(target.shape)}"
+        )
     dim = min(1, input.ndim - 1)
     classes = input.shape[dim]
     if label_smoothing:
@@ -646,18 +694,25 @@ def entropy_of_probabilities(input: Tensor, target: Tensor, weight: Tensor | Non
     if weight is not None:
         each = each * shape_for(weight, input, dim)
     if reduction == "none":
-        return -each.sum(dim)  # type: ignore[no-any-return]
+        return -each.sum(dim)
     rows = max(input.shape.numel() // classes, 1) if classes else 1
-    return -each.sum() if reduction == "sum" else -(each.sum() / rows)  # type: ignore[no-any-return]
+    return -each.sum() if reduction == "sum" else -(each.sum() / rows)
 
 
 # ---------------------------------------------------------------- of pairs, triples and sets
 
 
-def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
     """`input` where the target is 1, max(0, margin - input) where it is -1."""
-    far = where_op(target != 1, clamp(margin - input, min=0), 0.0)
-    return combine(where_op(target != -1, input, 0.0) + far, legacy_reduction(size_average, reduce, reduction))
+    far = where_op(target != 1, clamp(margin - input, min=0), 0.0)  # type: ignore[comparison-overlap]
+    return combine(where_op(target != -1, input, 0.0) + far, legacy_reduction(size_average, reduce, reduction))  # type: ignore[comparison-overlap]
 
 
 def margin_ranking_loss(
@@ -666,7 +721,9 @@ def margin_ranking_loss(
 ) -> Tensor:  # fmt: skip
     """max(0, -target (input1 - input2) + margin): target 1 wants the first larger, -1 the second."""
     if input1.ndim != input2.ndim or input1.ndim != target.ndim:
-        raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: {list(input1.shape)}, input2: {list(input2.shape)}, target: {list(target.shape)} ")
+        raise RuntimeError(
+            f"margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: {list(input1.shape)}, input2: {list(input2.shape)}, target: {list(target.shape)} "
+        )
     return combine(clamp(-target * (input1 - input2) + margin, min=0), legacy_reduction(size_average, reduce, reduction))
 
 
@@ -682,8 +739,8 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtypes.scalar_name(common)}")
     shape = broadcast_shapes(x1.shape, x2.shape)
     x1, x2 = (expand(cast(x, common), shape) for x in (x1, x2))
-    units = [x / clamp(x.norm(2, dim, True), min=eps) for x in (x1, x2)]  # type: ignore[attr-defined]
-    return (units[0] * units[1]).sum(dim)  # type: ignore[no-any-return]
+    units = [x / clamp(x.norm(2, dim, True), min=eps) for x in (x1, x2)]
+    return (units[0] * units[1]).sum(dim)
 
 
 def cosine_embedding_loss(
@@ -694,19 +751,23 @@ def cosine_embedding_loss(
     if target.ndim not in (0, 1):
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
     if target.ndim == 1 and (input1.ndim != 2 or input2.ndim != 2):
-        raise RuntimeError(f"1D target tensor expects 2D input tensors, but found inputs with sizes {list(input1.shape)} and {list(input2.shape)}.")
+        raise RuntimeError(
+            f"1D target tensor expects 2D input tensors, but found inputs with sizes {list(input1.shape)} and {list(input2.shape)}."
+        )
     if target.ndim == 0 and (input1.ndim != 1 or input2.ndim != 1):
-        raise RuntimeError(f"0D target tensor expects 1D input tensors, but found inputs with sizes {list(input1.shape)} and {list(input2.shape)}.")
+        raise RuntimeError(
+            f"0D target tensor expects 1D input tensors, but found inputs with sizes {list(input1.shape)} and {list(input2.shape)}."
+        )
     eps = 1e-12
     dot, squares = (input1 * input2).sum(target.ndim), [(x * x).sum(target.ndim) + eps for x in (input1, input2)]
     cos = dot / (squares[0] * squares[1]).sqrt()
-    loss = where_op(target == 1, 1 - cos, 0.0) + where_op(target == -1, clamp(cos - margin, min=0), 0.0)
+    loss = where_op(target == 1, 1 - cos, 0.0) + where_op(target == -1, clamp(cos - margin, min=0), 0.0)  # type: ignore[comparison-overlap]
     return combine(loss, legacy_reduction(size_average, reduce, reduction))
 
 
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """|x1 - x2 + eps| in the p-norm of the last dim."""
-    return (x1 - x2 + eps).norm(p, -1, keepdim)  # type: ignore[attr-defined, no-any-return]
+    return (x1 - x2 + eps).norm(p, -1, keepdim)
 
 
 def triplet_margin_loss(
@@ -730,7 +791,9 @@ def triplet_margin_with_distance_loss(
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")
     if not anchor.ndim == positive.ndim == negative.ndim:
-        raise RuntimeError(f"The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D inputs")
+        raise RuntimeError(
+            f"The anchor, positive, and negative tensors are expected to have the same number of dimensions, but got: anchor {anchor.ndim}D, positive {positive.ndim}D, and negative {negative.ndim}D inputs"
+        )
     distance = distance_function or pairwise_distance
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
@@ -777,7 +840,9 @@ def multilabel_soft_margin_loss(
     return combine(loss.mean(-1), reduction)
 
 
-def multilabel_margin_loss(input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean") -> Tensor:
+def multilabel_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean"
+) -> Tensor:
     """Σ max(0, 1 - (input[y] - input[i])) / C over the targets y (those before the first -1) and all i that are none."""
     reduction = legacy_reduction(size_average, reduce, reduction)
     if input.dtype.category < dtypes.FLOATING:

@@ -15,7 +15,7 @@ from retrograd.ops.arithmetic import div
 from retrograd.ops.basis import cast, conj_of, eq, mul, ne, permute_op, reshape_op, sub_op, sum_op, where_op
 from retrograd.ops.complexes import real_part
 from retrograd.ops.linalg import check_square, inv_ex
-from retrograd.ops.pointwise import abs, pow, pow_scalar_op, sgn
+from retrograd.ops.pointwise import abs, pow_scalar_op, sgn
 from retrograd.ops.reduce import amax_op, amin_op, kept, share_op, wide
 from retrograd.ops.spectral import is_complex, svdvals_op
 from retrograd.shapes import broadcast_shapes, wrap_dim, wrap_dims
@@ -39,7 +39,11 @@ def vector_norm_op(input, *, ord, dims, keepdim):
     if ord == 0:
         return np.add.reduce(a != 0, dims, real, keepdims=keepdim).astype(to, copy=False)
     if ord in (INF, -INF):
-        return (np.maximum if ord > 0 else np.minimum).reduce(a, dims, keepdims=keepdim, **({"initial": 0} if ord > 0 else {})).astype(to, copy=False)
+        return (
+            (np.maximum if ord > 0 else np.minimum)  # type: ignore[call-overload]
+            .reduce(a, dims, keepdims=keepdim, **({"initial": 0} if ord > 0 else {}))
+            .astype(to, copy=False)
+        )
     if ord == 1:
         return np.add.reduce(a, dims, keepdims=keepdim).astype(to, copy=False)
     return (np.add.reduce(a**ord, dims, keepdims=keepdim) ** (1 / ord)).astype(to, copy=False)
@@ -94,7 +98,7 @@ def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False,
     if (ord < 0 or ord == INF) and x.ndim:
         check_identity(x, ord, dims, dim is None or len(dims) == x.ndim)
     result = vector_norm_op(x, ord=float(ord), dims=dims, keepdim=keepdim)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def in_dtype(name: str, x: Tensor, to: dtype | None) -> Tensor:
@@ -105,7 +109,7 @@ def in_dtype(name: str, x: Tensor, to: dtype | None) -> Tensor:
         return x
     if to.category < dtypes.FLOATING:
         raise RuntimeError(f"{name}: dtype should be floating point or complex, but got {dtypes.scalar_name(to)}")
-    if to.category != x.dtype.category:
+    if to.category != x.dtype.category:  # type: ignore[operator]
         kind = "complex" if x.dtype.is_complex else "real"
         raise RuntimeError(f"{name}: dtype should be {kind} for {kind} inputs, but got {dtypes.scalar_name(to)}")
     if dtypes.promote_types(x.dtype, to) is not to:
@@ -119,7 +123,9 @@ def in_dtype(name: str, x: Tensor, to: dtype | None) -> Tensor:
 def check_identity(x: Tensor, ord: float, dims: tuple[int, ...], whole: bool) -> None:
     """Raises RuntimeError where a norm that has no value for no elements would be taken of none."""
     if whole and 0 in x.shape:
-        raise RuntimeError(f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does not have an identity")
+        raise RuntimeError(
+            f"linalg.vector_norm cannot compute the {ord} norm on an empty tensor because the operation does not have an identity"
+        )
     for d in dims:
         if x.shape[d] == 0:
             raise RuntimeError(
@@ -130,7 +136,9 @@ def check_identity(x: Tensor, ord: float, dims: tuple[int, ...], whole: bool) ->
 # ---------------------------------------------------------------- matrices
 
 
-def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Tensor:
+def matrix_norm(
+    A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None
+) -> Tensor:
     """The norms of the matrices in two dims.
 
     Args:
@@ -171,25 +179,27 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
         result = extremum(sum_op(abs(A), dims=(along,), keepdim=True), ord, across, keepdim=True)
         if not keepdim:
             result = reshape_op(result, shape=tuple([n for d, n in enumerate(A.shape) if d not in (rows, columns)]))
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def total(values: Tensor, dim: int) -> Tensor:
     """The sum along `dim`."""
-    return sum_op(values, dims=(dim,), keepdim=False)  # type: ignore[no-any-return]
+    return sum_op(values, dims=(dim,), keepdim=False)
 
 
 def extremum(values: Tensor, ord: float, dim: int, *, keepdim: bool = False) -> Tensor:
     """The greatest of non-negative values along `dim` (the least, if `ord` is negative); 0 if there are none."""
     if not values.shape[dim]:
-        return sum_op(values, dims=(dim,), keepdim=keepdim)  # type: ignore[no-any-return]
-    return (amax_op if ord > 0 else amin_op)(values, dims=(dim,), keepdim=keepdim)  # type: ignore[no-any-return]
+        return sum_op(values, dims=(dim,), keepdim=keepdim)
+    return (amax_op if ord > 0 else amin_op)(values, dims=(dim,), keepdim=keepdim)
 
 
 # ---------------------------------------------------------------- either
 
 
-def linalg_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Tensor:
+def linalg_norm(
+    A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None
+) -> Tensor:
     """A norm of a vector (`dim` is an int, or there is one) or of a matrix. Without `ord`, the 2-norm of the elements.
 
     See `linalg.vector_norm` and `linalg.matrix_norm`.
@@ -310,7 +320,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     a = reshape_op(x1, shape=(*x1.shape[:-1], 1, x1.shape[-1]))
     b = reshape_op(x2, shape=(*x2.shape[:-2], 1, *x2.shape[-2:]))
     difference = sub_op(a, b)
-    return vector_norm_op(difference, ord=float(p), dims=(difference.ndim - 1,), keepdim=False)  # type: ignore[no-any-return]
+    return vector_norm_op(difference, ord=float(p), dims=(difference.ndim - 1,), keepdim=False)
 
 
 __all__ = ["cdist", "cond", "dist", "linalg_norm", "matrix_norm", "norm", "vector_norm"]

@@ -78,8 +78,8 @@ def normal(input: Any, mean: Any, rstd: Any) -> Any:
 
 def check_vector(function: str, name: str, x: Tensor | None, n: int) -> None:
     """Raises RuntimeError if a parameter has another number of elements than there are channels."""
-    if x is not None and x.numel() != n:  # type: ignore[attr-defined]
-        raise RuntimeError(f"{function}: {name} should contain {n} elements not {x.numel()}")  # type: ignore[attr-defined]
+    if x is not None and x.numel() != n:
+        raise RuntimeError(f"{function}: {name} should contain {n} elements not {x.numel()}")
 
 
 def batch_norm(
@@ -112,27 +112,30 @@ def batch_norm(
     shape = (1, channels, *(1,) * (input.ndim - 2))
     scale, shift = (None if x is None else reshape_op(x, shape=shape) for x in (weight, bias))
     if not training:
-        assert running_mean is not None and running_var is not None
+        assert running_mean is not None
+        assert running_var is not None
         factor = rsqrt(running_var + eps)
         factor = factor if weight is None else weight * factor
         y = (input - reshape_op(running_mean, shape=shape)) * reshape_op(factor, shape=shape)
-        return y if shift is None else y + shift  # type: ignore[no-any-return]
+        return y if shift is None else y + shift
     dims = (0, *range(2, input.ndim))
     y, mean, rstd = normalize_op(input, scale, shift, dims=dims, eps=eps, called="NativeBatchNormBackward0")
     if math.prod(input.shape):
         update_running(running_mean, running_var, mean, rstd, math.prod(input.shape) // max(channels, 1), momentum, eps)
-    return y  # type: ignore[no-any-return]
+    return y
 
 
-def update_running(running_mean: Tensor | None, running_var: Tensor | None, mean: Tensor, rstd: Tensor, n: int, momentum: float, eps: float) -> None:
+def update_running(
+    running_mean: Tensor | None, running_var: Tensor | None, mean: Tensor, rstd: Tensor, n: int, momentum: float, eps: float
+) -> None:
     """Moves running statistics towards a batch's."""
     with no_grad():
         if running_mean is not None:
             step = reshape_op(mean, shape=tuple(running_mean.shape)) - running_mean
-            running_mean.add_(cast(step, running_mean.dtype), alpha=momentum)  # type: ignore[attr-defined]
+            running_mean.add_(cast(step, running_mean.dtype), alpha=momentum)
         if running_var is not None:
             variance = (pow(reshape_op(rstd, shape=tuple(running_var.shape)), -2) - eps) * (n / max(n - 1, 1))
-            running_var.add_(cast(variance - running_var, running_var.dtype), alpha=momentum)  # type: ignore[attr-defined]
+            running_var.add_(cast(variance - running_var, running_var.dtype), alpha=momentum)
 
 
 def instance_norm(
@@ -155,7 +158,7 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if input.ndim < 3:
         raise RuntimeError(f"instance_norm: expected an input of at least 3 dims (N, C, ...), but got size {list(input.shape)}")
-    n, channels = input.shape[:2]
+    channels = input.shape[1]
     places = math.prod(input.shape[2:])
     if places == 1:
         raise ValueError(f"Expected more than 1 spatial element when training, got input size {input.shape}")
@@ -168,7 +171,7 @@ def instance_norm(
         with no_grad():
             variance = mean(pow(rstd, -2), 0)
             update_running(running_mean, running_var, mean(means, 0), rsqrt(variance), places, momentum, eps)
-    return y  # type: ignore[no-any-return]
+    return y
 
 
 # ---------------------------------------------------------------- within an example
@@ -190,10 +193,12 @@ def layer_norm(
     tensor([-1.0000,  1.0000])
     """
     refuse_integers("LayerNormKernelImpl", input)
-    shape, dims = last_dims("layer_norm", input, normalized_shape, weight=weight, bias=bias)
+    _, dims = last_dims("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     if not dims:
-        raise RuntimeError("Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []")
-    return normalize_op(input, weight, bias, dims=dims, eps=eps)[0]  # type: ignore[no-any-return]
+        raise RuntimeError(
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got normalized_shape = []"
+        )
+    return normalize_op(input, weight, bias, dims=dims, eps=eps)[0]
 
 
 def last_dims(function: str, input: Tensor, normalized_shape: Any, **parameters: Tensor | None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -206,7 +211,9 @@ def last_dims(function: str, input: Tensor, normalized_shape: Any, **parameters:
             )
     if tuple(input.shape[input.ndim - len(shape) :]) != shape or len(shape) > input.ndim:
         wanted = ", ".join(["*", *map(str, shape)])
-        raise RuntimeError(f"Given normalized_shape={list(shape)}, expected input with shape [{wanted}], but got input of size{list(input.shape)}")
+        raise RuntimeError(
+            f"Given normalized_shape={list(shape)}, expected input with shape [{wanted}], but got input of size{list(input.shape)}"
+        )
     return shape, tuple(range(input.ndim - len(shape), input.ndim))
 
 
@@ -238,7 +245,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     shape = (1, num_groups, width, *(1,) * (input.ndim - 2))
     scale, shift = (None if x is None else reshape_op(x, shape=shape) for x in (weight, bias))
     y, _, _ = normalize_op(parts, scale, shift, dims=tuple(range(2, parts.ndim)), eps=eps, called="NativeGroupNormBackward0")
-    return reshape_op(y, shape=tuple(input.shape), called="NativeGroupNormBackward0")  # type: ignore[no-any-return]
+    return reshape_op(y, shape=tuple(input.shape), called="NativeGroupNormBackward0")
 
 
 def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | None = None, eps: float | None = None) -> Tensor:
@@ -279,7 +286,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     squares = reshape_op(input * input, shape=(n, 1, channels, math.prod(input.shape[2:])))
     squares = constant_pad(squares, (0, 0, size // 2, (size - 1) // 2))
     means = avg_pool(2, squares, (size, 1), 1, 0, False, True, None)
-    return input / pow(reshape_op(means, shape=tuple(input.shape)) * alpha + k, beta)  # type: ignore[no-any-return]
+    return input / pow(reshape_op(means, shape=tuple(input.shape)) * alpha + k, beta)
 
 
 __all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]

@@ -52,8 +52,10 @@ def constant_pad(input: Tensor, pad: Sequence[int], value: float = 0.0) -> Tenso
     sides = pairs(pad, input.ndim)
     for d, (n, (a, b)) in enumerate(zip(input.shape, sides, strict=True)):
         if n + a + b < 0 or n + min(a, 0) + min(b, 0) < 0:
-            raise RuntimeError(f"The input size {n}, plus negative padding {a} and {b}, resulted in a negative output size, which is invalid. Check dimension {d} of your input.")
-    return pad_op(input, sides=sides, value=value)  # type: ignore[no-any-return]
+            raise RuntimeError(
+                f"The input size {n}, plus negative padding {a} and {b}, resulted in a negative output size, which is invalid. Check dimension {d} of your input."
+            )
+    return pad_op(input, sides=sides, value=value)
 
 
 # ---------------------------------------------------------------- what stands there already
@@ -95,7 +97,9 @@ def check_mode(input: Tensor, pad: Sequence[int], mode: str) -> None:
         if mode == "circular" and (a > n or b > n):
             raise RuntimeError("Padding value causes wrapping around more than once.")
         if n == 0 and (a, b) != (0, 0):
-            raise RuntimeError(f"Expected {input.ndim}D tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {list(input.shape)}")
+            raise RuntimeError(
+                f"Expected {input.ndim}D tensor with possibly 0 batch size and other non-zero dimensions for input, but got: {list(input.shape)}"
+            )
         if n + a + b < 1 and (a, b) != (0, 0):
             raise RuntimeError(f"input (size {n} at dimension {d}) is too small. Calculated output size: {n + a + b}")
 
@@ -122,7 +126,9 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if len(pad) % 2:
         raise RuntimeError(f"Padding length must be divisible by 2, but got {len(pad)}")
     if len(pad) > 2 * input.ndim:
-        raise RuntimeError(f"Padding length should be less than or equal to two times the input dimension but got padding length {len(pad)} and input of dimension {input.ndim}")
+        raise RuntimeError(
+            f"Padding length should be less than or equal to two times the input dimension but got padding length {len(pad)} and input of dimension {input.ndim}"
+        )
     if mode == "constant":
         return constant_pad(input, pad, 0.0 if value is None else value)
     if mode not in PLACES:
@@ -161,7 +167,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     x = reshape_op(input, shape=(*lead, c // (r * r), r, r, h, w))
     n = len(lead)
     x = permute_op(x, dims=(*range(n + 1), n + 3, n + 1, n + 4, n + 2))
-    return reshape_op(x, shape=(*lead, c // (r * r), h * r, w * r))  # type: ignore[no-any-return]
+    return reshape_op(x, shape=(*lead, c // (r * r), h * r, w * r))
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -178,8 +184,10 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     *lead, c, h, w = input.shape
     for name, size in (("height", h), ("width", w)):
         if size % r:
-            raise RuntimeError(f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but {name}={size} is not divisible by {r}")
+            raise RuntimeError(
+                f"pixel_unshuffle expects {name} to be divisible by downscale_factor, but {name}={size} is not divisible by {r}"
+            )
     x = reshape_op(input, shape=(*lead, c, h // r, r, w // r, r))
     n = len(lead)
     x = permute_op(x, dims=(*range(n + 1), n + 2, n + 4, n + 1, n + 3))
-    return reshape_op(x, shape=(*lead, c * r * r, h // r, w // r))  # type: ignore[no-any-return]
+    return reshape_op(x, shape=(*lead, c * r * r, h // r, w // r))

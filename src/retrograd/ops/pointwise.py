@@ -388,7 +388,7 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
             result = pow_scalar_op(cast(input, dtype), exponent=exponent)
     else:
         raise TypeError(f"pow(): expected a Tensor among its arguments, got {type(input).__name__} and {type(exponent).__name__}")
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def reflected_pow(self: Tensor, other: Any) -> Tensor:
@@ -422,7 +422,9 @@ def float_power(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tens
     number = builtins.complex if wide is dtypes.complex128 else float
     wider = [cast(a, wide) if isinstance(a, Tensor) else number(plain_number("float_power", a)) for a in (input, exponent)]
     if out is not None and out.dtype is not wide:
-        raise RuntimeError(f"the output given to float_power has dtype {dtypes.scalar_name(out.dtype)} but the operation's result requires dtype {dtypes.scalar_name(wide)}")
+        raise RuntimeError(
+            f"the output given to float_power has dtype {dtypes.scalar_name(out.dtype)} but the operation's result requires dtype {dtypes.scalar_name(wide)}"
+        )
     return pow(*wider, out=out)
 
 
@@ -889,7 +891,9 @@ def _(k, input):
     return k.sub(input, k.trunc(input))
 
 
-@elementwise(preserves_zero=True, refuses=("bool", "complex"), derivative_name=lambda p: "RoundBackward1" if p.get("decimals") else "RoundBackward0")
+@elementwise(
+    preserves_zero=True, refuses=("bool", "complex"), derivative_name=lambda p: "RoundBackward1" if p.get("decimals") else "RoundBackward0"
+)
 def round_op(input, *, decimals=0):
     """The nearest number with so many decimals, halves to even"""
     if input.dtype.kind in "iu":
@@ -926,7 +930,7 @@ def round(input: Tensor, *, decimals: int | None = None, out: Tensor | None = No
     if decimals is not None and input.dtype.category == dtypes.INTEGER:
         raise NotImplementedError(f"round with decimals is not implemented for '{dtypes.scalar_name(input.dtype)}'")
     result = round_op(input, decimals=decimals or 0)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 # ---------------------------------------------------------------- angles

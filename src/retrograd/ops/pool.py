@@ -89,7 +89,9 @@ def from_places(g: Any, indices: Any, size: Ints) -> Any:
     """Zeros of (N, C, *size), to which each element is added at its place."""
     n, c = g.shape[:2]
     count = math.prod(g.shape[2:])
-    flat = scatter_sum_op(reshape_op(g, shape=(n, c, count)), reshape_op(indices, shape=(n, c, count)), dim=2, shape=(n, c, math.prod(size)))
+    flat = scatter_sum_op(
+        reshape_op(g, shape=(n, c, count)), reshape_op(indices, shape=(n, c, count)), dim=2, shape=(n, c, math.prod(size))
+    )
     return reshape_op(flat, shape=(n, c, *size))
 
 
@@ -125,7 +127,7 @@ def avg_unpool_op(input, *, size, counts, kernel, stride, padding, include_pad, 
     out = reaching(out, counts, kernel, stride, (0,) * len(kernel), ones, 0)
     cols = np.broadcast_to(np.expand_dims(x, tuple(range(1, 1 + len(kernel)))), (x.shape[0], *kernel, *x.shape[1:]))
     add_windows(cols, out, kernel, counts, stride, ones)
-    whole = out[(..., *(slice(n + 2 * p) for n, p in zip(size, padding, strict=True)))]
+    whole = out[(..., *(slice(n + 2 * p) for n, p in zip(size, padding, strict=True)))]  # type: ignore[arg-type]
     return narrow(np.ascontiguousarray(cropped(whole, padding)), input)
 
 
@@ -167,7 +169,7 @@ def examples(function: str, input: Any, rank: int) -> Tensor:
         raise RuntimeError(
             f"{function}: Expected {rank + 1}D or {rank + 2}D (batch mode) tensor with optional 0 dim batch size for input, but got: {list(input.shape)}"
         )
-    return input if lead == 2 else reshape_op(input, shape=(1, *input.shape))  # type: ignore[no-any-return]
+    return input if lead == 2 else reshape_op(input, shape=(1, *input.shape))
 
 
 def refuse_integers(function: str, input: Tensor) -> None:
@@ -178,7 +180,7 @@ def refuse_integers(function: str, input: Tensor) -> None:
 
 def like_input(y: Tensor, input: Tensor) -> Tensor:
     """A result without the dim for examples, if the input had none."""
-    return y if y.ndim == input.ndim else reshape_op(y, shape=tuple(y.shape[1:]), called="SqueezeBackward1")  # type: ignore[no-any-return]
+    return y if y.ndim == input.ndim else reshape_op(y, shape=tuple(y.shape[1:]), called="SqueezeBackward1")
 
 
 def geometry(
@@ -273,7 +275,9 @@ def max_unpool(
     if indices.dtype is not dtypes.int64:
         raise RuntimeError(f"elements in indices should be type int64 but got: {indices.dtype}")
     if indices.shape != input.shape:
-        raise RuntimeError(f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}")
+        raise RuntimeError(
+            f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}"
+        )
     refuse_integers(function, input)
     x = examples(function, input, rank)
     kernel = per_dim(function, "kernel_size", kernel_size, rank)
@@ -288,7 +292,9 @@ def max_unpool(
     flat, where = (reshape_op(v, shape=(*lead, count)) for v in (x, indices))
     area = math.prod(size)
     if indices._data.size and not (indices._data.min() >= 0 and indices._data.max() < area):
-        raise RuntimeError(f"Found an invalid max index: {int(indices._data.max())} (output volumes are of size {'x'.join(map(str, size))})")
+        raise RuntimeError(
+            f"Found an invalid max index: {int(indices._data.max())} (output volumes are of size {'x'.join(map(str, size))})"
+        )
     y = scatter_op(wrap(np.zeros((*lead, area), x._data.dtype)), where, flat, dim=2)
     return like_input(reshape_op(y, shape=(*lead, *size)), input)
 
@@ -330,7 +336,9 @@ def avg_pool(
     return like_input(y, input)
 
 
-def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True) -> Tensor:
+def avg_pool1d(
+    input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
+) -> Tensor:
     """The mean of each window of lines: (N, C, L) or (C, L). See `avg_pool2d`."""
     return avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
@@ -371,7 +379,7 @@ def lp_pool(rank: int, input: Tensor, norm_type: float, kernel_size: Any, stride
     kernel = per_dim(f"lp_pool{rank}d", "kernel_size", kernel_size, rank)
     means = avg_pool(rank, pow(input, norm_type), kernel, stride, 0, ceil_mode, True, None)
     positive = (sign(means) * absolute(means)).relu() if norm_type % 2 else means
-    return pow(positive * math.prod(kernel), 1.0 / norm_type)  # type: ignore[no-any-return]
+    return pow(positive * math.prod(kernel), 1.0 / norm_type)
 
 
 def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
@@ -402,7 +410,9 @@ def adaptive_sizes(function: str, input: Tensor, output_size: Any, rank: int) ->
     """The size asked for; None keeps a dim's."""
     wanted = tuple(output_size) if isinstance(output_size, (tuple, list)) else (output_size,) * rank
     if len(wanted) != rank:
-        raise RuntimeError(f"{function}: output_size must be {rank}" if rank > 1 else f"{function}: output_size must be 1, but got {len(wanted)}")
+        raise RuntimeError(
+            f"{function}: output_size must be {rank}" if rank > 1 else f"{function}: output_size must be 1, but got {len(wanted)}"
+        )
     sizes = tuple([int(w) if w is not None else n for w, n in zip(wanted, input.shape[-rank:], strict=True)])
     if min(sizes) < 0:
         raise RuntimeError(f"{function}: elements of output_size must be greater than or equal to 0 but received {list(sizes)}")

@@ -288,7 +288,7 @@ def spread(op: Any, input: Tensor, dim: Any, unbiased: Any, keepdim: bool, corre
         raise RuntimeError("std and var only support floating point and complex dtypes")
     if correction is None:
         correction = 1 if unbiased is None else int(unbiased)
-    return op(input, dims=wrap_dims(dim, input.ndim), keepdim=keepdim, correction=correction)  # type: ignore[no-any-return]
+    return op(input, dims=wrap_dims(dim, input.ndim), keepdim=keepdim, correction=correction)
 
 
 def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None, out: Any = None) -> Tensor:
@@ -319,13 +319,17 @@ def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     return result if out is None else write_out(out, result)
 
 
-def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> tuple[Tensor, Tensor]:
+def var_mean(
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> tuple[Tensor, Tensor]:
     """Variance and mean. See `var`."""
     variance = spread(var_op, input, dim, unbiased, keepdim, correction)
     return variance, mean(input, None if isinstance(dim, bool) else dim, keepdim)
 
 
-def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None) -> tuple[Tensor, Tensor]:
+def std_mean(
+    input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *, correction: Any = None
+) -> tuple[Tensor, Tensor]:
     """Standard deviation and mean. See `std`."""
     deviation = spread(std_op, input, dim, unbiased, keepdim, correction)
     return deviation, mean(input, None if isinstance(dim, bool) else dim, keepdim)
@@ -409,7 +413,7 @@ def extremum(name: str, op: Any, input: Tensor, dim: Any, keepdim: bool) -> Tens
     dims = wrap_dims(dim, input.ndim)
     check_ordered(f"{name[1:]}_values_cpu", input)
     check_not_empty(name, input, dims, dim is None or dim == ())
-    return op(input, dims=dims, keepdim=keepdim)  # type: ignore[no-any-return]
+    return op(input, dims=dims, keepdim=keepdim)
 
 
 def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False, out: Any = None) -> Any:
@@ -564,11 +568,11 @@ def index_of_extremum(op: Any, input: Tensor, dim: int | None, keepdim: bool) ->
     check_ordered(f"{name}_cpu", input)
     if dim is not None:
         check_not_empty(name, input, (wrap_dim(dim, input.ndim),), False)
-        return along(op, input, dim, keepdim=keepdim)  # type: ignore[no-any-return]
+        return along(op, input, dim, keepdim=keepdim)
     if 0 in input.shape:
         raise IndexError(f"{name}(): Expected reduction dim to be specified for input.numel() == 0.")
     index = op(reshape_op(input, shape=(math.prod(input.shape),)), dim=0, keepdim=False)
-    return reshape_op(index, shape=(1,) * input.ndim) if keepdim else index  # type: ignore[no-any-return]
+    return reshape_op(index, shape=(1,) * input.ndim) if keepdim else index
 
 
 # ---------------------------------------------------------------- truth
@@ -622,7 +626,7 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     >>> count_nonzero(tensor([[1, 0], [2, 3]]), dim=0)
     tensor([2, 1])
     """
-    return sum_op(ne(input, 0), dims=wrap_dims(dim, input.ndim), keepdim=False)  # type: ignore[no-any-return]
+    return sum_op(ne(input, 0), dims=wrap_dims(dim, input.ndim), keepdim=False)
 
 
 # ---------------------------------------------------------------- log-sum-exp

@@ -73,14 +73,16 @@ def resampled(x: Tensor, dim: int, taps: Taps) -> Tensor:
         if weight is not None:
             term = term * wrap(weight.astype(x.dtype.numpy).reshape(-1, *[1] * (x.ndim - 1 - dim)))
         total = term if total is None else total + term
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def sizes_and_scales(input: Tensor, size: Any, scale_factor: Any, recompute: bool | None) -> tuple[list[int], list[float | None]]:
     """The new size of every dim, and the factor to place elements by where it is not the ratio of sizes."""
     rank = input.ndim - 2
     if (size is None) == (scale_factor is None):
-        raise ValueError("either size or scale_factor should be defined" if size is None else "only one of size or scale_factor should be defined")
+        raise ValueError(
+            "either size or scale_factor should be defined" if size is None else "only one of size or scale_factor should be defined"
+        )
     if size is not None:
         sizes = [int(n) for n in size] if isinstance(size, (tuple, list)) else [int(size)] * rank
         if len(sizes) != rank:
@@ -182,11 +184,13 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
 
     _, _, h, w = size
     points = np.stack([*np.meshgrid(line(w), line(h)), np.ones((h, w))], -1).reshape(h * w, 3)
-    grid = wrap(points.astype(theta.dtype.numpy)) @ theta.transpose(1, 2)  # type: ignore[attr-defined, operator]
-    return grid.reshape(theta.shape[0], h, w, 2)  # type: ignore[no-any-return]
+    grid = wrap(points.astype(theta.dtype.numpy)) @ theta.transpose(1, 2)
+    return grid.reshape(theta.shape[0], h, w, 2)
 
 
-def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None) -> Tensor:
+def grid_sample(
+    input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mode: str = "zeros", align_corners: bool | None = None
+) -> Tensor:
     """Images or volumes looked up at given places.
 
     Args:
@@ -205,7 +209,9 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     if mode not in ("bilinear", "nearest", "bicubic"):
         raise ValueError(f"nn.functional.grid_sample(): expected mode to be 'bilinear', 'nearest' or 'bicubic', but got: '{mode}'")
     if padding_mode not in ("zeros", "border", "reflection"):
-        raise ValueError(f"nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: '{padding_mode}'")
+        raise ValueError(
+            f"nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: '{padding_mode}'"
+        )
     refuse_integers("grid_sampler_cpu", input)
     rank = input.ndim - 2
     if rank not in (2, 3) or grid.ndim != input.ndim or grid.shape[0] != input.shape[0] or grid.shape[-1] != rank:
@@ -216,21 +222,23 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
     if mode == "bicubic" and rank == 3:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
     n, c, *sizes = input.shape
-    flat = input.reshape(n, c, math.prod(sizes))  # type: ignore[attr-defined]
+    flat = input.reshape(n, c, math.prod(sizes))
     along = [
-        grid_taps(to_pixels(grid[..., rank - 1 - d], size, align_corners), size, mode, padding_mode, align_corners)  # type: ignore[index]
+        grid_taps(to_pixels(grid[..., rank - 1 - d], size, align_corners), size, mode, padding_mode, align_corners)
         for d, size in enumerate(sizes)
     ]
     total: Any = 0
     for choice in itertools.product(*along):
-        place, weight, valid = 0, 1.0, True
+        place: Any = 0
+        weight: Any = 1.0
+        valid: Any = True
         for (at, w), size in zip(choice, sizes, strict=True):
             valid = valid & (at >= 0) & (at < size)
             place, weight = place * size + at.clamp(0, size - 1), weight * w
         index = place.long().reshape(n, 1, -1).expand(n, c, -1)
         value = flat.gather(2, index).reshape(n, c, *grid.shape[1:-1])
         total = total + (value * (weight * valid).unsqueeze(1))
-    return total  # type: ignore[no-any-return]
+    return total
 
 
 def grid_taps(at: Any, size: int, mode: str, padding_mode: str, align_corners: bool | None) -> list[tuple[Any, Any]]:

@@ -51,7 +51,9 @@ def define(name: str, fields: str) -> Any:
     """The named tuple of an operation."""
     names = tuple(fields.split())
     properties = {n: property(item(i), doc=f"Item {i}.") for i, n in enumerate(names)}
-    return type(name, (ReturnType,), {"__slots__": (), "_fields": names, "__module__": __name__, "__doc__": f"({', '.join(names)})", **properties})
+    return type(
+        name, (ReturnType,), {"__slots__": (), "_fields": names, "__module__": __name__, "__doc__": f"({', '.join(names)})", **properties}
+    )
 
 
 aminmax = define("aminmax", "min max")

@@ -98,7 +98,16 @@ def floating_dtype(function: str, wanted: dtype | None) -> Any:
     return found
 
 
-def rand(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def rand(
+    *size: Any,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """Uniform numbers from 0 to below 1.
 
     >>> from retrograd import manual_seed, rand
@@ -110,10 +119,21 @@ def rand(*size: Any, generator: Generator | None = None, out: Tensor | None = No
     check_device(device)
     if out is not None and dtype is None:
         dtype = out.dtype
-    return finish(random.uniform(source(generator), sizes_of(size, "rand"), floating_dtype("check_uniform_bounds", dtype)), requires_grad, out)
+    return finish(
+        random.uniform(source(generator), sizes_of(size, "rand"), floating_dtype("check_uniform_bounds", dtype)), requires_grad, out
+    )
 
 
-def randn(*size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def randn(
+    *size: Any,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """Normal numbers of mean 0 and standard deviation 1 (Box & Muller 1958).
 
     >>> from retrograd import manual_seed, randn
@@ -127,7 +147,19 @@ def randn(*size: Any, generator: Generator | None = None, out: Tensor | None = N
     return finish(random.normal(source(generator), sizes_of(size, "randn"), floating_dtype("normal_kernel_cpu", dtype)), requires_grad, out)
 
 
-def randint(*bounds_and_size: Any, low: int | None = None, high: int | None = None, size: Sequence[int] | None = None, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def randint(
+    *bounds_and_size: Any,
+    low: int | None = None,
+    high: int | None = None,
+    size: Sequence[int] | None = None,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """`randint(low=0, high, size)`: whole numbers from `low` to below `high`, int64 by default.
 
     Raises:
@@ -150,7 +182,13 @@ def randint(*bounds_and_size: Any, low: int | None = None, high: int | None = No
         high = given.pop()
     if given:
         low = given.pop()
-    return finish(whole_numbers(source(generator), sizes_of((size,), "randint"), dtype or (out.dtype if out is not None else dtypes.int64), low or 0, high), requires_grad, out)
+    return finish(
+        whole_numbers(
+            source(generator), sizes_of((size,), "randint"), dtype or (out.dtype if out is not None else dtypes.int64), low or 0, high
+        ),
+        requires_grad,
+        out,
+    )
 
 
 def whole_numbers(gen: Generator, shape: Sequence[int], kind: dtype, low: Any, high: Any) -> Any:
@@ -180,7 +218,17 @@ def whole_range(kind: dtype) -> tuple[int, int]:
     return int(info.min), int(info.max)
 
 
-def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype = dtypes.int64, layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+def randperm(
+    n: int,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype = dtypes.int64,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Tensor:
     """0 .. n-1 in random order.
 
     Raises:
@@ -200,19 +248,45 @@ def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None =
     return finish(random.permutation(source(generator), n).astype(kind.numpy), requires_grad, out)
 
 
-def rand_like(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def rand_like(
+    input: Tensor,
+    *,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """`rand` of the shape and dtype of `input`."""
     shape, _ = like(input, dtype, device)
     return rand(shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def randn_like(input: Tensor, *, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def randn_like(
+    input: Tensor,
+    *,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """`randn` of the shape and dtype of `input`."""
     shape, _ = like(input, dtype, device)
     return randn(shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
 
 
-def randint_like(input: Tensor, *bounds: int, low: int = 0, high: int | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
+def randint_like(
+    input: Tensor,
+    *bounds: int,
+    low: int = 0,
+    high: int | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    memory_format: Any = None,
+) -> Tensor:
     """`randint_like(input, low=0, high)`: whole numbers in the shape and dtype of `input`."""
     shape, _ = like(input, dtype, device)
     low, high = bounds if len(bounds) == 2 else (low, bounds[0] if bounds else high)
@@ -227,11 +301,24 @@ def randint_like(input: Tensor, *bounds: int, low: int = 0, high: int | None = N
 def numbers_of(function: str, x: Tensor) -> Any:
     """The array of a parameter. Raises inside `vmap`, where one draw would have to be many."""
     if isinstance(x, Box):
-        raise RuntimeError(f"{function}: a random operation cannot depend on a tensor inside a function transform; draw outside, and pass the numbers in")
+        raise RuntimeError(
+            f"{function}: a random operation cannot depend on a tensor inside a function transform; draw outside, and pass the numbers in"
+        )
     return x._data
 
 
-def normal(mean: Any = 0.0, std: Any = 1.0, size: Sequence[int] | None = None, *, generator: Generator | None = None, out: Tensor | None = None, dtype: dtype | None = None, layout: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def normal(
+    mean: Any = 0.0,
+    std: Any = 1.0,
+    size: Sequence[int] | None = None,
+    *,
+    generator: Generator | None = None,
+    out: Tensor | None = None,
+    dtype: dtype | None = None,
+    layout: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
     """Normal numbers; mean and standard deviation may be tensors, whose shapes broadcast.
 
     Raises:
@@ -247,7 +334,11 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Sequence[int] | None = None, *
         if size is None:
             raise TypeError("normal(): mean and std are numbers, and so it needs the argument 'size'")
         check_std(std)
-        return finish(random.normal(source(generator), sizes_of((size,), "normal"), floating_dtype("normal_kernel_cpu", dtype), mean, std), requires_grad, out)
+        return finish(
+            random.normal(source(generator), sizes_of((size,), "normal"), floating_dtype("normal_kernel_cpu", dtype), mean, std),
+            requires_grad,
+            out,
+        )
     means, stds = (numbers_of("normal", x) if isinstance(x, Tensor) else x for x in (mean, std))
     kind = means.dtype if isinstance(mean, Tensor) else stds.dtype
     floating_dtype("normal_kernel_cpu", mean.dtype if isinstance(mean, Tensor) else std.dtype)
@@ -256,10 +347,16 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Sequence[int] | None = None, *
     try:
         shape = np.broadcast_shapes(np.shape(means), np.shape(stds))
     except ValueError:
-        raise RuntimeError(f"normal(): the shapes of mean {list(np.shape(means))} and std {list(np.shape(stds))} do not broadcast") from None
-    drawn = random.normal(source(generator), shape, kind) if isinstance(std, Tensor) else random.normal(source(generator), shape, kind, 0.0, std)
+        raise RuntimeError(
+            f"normal(): the shapes of mean {list(np.shape(means))} and std {list(np.shape(stds))} do not broadcast"
+        ) from None
+    drawn = (
+        random.normal(source(generator), shape, kind)
+        if isinstance(std, Tensor)
+        else random.normal(source(generator), shape, kind, 0.0, std)
+    )
     result = wrap(np.asarray(drawn * stds + means if isinstance(std, Tensor) else drawn + means, kind))
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def check_std(std: float) -> None:
@@ -292,9 +389,11 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
         if input.dtype.category < dtypes.FLOATING:
             raise NotImplementedError(f"\"bernoulli_tensor_cpu_p_\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
         if chances.size and not (np.min(chances) >= 0 and np.max(chances) <= 1):
-            raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false: bernoulli draws with the probabilities in its input")
+            raise RuntimeError(
+                "Expected p_in >= 0 && p_in <= 1 to be true, but got false: bernoulli draws with the probabilities in its input"
+            )
         result = wrap(random.bernoulli(source(generator), chances, input.shape, chances.dtype))
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
@@ -311,7 +410,9 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     return wrap(random.poisson(source(generator), rates))
 
 
-def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None, out: Tensor | None = None) -> Tensor:
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None, out: Tensor | None = None
+) -> Tensor:
     """Places drawn with the weights in a vector, or in each row of a matrix: int64, shape (num_samples,) or (rows, num_samples).
 
     Raises:
@@ -342,7 +443,7 @@ def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, g
     # PyTorch takes one draw, too, as a draw without replacement
     draw = random.choices if replacement and num_samples > 1 else random.distinct_choices
     result = wrap(draw(source(generator), rows, num_samples).reshape(*weights.shape[:-1], num_samples))
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 # ---------------------------------------------------------------- over a tensor
@@ -465,10 +566,10 @@ def dropped(input: Tensor, p: float, training: bool, shape: Sequence[int]) -> Te
     if not training or p == 0 or not input.shape.numel():
         return input
     if p == 1:
-        return input * wrap(np.zeros((), input._data.dtype))  # type: ignore[operator, no-any-return]
+        return input * wrap(np.zeros((), input._data.dtype))
     noise = kept(shape, input._data.dtype, p)
     noise /= noise.dtype.type(1 - p)
-    return input * wrap(noise)  # type: ignore[operator, no-any-return]
+    return input * wrap(noise)
 
 
 def alpha_dropped(input: Tensor, p: float, training: bool, shape: Sequence[int]) -> Tensor:
@@ -477,12 +578,12 @@ def alpha_dropped(input: Tensor, p: float, training: bool, shape: Sequence[int])
     if not training or p == 0 or not input.shape.numel():
         return input
     if p == 1:
-        return input * wrap(np.zeros((), input._data.dtype))  # type: ignore[operator, no-any-return]
+        return input * wrap(np.zeros((), input._data.dtype))
     alpha = 1.7580993408473766
     scale = 1 / math.sqrt((alpha**2 * p + 1) * (1 - p))
     noise = kept(shape, input._data.dtype, p)
     shift = (noise - noise.dtype.type(1)) * noise.dtype.type(alpha * scale) + noise.dtype.type(alpha * scale * p)
-    return input * wrap(noise * noise.dtype.type(scale)) + wrap(shift)  # type: ignore[operator, no-any-return]
+    return input * wrap(noise * noise.dtype.type(scale)) + wrap(shift)
 
 
 def dropout(input: Tensor, p: float, train: bool) -> Tensor:

@@ -78,11 +78,11 @@ def view_dtype_op(input, *, dtype):
 
 def view_dtype(self: Tensor, to: dtype) -> Tensor:
     """The bytes of `self` read as another dtype."""
-    if self.ndim == 0 and to.itemsize != self.dtype.itemsize:
+    if self.ndim == 0 and to.itemsize != self.dtype.itemsize:  # type: ignore[operator]
         raise RuntimeError(f"self.dim() cannot be 0 to view {self.dtype} as {to} (different element sizes)")
     if self.ndim and self.shape[-1] * self.dtype.itemsize % to.itemsize:
         raise RuntimeError(
-            f"self.size(-1) must be divisible by {to.itemsize // self.dtype.itemsize} to view {self.dtype} as {to} "
+            f"self.size(-1) must be divisible by {to.itemsize // self.dtype.itemsize} to view {self.dtype} as {to} "  # type: ignore[operator]
             f"(different element sizes), but got {self.shape[-1]}"
         )
     return view_dtype_op(self, dtype=to)
@@ -164,7 +164,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     torch.Size([3, 2, 2])
     """
     dim = wrap_dim(dim, input.ndim)
-    sizes = tuple(sizes) if isinstance(sizes, (tuple, list)) else (sizes,)
+    sizes = tuple(sizes) if isinstance(sizes, (tuple, list)) else (sizes,)  # type: ignore[assignment]
     if not sizes:
         raise RuntimeError("unflatten: sizes must be non-empty")
     try:
@@ -244,7 +244,7 @@ def adjoint(input: Tensor) -> Tensor:
     """The conjugate transpose in the last two dims. Raises RuntimeError if there are fewer."""
     if input.ndim < 2:
         raise RuntimeError(f"tensor.adjoint() is only supported on matrices or batches of matrices. Got {input.ndim}-D tensor.")
-    return conj_of(transpose(input, -2, -1))  # type: ignore[no-any-return]
+    return conj_of(transpose(input, -2, -1))
 
 
 def matrix_transpose(self: Tensor) -> Tensor:
@@ -258,7 +258,7 @@ def hermitian(self: Tensor) -> Tensor:
     """The conjugate transpose of a matrix: `x.H`. Raises RuntimeError for other numbers of dims than 2 and 0."""
     if self.ndim not in (0, 2):
         raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
-    return adjoint(self) if self.ndim else conj_of(self)  # type: ignore[no-any-return]
+    return adjoint(self) if self.ndim else conj_of(self)
 
 
 # ---------------------------------------------------------------- parts
@@ -330,7 +330,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """
     if input.ndim == 0:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
-    return unbind_op(input, dim=wrap_dim(dim, input.ndim))  # type: ignore[no-any-return]
+    return unbind_op(input, dim=wrap_dim(dim, input.ndim))
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -355,7 +355,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
     if size == 0 and n:
         raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
     sizes = [min(size, n - start) for start in range(0, n, size)] if size and n else [n]
-    return split_op(tensor, sizes=tuple(sizes), dim=dim, called="SplitBackward0")  # type: ignore[no-any-return]
+    return split_op(tensor, sizes=tuple(sizes), dim=dim, called="SplitBackward0")
 
 
 def split_with_sizes(self: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
@@ -366,7 +366,7 @@ def split_with_sizes(self: Tensor, split_sizes: Sequence[int], dim: int = 0) -> 
         raise RuntimeError(
             f"split_with_sizes expects split_sizes to sum exactly to {n} (input tensor's size at dimension {dim}), but got split_sizes={list(sizes)}"
         )
-    return split_op(self, sizes=sizes, dim=dim, called="SplitWithSizesBackward0")  # type: ignore[no-any-return]
+    return split_op(self, sizes=sizes, dim=dim, called="SplitWithSizesBackward0")
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
@@ -399,7 +399,9 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     n = input.shape[dim]
     if isinstance(indices_or_sections, Tensor):
         if indices_or_sections.dtype is not dtypes.int64:
-            raise RuntimeError(f"tensor_split expected tensor_indices_or_sections to have dtype of long, but got {indices_or_sections.dtype}")
+            raise RuntimeError(
+                f"tensor_split expected tensor_indices_or_sections to have dtype of long, but got {indices_or_sections.dtype}"
+            )
         indices_or_sections = indices_or_sections._data.tolist()
     if isinstance(indices_or_sections, int):
         if indices_or_sections <= 0:
@@ -417,14 +419,20 @@ def split_along(name: str, dim: int, least: int) -> Any:
 
     def function(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
         if input.ndim < least:
-            raise RuntimeError(f"torch.{name} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got a tensor with {input.ndim} dimensions!")
+            raise RuntimeError(
+                f"torch.{name} requires a tensor with at least {least} dimension{'s' * (least > 1)}, but got a tensor with {input.ndim} dimensions!"
+            )
         at = 0 if input.ndim == 1 else dim
         if isinstance(indices_or_sections, int) and (indices_or_sections <= 0 or input.shape[at] % indices_or_sections):
-            raise RuntimeError(f"torch.{name} attempted to split along dimension {at}, but the size of the dimension {input.shape[at]} is not divisible by the split_size {indices_or_sections}!")
+            raise RuntimeError(
+                f"torch.{name} attempted to split along dimension {at}, but the size of the dimension {input.shape[at]} is not divisible by the split_size {indices_or_sections}!"
+            )
         return tensor_split(input, indices_or_sections, at)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"Views along dim {dim}: so many of one size, or cut at the indices listed. Raises RuntimeError if they cannot be equal."
+    function.__doc__ = (
+        f"Views along dim {dim}: so many of one size, or cut at the indices listed. Raises RuntimeError if they cannot be equal."
+    )
     return function
 
 
@@ -578,7 +586,7 @@ def triangle(name: str, op: Any, input: Tensor, diagonal: int, out: Any) -> Tens
     if input.ndim < 2:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions")
     result = op(input, diagonal=diagonal)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 # ---------------------------------------------------------------- turned
@@ -787,5 +795,3 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     if self.ndim == 0:
         return reshape_op(self, shape=(1,)) if size else slice_op(reshape_op(self, shape=(1,)), dim=0, start=0, end=0, step=1)
     return unfold_op(self, dim=dim, size=size, step=step)
-
-

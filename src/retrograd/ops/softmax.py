@@ -110,7 +110,7 @@ def floating(name: str, input: Tensor, dtype: dtype | None) -> Tensor:
         input = cast(input, dtype)
     if input.dtype.category < dtypes.FLOATING:
         raise NotImplementedError(
-            f'"{name}_lastdim_kernel_impl" not implemented for \'{dtypes.scalar_name(input.dtype)}\': pass dtype=torch.float32'
+            f"\"{name}_lastdim_kernel_impl\" not implemented for '{dtypes.scalar_name(input.dtype)}': pass dtype=torch.float32"
         )
     return input
 

@@ -77,7 +77,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, *, stable: b
     >>> argsort(tensor([3., 1., 2.]), descending=True)
     tensor([0, 2, 1])
     """
-    return sort(input, dim, descending).indices  # type: ignore[no-any-return]
+    return sort(input, dim, descending).indices
 
 
 def msort(input: Tensor, *, out: Any = None) -> Tensor:
@@ -192,7 +192,11 @@ def nanmedian_op(input, *, dim, keepdim):
 def median_of_all_op(input, *, dims, keepdim, skip_nan):
     """The lower median over `dims`, which are all"""
     flat = input.reshape(-1)
-    return flat[middle(flat, 0, skip_nan)[0]] if input.size else input.dtype.type(np.nan if input.dtype.kind == "f" else np.iinfo(input.dtype).min)
+    return (
+        flat[middle(flat, 0, skip_nan)[0]]
+        if input.size
+        else input.dtype.type(np.nan if input.dtype.kind == "f" else np.iinfo(input.dtype).min)
+    )
 
 
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
@@ -338,8 +342,8 @@ def quantile_of(name: str, input: Tensor, q: Any, dim: int | None, keepdim: bool
     result = interpolated(ordered, rank, last, interpolation)
     if len(q.shape):
         result = permute_op(result, dims=(last, *range(last)))
-        return reshape_op(result, shape=(q.shape[0], *result_shape))  # type: ignore[no-any-return]
-    return reshape_op(result, shape=result_shape)  # type: ignore[no-any-return]
+        return reshape_op(result, shape=(q.shape[0], *result_shape))
+    return reshape_op(result, shape=result_shape)
 
 
 def check_quantile(name: str, input: Tensor, q: Any, interpolation: str) -> Tensor:
@@ -374,6 +378,6 @@ def interpolated(ordered: Tensor, rank: Tensor, dim: int, interpolation: str) ->
     low = floor(rank)
     below = gather_op(ordered, cast(low, dtypes.int64), dim=dim)
     if interpolation not in ("linear", "midpoint"):
-        return below  # type: ignore[no-any-return]
+        return below
     above = gather_op(ordered, cast(ceil(rank), dtypes.int64), dim=dim)
     return lerp(below, above, 0.5 if interpolation == "midpoint" else rank - low)

@@ -221,7 +221,7 @@ def polygamma(n: int, input: Tensor, *, out: Tensor | None = None) -> Tensor:
     if n < 0:
         raise RuntimeError("polygamma(n, x) does not support negative n.")
     result = polygamma_op(input, n=n)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def polygamma_method(self: Tensor, n: int) -> Tensor:
@@ -243,8 +243,8 @@ def mvlgamma(input: Tensor, p: int, *, out: Tensor | None = None) -> Tensor:
         raise RuntimeError("p has to be greater than or equal to 1")
     result: Any = p * (p - 1) / 4 * math.log(math.pi)
     for j in range(p):
-        result = lgamma(input - j / 2) + result  # type: ignore[operator]
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+        result = lgamma(input - j / 2) + result
+    return result if out is None else write_out(out, result)
 
 
 @elementwise(result="floating", refuses=("complex",), derivative_name="SpecialZetaBackward0")
@@ -354,7 +354,7 @@ def logit(input: Tensor, eps: float | None = None, *, out: Tensor | None = None)
     tensor([0.0000, 1.0986])
     """
     result = logit_op(input, eps=eps)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 @elementwise(result="floating", refuses=("complex",), derivative_name="SpecialXlog1PyBackward0")

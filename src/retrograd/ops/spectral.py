@@ -63,7 +63,9 @@ def eigh_op(input, *, UPLO):
     if not np.isfinite(input).all():
         real = np.abs(input[..., 0] if input.shape[-1] else input.reshape(input.shape[:-1])).dtype
         return np.full(input.shape[:-1], np.nan, real), np.full(input.shape, np.nan, input.dtype)
-    values, vectors = lapack(np.linalg.eigh, "linalg.eigh: The algorithm failed to converge because the input matrix is ill-conditioned.", input, UPLO)
+    values, vectors = lapack(
+        np.linalg.eigh, "linalg.eigh: The algorithm failed to converge because the input matrix is ill-conditioned.", input, UPLO
+    )
     return values, vectors
 
 
@@ -151,7 +153,7 @@ def eigvalsh(A: Tensor, UPLO: str = "L", *, out: Any = None) -> Tensor:
     """The eigenvalues of symmetric or Hermitian matrices, in ascending order. See `linalg.eigh`."""
     check_eigen("linalg.eigvalsh", A)
     result = eigvalsh_op(A, UPLO=checked_triangle(UPLO))
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 # ---------------------------------------------------------------- any square matrices
@@ -211,7 +213,7 @@ def eigvals(A: Tensor, *, out: Any = None) -> Tensor:
     check_square("linalg.eigvals", A)
     check_floating("linalg.eigvals", A)
     result = eig_op(A)[0]
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 # ---------------------------------------------------------------- singular values
@@ -227,7 +229,10 @@ def svd_op(input, *, full_matrices):
         return lapack(np.linalg.svd, NO_CONVERGENCE, input, full_matrices)
     *lead, m, n = input.shape
     k = min(m, n)
-    u, vh = (np.broadcast_to(np.eye(r, c, dtype=input.dtype), (*lead, r, c)).copy() for r, c in ((m, m if full_matrices else k), (n if full_matrices else k, n)))
+    u, vh = (
+        np.broadcast_to(np.eye(r, c, dtype=input.dtype), (*lead, r, c)).copy()
+        for r, c in ((m, m if full_matrices else k), (n if full_matrices else k, n))
+    )
     return u, np.zeros((*lead, k), input.real.dtype), vh
 
 
@@ -327,7 +332,7 @@ def svdvals(A: Tensor, *, driver: str | None = None, out: Any = None) -> Tensor:
     check_floating("linalg.svdvals", A)
     check_driver(driver)
     result = svdvals_op(A)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def svd_of(input: Tensor, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
@@ -406,7 +411,7 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = N
     lead = broadcast_shapes(A.shape[:-2], absolute.shape, relative.shape)
     A = A if A.shape[:-2] == lead else expand_op(A, shape=(*lead, *A.shape[-2:]))
     result = pinv_op(A, *(expand_op(x, shape=lead) for x in (absolute, relative)), hermitian=hermitian)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 def pinverse(input: Tensor, rcond: Any = 1e-15) -> Tensor:
@@ -439,7 +444,7 @@ def number(value: Any, to: dtypes.dtype) -> Tensor:
 
 def singular_values(A: Tensor, hermitian: bool) -> Tensor:
     """The singular values; of Hermitian matrices from the eigenvalues."""
-    return abs(eigvalsh_op(A, UPLO="L")) if hermitian else svdvals_op(A)  # type: ignore[no-any-return]
+    return abs(eigvalsh_op(A, UPLO="L")) if hermitian else svdvals_op(A)
 
 
 # ---------------------------------------------------------------- rank and condition
@@ -456,12 +461,12 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
     check_floating("torch.linalg.matrix_rank", A)
     if hermitian:
         check_square("torch.linalg.matrix_rank", A)
-    A = A.detach()  # type: ignore[attr-defined]
+    A = A.detach()
     if tol is not None:
         atol, rtol = tol, 0.0
     above = gt(singular_values(A, hermitian), column(threshold(A, atol, rtol, hermitian)))
     result = sum_op(above, dims=(above.ndim - 1,), keepdim=False)
-    return result if out is None else write_out(out, result)  # type: ignore[no-any-return]
+    return result if out is None else write_out(out, result)
 
 
 # ---------------------------------------------------------------- least squares
@@ -489,7 +494,9 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None)
     if B.ndim < 1:
         raise RuntimeError("torch.linalg.lstsq: other must have at least 1 dimension.")
     if A.dtype is not B.dtype:
-        raise RuntimeError(f"torch.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype {dtypes.scalar_name(A.dtype)} and other's dtype {dtypes.scalar_name(B.dtype)}")
+        raise RuntimeError(
+            f"torch.linalg.lstsq: Expected input and other to have the same dtype, but got input's dtype {dtypes.scalar_name(A.dtype)} and other's dtype {dtypes.scalar_name(B.dtype)}"
+        )
     if driver not in (None, "gels", "gelsy", "gelsd", "gelss"):
         raise RuntimeError(f"torch.linalg.lstsq: parameter `driver` should be one of (gels, gelsy, gelsd, gelss) but got {driver}")
     vectors = B.ndim == 1 or (A.ndim - 1 == B.ndim and A.shape[:-1] == B.shape)
@@ -512,7 +519,7 @@ def lstsq(A: Tensor, B: Tensor, rcond: Any = None, *, driver: str | None = None)
         X,
         residuals,
         wrap(np.empty(0, np.int64)) if driver == "gels" else rank,
-        svdvals_op(A.detach()) if driver in ("gelsd", "gelss") else cast_real(nothing),  # type: ignore[attr-defined]
+        svdvals_op(A.detach()) if driver in ("gelsd", "gelss") else cast_real(nothing),
     )
 
 

@@ -39,15 +39,15 @@ def per_dim(function: str, name: str, value: Any, rank: int) -> Ints:
     if len(values) == 1:
         return values * rank
     if len(values) != rank:
-        raise RuntimeError(f"{function}: expected {name} to be a single integer value or a list of {rank} values to match the dims, but got {name}={list(values)}")
+        raise RuntimeError(
+            f"{function}: expected {name} to be a single integer value or a list of {rank} values to match the dims, but got {name}={list(values)}"
+        )
     return values
 
 
 def window_counts(sizes: Sequence[int], kernel: Ints, stride: Ints, padding: Ints, dilation: Ints) -> Ints:
     """How many windows fit into each dim."""
-    return tuple(
-        [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(sizes, kernel, stride, padding, dilation, strict=True)]
-    )
+    return tuple([(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in zip(sizes, kernel, stride, padding, dilation, strict=True)])
 
 
 def batches(n: int, elements: int, budget: int = 2**20) -> Iterator[slice]:
@@ -66,7 +66,7 @@ def padded(x: ndarray, padding: Ints, value: float = 0) -> ndarray:
         return x
     lead = x.ndim - len(padding)
     out = np.full((*x.shape[:lead], *(n + 2 * p for n, p in zip(x.shape[lead:], padding, strict=True))), value, x.dtype)
-    out[(..., *(slice(p, p + n) for n, p in zip(x.shape[lead:], padding, strict=True)))] = x
+    out[(..., *(slice(p, p + n) for n, p in zip(x.shape[lead:], padding, strict=True)))] = x  # type: ignore[index]
     return out
 
 
@@ -83,7 +83,7 @@ def offsets(kernel: Ints) -> Iterator[Ints]:
     return itertools.product(*map(range, kernel))
 
 
-def taps(offset: Ints, counts: Ints, stride: Ints, dilation: Ints) -> tuple[Any, ...]:
+def taps(offset: Ints, counts: Ints, stride: Ints, dilation: Ints) -> Any:
     """The index of what every window has at one place."""
     return (..., *(slice(o * d, o * d + (n - 1) * s + 1, s) for o, n, s, d in zip(offset, counts, stride, dilation, strict=True)))
 
@@ -91,14 +91,14 @@ def taps(offset: Ints, counts: Ints, stride: Ints, dilation: Ints) -> tuple[Any,
 def add_windows(cols: ndarray, out: ndarray, kernel: Ints, counts: Ints, stride: Ints, dilation: Ints) -> None:
     """Adds windows of shape (a, *kernel, b, *counts) to where they came from in `out`, of shape (a, b, ...)."""
     for offset in offsets(kernel):
-        out[taps(offset, counts, stride, dilation)] += cols[(slice(None), *offset)]
+        out[taps(offset, counts, stride, dilation)] += cols[(slice(None), *offset)]  # type: ignore[arg-type]
 
 
 def cropped(x: ndarray, padding: Ints) -> ndarray:
     """The array without `padding` elements on both sides of each of its last dims."""
     if not any(padding):
         return x
-    return np.ascontiguousarray(x[(..., *(slice(p, n - p) for n, p in zip(x.shape[x.ndim - len(padding) :], padding, strict=True)))])
+    return np.ascontiguousarray(x[(..., *(slice(p, n - p) for n, p in zip(x.shape[x.ndim - len(padding) :], padding, strict=True)))])  # type: ignore[arg-type]
 
 
 # ---------------------------------------------------------------- windows as columns
@@ -194,9 +194,9 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
             f"padding={geometry['padding']}, calculated shape of the array of sliding blocks as {counts}, but its components must be at least one."
         )
     if input.ndim == 4:
-        return unfold_op(input, **geometry)  # type: ignore[no-any-return]
+        return unfold_op(input, **geometry)
     y = unfold_op(reshape_op(input, shape=(1, *input.shape)), **geometry)
-    return reshape_op(y, shape=tuple(y.shape[1:]))  # type: ignore[no-any-return]
+    return reshape_op(y, shape=tuple(y.shape[1:]))
 
 
 def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
@@ -235,6 +235,6 @@ def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, p
             f"{' * '.join(map(str, counts))} = {math.prod(counts)}, but got input.size(2)={found}."
         )
     if input.ndim == 3:
-        return fold_op(input, size=size, **geometry)  # type: ignore[no-any-return]
+        return fold_op(input, size=size, **geometry)
     y = fold_op(reshape_op(input, shape=(1, *input.shape)), size=size, **geometry)
-    return reshape_op(y, shape=tuple(y.shape[1:]))  # type: ignore[no-any-return]
+    return reshape_op(y, shape=tuple(y.shape[1:]))

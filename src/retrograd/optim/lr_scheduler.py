@@ -22,7 +22,7 @@ EPOCH_DEPRECATED = (
 def current(group: dict[str, Any], name: str = "lr") -> Any:
     """A group's rate as a number (it may be a tensor)."""
     value = group[name]
-    return value.item() if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
+    return value.item() if isinstance(value, Tensor) else value
 
 
 def put(group: dict[str, Any], value: Any, name: str = "lr") -> None:
@@ -219,7 +219,9 @@ class LinearLR(LRScheduler):
         ValueError: if a factor is out of range.
     """
 
-    def __init__(self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5, last_epoch: int = -1) -> None:
+    def __init__(
+        self, optimizer: Optimizer, start_factor: float = 1.0 / 3, end_factor: float = 1.0, total_iters: int = 5, last_epoch: int = -1
+    ) -> None:
         if not 0 < start_factor <= 1.0:
             raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
         if not 0 <= end_factor <= 1.0:
@@ -391,14 +393,14 @@ class OneCycleLR(LRScheduler):
         groups = optimizer.param_groups
         per_group = lambda v: list(v) if isinstance(v, (list, tuple)) else [v] * len(groups)  # noqa: E731
         if last_epoch == -1:
-            for group, top in zip(groups, per_group(max_lr), strict=True):
+            for group, top in zip(groups, per_group(max_lr), strict=True):  # type: ignore[no-untyped-call]
                 group["initial_lr"], group["max_lr"] = top / div_factor, top
                 group["min_lr"] = group["initial_lr"] / final_div_factor
         if cycle_momentum:
             if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
                 raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
             if last_epoch == -1:
-                for group, high, low in zip(groups, per_group(max_momentum), per_group(base_momentum), strict=True):
+                for group, high, low in zip(groups, per_group(max_momentum), per_group(base_momentum), strict=True):  # type: ignore[no-untyped-call]
                     self._put_momentum(group, high)
                     group["max_momentum"], group["base_momentum"] = high, low
         super().__init__(optimizer, last_epoch)
@@ -451,9 +453,9 @@ class CyclicLR(LRScheduler):
         groups = optimizer.param_groups
         per_group = lambda v: list(v) if isinstance(v, (list, tuple)) else [v] * len(groups)  # noqa: E731
         if last_epoch == -1:
-            for group, low in zip(groups, per_group(base_lr), strict=True):
+            for group, low in zip(groups, per_group(base_lr), strict=True):  # type: ignore[no-untyped-call]
                 put(group, low)
-        self.max_lrs = per_group(max_lr)
+        self.max_lrs = per_group(max_lr)  # type: ignore[no-untyped-call]
         down = step_size_up if step_size_down is None else step_size_down
         self.total_size = float(step_size_up + down)
         self.step_ratio = step_size_up / self.total_size
@@ -463,13 +465,13 @@ class CyclicLR(LRScheduler):
         if cycle_momentum:
             if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
                 raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
-            self.base_momentums, self.max_momentums = per_group(base_momentum), per_group(max_momentum)
+            self.base_momentums, self.max_momentums = per_group(base_momentum), per_group(max_momentum)  # type: ignore[no-untyped-call]
             if last_epoch == -1:
                 for group, high, low in zip(groups, self.max_momentums, self.base_momentums, strict=True):
                     OneCycleLR._put_momentum(group, high)
                     group["max_momentum"], group["base_momentum"] = high, low
         super().__init__(optimizer, last_epoch)
-        self.base_lrs = per_group(base_lr)
+        self.base_lrs = per_group(base_lr)  # type: ignore[no-untyped-call]
 
     def scale_fn(self, x: float) -> float:
         """How the height of a cycle shrinks."""
@@ -501,9 +503,13 @@ class SequentialLR(LRScheduler):
             raise ValueError("SequentialLR expects at least one scheduler, but got no scheduler.")
         for i, s in enumerate(schedulers):
             if s.optimizer is not optimizer:
-                raise ValueError(f"SequentialLR expects all schedulers to belong to the same optimizer, but got scheduler {type(s).__name__} at index {i} with another.")
+                raise ValueError(
+                    f"SequentialLR expects all schedulers to belong to the same optimizer, but got scheduler {type(s).__name__} at index {i} with another."
+                )
         if len(milestones) != len(schedulers) - 1:
-            raise ValueError(f"Sequential Schedulers expects number of schedulers provided to be one more than the number of milestone points, but got number of schedulers {len(schedulers)} and the number of milestones to be equal to {len(milestones)}")
+            raise ValueError(
+                f"Sequential Schedulers expects number of schedulers provided to be one more than the number of milestone points, but got number of schedulers {len(schedulers)} and the number of milestones to be equal to {len(milestones)}"
+            )
         self._schedulers, self._milestones = list(schedulers), list(milestones)
         self.last_epoch = last_epoch + 1
         self.optimizer = optimizer

@@ -28,7 +28,7 @@ _hook_ids = itertools.count()
 def check(holds: bool, name: str, value: Any) -> None:
     """Raises ValueError in PyTorch's words if a hyperparameter is out of range, or not finite."""
     if isinstance(value, Tensor):
-        value = value.item()  # type: ignore[attr-defined]
+        value = value.item()
     finite = not isinstance(value, float) or math.isfinite(value)
     if not (holds and finite):
         raise ValueError(f"Invalid {name}: {value}")
@@ -51,9 +51,11 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
-            raise TypeError(f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {params.type()}")  # type: ignore[attr-defined]
+            raise TypeError(f"params argument given to the optimizer should be an iterable of Tensors or dicts, but got {params.type()}")
         if defaults.get("differentiable"):
-            raise NotImplementedError("differentiable=True: steps are taken in place on arrays; differentiate through a step by writing it out")
+            raise NotImplementedError(
+                "differentiable=True: steps are taken in place on arrays; differentiate through a step by writing it out"
+            )
         self.defaults = defaults
         self.state = defaultdict(dict)
         self.param_groups = []
@@ -81,7 +83,9 @@ class Optimizer:
         if isinstance(params, Tensor):
             params = [params]
         elif isinstance(params, set):
-            raise TypeError("optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets will change between runs. Please use a list instead.")
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets will change between runs. Please use a list instead."
+            )
         params = list(params)
         named = [isinstance(p, tuple) for p in params]
         if any(named) and not all(named):
@@ -94,7 +98,7 @@ class Optimizer:
         for p in params:
             if not isinstance(p, Tensor):
                 raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(p).__name__}")
-            if not (p.is_leaf or p._extra is not None and p._extra.retain):
+            if not (p.is_leaf or (p._extra is not None and p._extra.retain)):
                 raise ValueError("can't optimize a non-leaf Tensor")
         group["params"] = params
         for name, default in self.defaults.items():
@@ -129,7 +133,7 @@ class Optimizer:
                 elif set_to_none:
                     p._grad = None
                 elif grad is not None:
-                    p._grad = grad.detach().zero_()  # type: ignore[attr-defined]
+                    p._grad = grad.detach().zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates every parameter that has a gradient; `closure`, if given, computes the loss first and is returned from."""
@@ -206,9 +210,7 @@ class Optimizer:
             raise ValueError("loaded state dict has a different number of parameter groups")
         if any(len(a["params"]) != len(b["params"]) for a, b in zip(mine, given, strict=True)):
             raise ValueError("loaded state dict contains a parameter group that doesn't match the size of optimizer's group")
-        by_number = {
-            number: p for a, b in zip(mine, given, strict=True) for number, p in zip(b["params"], a["params"], strict=True)
-        }
+        by_number = {number: p for a, b in zip(mine, given, strict=True) for number, p in zip(b["params"], a["params"], strict=True)}
         state: dict[Any, Any] = defaultdict(dict)
         for key, value in state_dict["state"].items():
             p = by_number.get(key)
@@ -226,14 +228,22 @@ class Optimizer:
         """A piece of state for a parameter: a copy, in the parameter's dtype unless it is the step count."""
         if not isinstance(value, Tensor):
             return copy.deepcopy(value)
-        copied = value.detach().clone()  # type: ignore[attr-defined]
+        copied = value.detach().clone()
         return copied if name == "step" or not p.dtype.is_floating_point else copied.to(p.dtype)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name in ("_step_pre_hooks", "_step_post_hooks", "_state_dict_pre_hooks", "_state_dict_post_hooks", "_load_pre_hooks", "_load_post_hooks", "_scratch"):
+        for name in (
+            "_step_pre_hooks",
+            "_step_post_hooks",
+            "_state_dict_pre_hooks",
+            "_state_dict_post_hooks",
+            "_load_pre_hooks",
+            "_load_post_hooks",
+            "_scratch",
+        ):
             self.__dict__.setdefault(name, {})
         self.__dict__.update(state)
 
@@ -290,7 +300,7 @@ def check_learning_rate(lr: Any, foreach: bool | None) -> None:
 
 def number(value: Any) -> float:
     """A hyperparameter that may be a tensor, as a Python number."""
-    return value.item() if isinstance(value, Tensor) else value  # type: ignore[attr-defined, no-any-return]
+    return value.item() if isinstance(value, Tensor) else value
 
 
 def buffer(state: dict[str, Any], name: str, like: Any) -> Any:
@@ -307,4 +317,3 @@ def count_step(state: dict[str, Any]) -> float:
     array = state["step"]._data
     array += 1
     return float(array)
-

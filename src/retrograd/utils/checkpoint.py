@@ -48,7 +48,7 @@ class Frame:
     def keep(self, tensor: Tensor) -> None:
         """Keeps a tensor of the second run."""
         assert self.tensors is not None
-        self.tensors.append(tensor.detach())  # type: ignore[attr-defined]
+        self.tensors.append(tensor.detach())
 
     def compare(self) -> None:
         """Raises CheckpointError unless both runs saved tensors of the same shapes."""
@@ -111,7 +111,9 @@ def checkpoint(
         return function(*args, **kwargs)
 
 
-def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True) -> Any:
+def checkpoint_sequential(
+    functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, preserve_rng_state: bool = True
+) -> Any:
     """Modules one after the other in `segments` parts of about equal length, each but the last a checkpoint.
 
     Args:

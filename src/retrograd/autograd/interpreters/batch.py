@@ -69,7 +69,10 @@ class Batch(Transform):
         """The operation on one example after the other."""
         if not self.size:
             raise RuntimeError(f"vmap: a batch of size 0 is not supported for {op.name}")
-        rows = [op.call(*[select_op(v, dim=0, index=i) if m else v for v, m in zip(values, mapped, strict=True)], **params) for i in range(self.size)]
+        rows = [
+            op.call(*[select_op(v, dim=0, index=i) if m else v for v, m in zip(values, mapped, strict=True)], **params)
+            for i in range(self.size)
+        ]
         return tuple(stack_op(*column, dim=0) for column in zip(*rows, strict=True)) if op.outputs else stack_op(*rows, dim=0)
 
     def process_function(self, cls: Any, args: tuple[Any, ...]) -> Any:

@@ -79,7 +79,10 @@ class Forward(Transform):
             outs = result if isinstance(result, tuple) else (result,)
             moved: Any = (None,) * len(outs)
             if any(t is not None for t in tangents):
-                given = [zeros_like(a) if t is None and ctx.materialize_grads and isinstance(a, Tensor) and continuous(a) else t for a, t in zip(inner, tangents, strict=True)]
+                given = [
+                    zeros_like(a) if t is None and ctx.materialize_grads and isinstance(a, Tensor) and continuous(a) else t
+                    for a, t in zip(inner, tangents, strict=True)
+                ]
                 ctx.to_save = ctx.for_forward or ctx.to_save
                 moved = cls.jvp(ctx, *given)
                 moved = moved if isinstance(moved, tuple) else (moved,)
@@ -100,7 +103,7 @@ class Forward(Transform):
 
     def detach(self, box: Box) -> Box:
         """The value without tangent."""
-        return self.box(box.value.detach())  # type: ignore[attr-defined]
+        return self.box(box.value.detach())
 
     def assign(self, target: Box, value: Tensor) -> None:
         """An in-place write to a box: to the value inside it, and to its tangent (or that of the tensor it is a view of)."""
@@ -113,7 +116,7 @@ class Forward(Transform):
             if view is None:
                 target.tag = moved
             elif moved is not None or before is not None:
-                view.base.tag = overlaid(view, before, moved, view.base.value, target.value)
+                view.base.tag = overlaid(view, before, moved, view.base.value, target.value)  # type: ignore[attr-defined]
                 if view.base._base is not None:
                     view.base._base.version = view.base._version[0]
 
@@ -171,8 +174,8 @@ def overlaid(view: Any, before: Any, t: Any, base: Tensor, target: Tensor) -> Te
     before = zeros_like(base) if before is None else before
     t = zeros_like(target) if t is None else t
     mask, position = places(view, base.shape)
-    flat = reshape_op(t, shape=(target.numel(),))  # type: ignore[attr-defined]
-    if not target.numel():  # type: ignore[attr-defined]
+    flat = reshape_op(t, shape=(target.numel(),))
+    if not target.numel():
         return before
     inside = reshape_op(gather_op(flat, position, dim=0), shape=tuple(base.shape))
-    return where_op(mask, inside, before)  # type: ignore[no-any-return]
+    return where_op(mask, inside, before)

@@ -29,14 +29,19 @@ def batched_function(batch: Any, cls: Any, values: Sequence[Any], mapped: Sequen
             )
         return generated(batch, cls, values, mapped)
     if not own:
-        raise RuntimeError(f"You tried to vmap over {cls.__name__}, but it does not have vmap support. Please override and implement the vmap staticmethod or set generate_vmap_rule=True.")
+        raise RuntimeError(
+            f"You tried to vmap over {cls.__name__}, but it does not have vmap support. Please override and implement the vmap staticmethod or set generate_vmap_rule=True."
+        )
     found = cls.vmap(VmapInfo(batch.size, batch.randomness), tuple(0 if m else None for m in mapped), *values)
     if not (isinstance(found, tuple) and len(found) == 2):
         raise RuntimeError(f"Expected the vmap staticmethod of {cls.__name__} to return (output, out_dims), got {type(found).__name__}")
     output, out_dims = found
     outs = output if isinstance(output, tuple) else (output,)
     dims = out_dims if isinstance(out_dims, tuple) else (out_dims,) * len(outs)
-    fronted = [y if not d else permute_op(y, dims=(d % y.ndim, *[i for i in range(y.ndim) if i != d % y.ndim])) for y, d in zip(outs, dims, strict=True)]
+    fronted = [
+        y if not d else permute_op(y, dims=(d % y.ndim, *[i for i in range(y.ndim) if i != d % y.ndim]))
+        for y, d in zip(outs, dims, strict=True)
+    ]
     return (tuple(fronted) if isinstance(output, tuple) else fronted[0]), [d is not None for d in dims]
 
 
@@ -103,7 +108,7 @@ def generated(batch: Any, cls: Any, values: Sequence[Any], mapped: Sequence[bool
             result = cls.jvp(mock, *boxed(inner, ts, mapped))
             mock.to_save = ()
             moved = result if isinstance(result, tuple) else (result,)
-            moved = [
+            moved = [  # type: ignore[assignment]
                 t if t is None else t.value if inner.owns(t) else expand_op(t, shape=(inner.size, *t.shape)) if m else t
                 for t, m in zip(moved, out_mapped, strict=True)
             ]

@@ -60,7 +60,9 @@ class Reverse(Transform):
             tie(outs[0], args[0], op, params)
         return outs[0]
 
-    def record(self, op: Op, args: Sequence[Any], inner: Sequence[Any], ys: Sequence[Any], edges: list[Any], params: dict[str, Any]) -> Node:
+    def record(
+        self, op: Op, args: Sequence[Any], inner: Sequence[Any], ys: Sequence[Any], edges: list[Any], params: dict[str, Any]
+    ) -> Node:
         """The node of a call."""
         node = Node()
         node.plan = plan = op.plan(edges)
@@ -108,7 +110,7 @@ class Reverse(Transform):
 
     def detach(self, box: Box) -> Box:
         """The box without history."""
-        return self.box(box.value.detach())  # type: ignore[attr-defined]
+        return self.box(box.value.detach())
 
     def assign(self, target: Box, value: Tensor) -> None:
         """An in-place write to a box: to the value inside it, and to its place on the tape."""
@@ -143,4 +145,4 @@ def continuous(y: Any) -> bool:
 def zeros_like(value: Tensor) -> Tensor:
     """Zeros of a value's shape and dtype, whatever is in it."""
     zero = wrap(value.dtype.numpy.type(0))
-    return expand_op(zero, shape=tuple(value.shape)).clone()  # type: ignore[no-any-return]
+    return expand_op(zero, shape=tuple(value.shape)).clone()

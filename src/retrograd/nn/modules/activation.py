@@ -24,7 +24,7 @@ class Activation(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The function of the input."""
-        return type(self).function(input, *[getattr(self, name) for name in self.takes])  # type: ignore[no-any-return]
+        return type(self).function(input, *[getattr(self, name) for name in self.takes])
 
     def extra_repr(self) -> str:
         """What stands in the parentheses when the layer is printed."""

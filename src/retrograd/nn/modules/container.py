@@ -110,7 +110,7 @@ class Sequential(Module):
         """Takes out the module at `index`, and returns it."""
         module = self[index]
         del self[index]
-        return module  # type: ignore[no-any-return]
+        return module
 
 
 class ModuleList(Module):
@@ -180,7 +180,7 @@ class ModuleList(Module):
         """Takes out the module at `key`, and returns it."""
         module = self[key]
         del self[key]
-        return module  # type: ignore[no-any-return]
+        return module
 
     def __repr__(self) -> str:
         """Runs of modules that print alike stand on one line: `(0-3): 4 x Linear(...)`."""
@@ -396,4 +396,4 @@ def described(value: Any) -> str:
     if not isinstance(value, Tensor):
         return f"Object of type: {type(value).__name__}"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
-    return f"{kind} containing: [{value.type()} of size {'x'.join(map(str, value.shape))}]"  # type: ignore[attr-defined]
+    return f"{kind} containing: [{value.type()} of size {'x'.join(map(str, value.shape))}]"

@@ -50,7 +50,9 @@ class Convolution(Module):
             if padding == "same" and any(s != 1 for s in per_dim(stride, n)):
                 raise ValueError("padding='same' is not supported for strided convolutions")
         if padding_mode not in ("zeros", "reflect", "replicate", "circular"):
-            raise ValueError(f"padding_mode must be one of {{'zeros', 'reflect', 'replicate', 'circular'}}, but got padding_mode='{padding_mode}'")
+            raise ValueError(
+                f"padding_mode must be one of {{'zeros', 'reflect', 'replicate', 'circular'}}, but got padding_mode='{padding_mode}'"
+            )
         self.in_channels, self.out_channels, self.groups = in_channels, out_channels, groups
         self.kernel_size, self.stride, self.dilation = per_dim(kernel_size, n), per_dim(stride, n), per_dim(dilation, n)
         self.padding = padding if isinstance(padding, str) else per_dim(padding, n)
@@ -117,7 +119,7 @@ class ForwardConvolution(Convolution):
         """The convolution of an input of shape (N, in_channels, ...) or (in_channels, ...)."""
         input, padding = self.padded(input)
         function = type(self).function
-        return function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)  # type: ignore[no-any-return]
+        return function(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
 
 
 class Conv1d(ForwardConvolution):
@@ -165,18 +167,24 @@ class TransposedConvolution(Convolution):
         """The transposed convolution; `output_size` chooses among the sizes that a stride makes possible."""
         extra = self.output_padding if output_size is None else self.extra_for(input, output_size)
         function = type(self).function
-        return function(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)  # type: ignore[no-any-return]
+        return function(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)
 
     def extra_for(self, input: Tensor, output_size: Sequence[int]) -> tuple[int, ...]:
         """The output padding that leads to a size. Raises ValueError if none does."""
         sizes = tuple(output_size)[-self.rank :]
         if len(output_size) not in (self.rank, input.ndim):
-            raise ValueError(f"{type(self).__name__}: for {input.ndim}D input, output_size must have {self.rank} or {input.ndim} elements (got {len(output_size)})")
+            raise ValueError(
+                f"{type(self).__name__}: for {input.ndim}D input, output_size must have {self.rank} or {input.ndim} elements (got {len(output_size)})"
+            )
         extra = []
         for d, want in enumerate(sizes):
-            least = (input.shape[d - self.rank] - 1) * self.stride[d] - 2 * self.padding[d] + self.dilation[d] * (self.kernel_size[d] - 1) + 1  # type: ignore[operator]
+            least = (
+                (input.shape[d - self.rank] - 1) * self.stride[d] - 2 * self.padding[d] + self.dilation[d] * (self.kernel_size[d] - 1) + 1
+            )
             if not least <= want < least + self.stride[d]:
-                raise ValueError(f"requested an output size of {list(sizes)}, but valid sizes range from {least} to {least + self.stride[d] - 1} in dim {d}")
+                raise ValueError(
+                    f"requested an output size of {list(sizes)}, but valid sizes range from {least} to {least + self.stride[d] - 1} in dim {d}"
+                )
             extra.append(want - least)
         return tuple(extra)
 

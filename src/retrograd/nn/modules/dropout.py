@@ -22,7 +22,7 @@ class DropoutBase(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The input, some of it zeroed while training."""
-        return type(self).function(input, self.p, self.training, self.inplace)  # type: ignore[no-any-return]
+        return type(self).function(input, self.p, self.training, self.inplace)
 
     def extra_repr(self) -> str:
         """What stands in the parentheses when the layer is printed."""

@@ -14,7 +14,15 @@ class MaxPool(Module):
 
     function: Any
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, return_indices: bool = False, ceil_mode: bool = False) -> None:
+    def __init__(
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ) -> None:
         super().__init__()
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation, self.return_indices, self.ceil_mode = padding, dilation, return_indices, ceil_mode
@@ -56,9 +64,13 @@ class MaxPool3d(MaxPool):
 class AvgPool1d(Module):
     """The mean of each window of a line: (N, C, L)."""
 
-    def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True) -> None:
+    def __init__(
+        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False, count_include_pad: bool = True
+    ) -> None:
         super().__init__()
-        self.kernel_size, self.stride, self.padding = ((v,) if isinstance(v, int) else tuple(v) for v in (kernel_size, kernel_size if stride is None else stride, padding))
+        self.kernel_size, self.stride, self.padding = (
+            (v,) if isinstance(v, int) else tuple(v) for v in (kernel_size, kernel_size if stride is None else stride, padding)
+        )
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
@@ -85,7 +97,7 @@ class AvgPool(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """The means."""
-        return type(self).function(  # type: ignore[no-any-return]
+        return type(self).function(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad, self.divisor_override
         )
 

@@ -26,7 +26,9 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not given:
         return wrap(np.zeros((), np.float32))
-    norms = np.array([np.linalg.norm(x._data.reshape(-1).astype(np.result_type(x._data.dtype, np.float32), copy=False), norm_type) for x in given])
+    norms = np.array(
+        [np.linalg.norm(x._data.reshape(-1).astype(np.result_type(x._data.dtype, np.float32), copy=False), norm_type) for x in given]
+    )
     total = norms.max() if math.isinf(norm_type) else np.linalg.norm(norms, norm_type)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
@@ -38,10 +40,10 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
 
 def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
     """Scales all gradients by max_norm / (total_norm + 1e-6) where that is less than 1, in place."""
-    scale = float(max_norm) / (float(total_norm) + 1e-6)  # type: ignore[arg-type]
+    scale = float(max_norm) / (float(total_norm) + 1e-6)
     scale = scale if math.isnan(scale) else min(scale, 1.0)
     for g in gradients_of(parameters):
-        g.mul_(scale)  # type: ignore[attr-defined]
+        g.mul_(scale)
 
 
 def clip_grad_norm_(
@@ -69,4 +71,4 @@ def clip_grad_norm_(
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float, foreach: bool | None = None) -> None:
     """Limits every element of every gradient to ±clip_value, in place."""
     for g in gradients_of(parameters):
-        g.clamp_(-float(clip_value), float(clip_value))  # type: ignore[attr-defined]
+        g.clamp_(-float(clip_value), float(clip_value))

@@ -10,7 +10,7 @@ from retrograd.ops.join import cat
 
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """The elements of all parameters, one after the other."""
-    return cat([p.reshape(-1) for p in parameters])  # type: ignore[attr-defined]
+    return cat([p.reshape(-1) for p in parameters])
 
 
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
@@ -20,5 +20,5 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     start = 0
     for p in parameters:
         n = p.shape.numel()
-        p.data = vec[start : start + n].view(tuple(p.shape)).data  # type: ignore[index]
+        p.data = vec[start : start + n].view(tuple(p.shape)).data
         start += n

@@ -151,7 +151,14 @@ class DataLoader:
     def fetched_by_workers(self, indices: Iterator[Any], make: Callable[[], Any], seed: int) -> Iterator[Any]:
         """The batches, fetched by other processes."""
         pool = self.pool or Pool(
-            self.num_workers, self.dataset, make, self.worker_init_fn, seed, self.multiprocessing_context, self.timeout, self.prefetch_factor or 2
+            self.num_workers,
+            self.dataset,
+            make,
+            self.worker_init_fn,
+            seed,
+            self.multiprocessing_context,
+            self.timeout,
+            self.prefetch_factor or 2,
         )
         self.pool = pool if self.persistent_workers else None
         complete = False

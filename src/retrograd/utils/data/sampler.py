@@ -18,7 +18,7 @@ CHUNK = 32  # indices drawn at a time with replacement
 
 def draw_seed(generator: Generator | None = None) -> int:
     """A seed of 63 bits from a generator."""
-    return int(random_(empty((), dtype=dtypes.int64), generator=generator).item())  # type: ignore[attr-defined]
+    return int(random_(empty((), dtype=dtypes.int64), generator=generator).item())
 
 
 class Sampler(Generic[T]):
@@ -52,7 +52,9 @@ class RandomSampler(Sampler[int]):
         ValueError: if `num_samples` is not a positive int.
     """
 
-    def __init__(self, data_source: Sized, replacement: bool = False, num_samples: int | None = None, generator: Generator | None = None) -> None:
+    def __init__(
+        self, data_source: Sized, replacement: bool = False, num_samples: int | None = None, generator: Generator | None = None
+    ) -> None:
         if not isinstance(replacement, bool):
             raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
         if num_samples is not None and (not isinstance(num_samples, int) or isinstance(num_samples, bool) or num_samples <= 0):
@@ -69,11 +71,11 @@ class RandomSampler(Sampler[int]):
         generator = self.generator if self.generator is not None else Generator().manual_seed(draw_seed())
         if self.replacement:
             for start in range(0, self.num_samples, CHUNK):
-                yield from randint(0, n, (CHUNK,), generator=generator).tolist()[: self.num_samples - start]  # type: ignore[attr-defined]
+                yield from randint(0, n, (CHUNK,), generator=generator).tolist()[: self.num_samples - start]
             return
         for _ in range(self.num_samples // n if n else 0):
-            yield from randperm(n, generator=generator).tolist()  # type: ignore[attr-defined]
-        yield from randperm(n, generator=generator).tolist()[: self.num_samples % n if n else 0]  # type: ignore[attr-defined]
+            yield from randperm(n, generator=generator).tolist()
+        yield from randperm(n, generator=generator).tolist()[: self.num_samples % n if n else 0]
 
     def __len__(self) -> int:
         return self.num_samples
@@ -86,7 +88,7 @@ class SubsetRandomSampler(Sampler[int]):
         self.indices, self.generator = indices, generator
 
     def __iter__(self) -> Iterator[int]:
-        for i in randperm(len(self.indices), generator=self.generator).tolist():  # type: ignore[attr-defined]
+        for i in randperm(len(self.indices), generator=self.generator).tolist():
             yield self.indices[i]
 
     def __len__(self) -> int:
@@ -111,7 +113,7 @@ class WeightedRandomSampler(Sampler[int]):
         self.num_samples, self.replacement, self.generator = num_samples, replacement, generator
 
     def __iter__(self) -> Iterator[int]:
-        yield from multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator).tolist()  # type: ignore[attr-defined]
+        yield from multinomial(self.weights, self.num_samples, self.replacement, generator=self.generator).tolist()
 
     def __len__(self) -> int:
         return self.num_samples

@@ -105,9 +105,7 @@ class Pool:
         self.results = context.Queue()
         self.tasks = [context.Queue() for _ in range(n)]
         self.processes = [
-            context.Process(
-                target=work, args=(WorkerInfo(i, n, seed + i, dataset), make_fetcher, init, tasks, self.results), daemon=True
-            )
+            context.Process(target=work, args=(WorkerInfo(i, n, seed + i, dataset), make_fetcher, init, tasks, self.results), daemon=True)
             for i, tasks in enumerate(self.tasks)
         ]
         for p in self.processes:
