@@ -15,7 +15,7 @@ LAYERS = [
     ["core"],
     ["ops"],
     ["autograd", "func"],
-    ["nn", "optim", "utils", "methods", "linalg", "special", "random", "serialization"],
+    ["nn", "optim", "utils", "methods", "linalg", "special", "random", "serialization", "legacy", "cuda", "backends"],
     ["datasets", "cli"],
 ]
 EXCEPTIONS = {

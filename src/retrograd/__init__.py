@@ -7,7 +7,9 @@
 tensor([2., 4.])
 """
 
-from retrograd import autograd, func, linalg, methods, nn, optim, random, special, utils
+from math import e, inf, nan, pi
+
+from retrograd import autograd, backends, cuda, func, linalg, methods, nn, optim, random, special, utils
 from retrograd.autograd import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
 from retrograd.autograd.batching import vmap
 from retrograd.config import get_default_dtype, get_num_threads, set_default_dtype, set_num_threads
@@ -44,6 +46,27 @@ from retrograd.dtypes import (
     uint16,
     uint32,
     uint64,
+)  # fmt: skip
+from retrograd.legacy import (
+    BFloat16Tensor,
+    BoolTensor,
+    ByteTensor,
+    CharTensor,
+    DoubleTensor,
+    FloatTensor,
+    HalfTensor,
+    IntTensor,
+    LongTensor,
+    ShortTensor,
+    are_deterministic_algorithms_enabled,
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    strided,
+    use_deterministic_algorithms,
 )  # fmt: skip
 from retrograd.ops import return_types
 from retrograd.ops.activation import celu, hardshrink, prelu, relu, selu, sigmoid, threshold
@@ -384,5 +407,7 @@ from retrograd.ops.spectral import pinverse
 from retrograd.ops.spectral import svd_of as svd
 from retrograd.serialization import load, save
 from retrograd.shapes import Size, broadcast_shapes
+
+newaxis = None
 
 __version__ = "0.1.0"

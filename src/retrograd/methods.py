@@ -126,6 +126,7 @@ METHODS: dict[ModuleType, str] = {
 
 # Functions that are methods under another name.
 RENAMED: dict[str, Any] = {
+    "__init__": convert.init_,
     "__repr__": convert.repr_,
     "__format__": convert.format_,
     "__bool__": convert.bool_,

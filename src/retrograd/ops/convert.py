@@ -15,7 +15,7 @@ from retrograd.device import check_device, device
 from retrograd.dtypes import dtype
 from retrograd.ops import basis, create
 from retrograd.ops.shape import strides_of, unbind
-from retrograd.shapes import wrap_dim
+from retrograd.shapes import Size, wrap_dim
 
 # ---------------------------------------------------------------- questions
 
@@ -355,6 +355,19 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return basis.clone(result) if copy and result is self else result
 
 
+def init_(self: Tensor, *args: Any, device: Any = None) -> None:
+    """`Tensor(2, 3)` has that shape and any numbers, `Tensor([2, 3])` holds those; of the default dtype. Prefer `tensor`."""
+    wanted = settings.default_dtype
+    if not args or isinstance(args[0], (int, np.integer, Size)):
+        made = create.empty(*(args or (0,)), dtype=wanted)
+    elif len(args) == 1:
+        made = basis.cast(args[0].detach(), wanted) if isinstance(args[0], Tensor) else create.tensor(args[0], dtype=wanted)
+    else:
+        raise TypeError(f"Tensor() takes sizes, or one sequence or array of numbers, but got {len(args)} arguments")
+    self._data, self._version = made._data, made._version
+    self._node = self._grad = self._base = self._extra = None
+
+
 def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
     """The tensor's type as text, `'torch.FloatTensor'`; or the tensor in the dtype named so."""
     if dtype is None:
@@ -364,7 +377,7 @@ def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
         dtype = next((d for d in dtypes.ALL if dtypes.scalar_name(d) == name), None)
         if dtype is None:
             raise ValueError(f"invalid type: '{name}'")
-    return to(self, dtype)
+    return to(self, getattr(dtype, "dtype", dtype))  # also one of the classes `FloatTensor`, ...
 
 
 # ---------------------------------------------------------------- text

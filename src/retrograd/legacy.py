@@ -1,0 +1,78 @@
+"""Names from old PyTorch programs: a class of tensors for each dtype, `FloatTensor` and its like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from retrograd import dtypes
+from retrograd.core.tensor import Tensor
+from retrograd.dtypes import dtype
+from retrograd.ops.create import empty, tensor
+
+
+class TypedTensor(type):
+    """The type of those classes: each makes tensors of its dtype, and has all tensors of that dtype as instances."""
+
+    dtype: dtype
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Tensor) and instance.dtype is cls.dtype
+
+    def __call__(cls, *args: Any) -> Tensor:
+        """`FloatTensor(2, 3)` has that shape and any numbers; `FloatTensor([2, 3])` holds those."""
+        if not args:
+            return empty(0, dtype=cls.dtype)
+        if isinstance(args[0], (int, np.integer)) or type(args[0]).__name__ == "Size":
+            return empty(*args, dtype=cls.dtype)
+        if len(args) > 1:
+            raise TypeError(f"{cls.__name__}() takes sizes, or one sequence or array of numbers, but got {len(args)} arguments")
+        data = args[0]
+        return data.to(cls.dtype) if isinstance(data, Tensor) else tensor(data, dtype=cls.dtype)
+
+
+def typed(name: str, of: dtype) -> Any:
+    """The class of tensors of a dtype."""
+    return TypedTensor(name, (), {"dtype": of, "__module__": "torch", "__doc__": f"Tensors of {of}."})
+
+
+FloatTensor, DoubleTensor, HalfTensor, BFloat16Tensor = (
+    typed(name, of)
+    for name, of in (
+        ("FloatTensor", dtypes.float32), ("DoubleTensor", dtypes.float64), ("HalfTensor", dtypes.float16), ("BFloat16Tensor", dtypes.bfloat16)
+    )
+)  # fmt: skip
+LongTensor, IntTensor, ShortTensor, CharTensor, ByteTensor, BoolTensor = (
+    typed(name, of)
+    for name, of in (
+        ("LongTensor", dtypes.int64), ("IntTensor", dtypes.int32), ("ShortTensor", dtypes.int16), ("CharTensor", dtypes.int8),
+        ("ByteTensor", dtypes.uint8), ("BoolTensor", dtypes.bool),
+    )
+)  # fmt: skip
+
+
+class Named:
+    """A constant that is printed by its name: a layout or a memory format. There is one of each here."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+
+strided = Named("strided")
+contiguous_format, preserve_format, channels_last, channels_last_3d = (
+    Named(n) for n in ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d")
+)
+memory_format = layout = Named
+
+
+def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
+    """Accepted: all results are deterministic anyhow."""
+
+
+def are_deterministic_algorithms_enabled() -> bool:
+    """True."""
+    return True
