@@ -202,7 +202,7 @@ class AccumulateGrad:
 
     def name(self) -> str:
         """PyTorch's name for it."""
-        return "struct torch::autograd::AccumulateGrad"
+        return "torch::autograd::AccumulateGrad"
 
     def __repr__(self) -> str:
         return f"<AccumulateGrad object at {id(self):#x}>"
