@@ -7,6 +7,7 @@ faster. What they compute is compared before it is timed.
 from __future__ import annotations
 
 import importlib
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -99,8 +100,9 @@ ROWS: dict[str, Callable[[Any], Callable[[], Any]]] = {
 
 
 def in_fresh_process(code: str) -> str:
-    """What a new Python prints."""
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    """What a new Python prints; it may keep bytecode, as users' do."""
+    env = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env).stdout.strip()
 
 
 def import_seconds(library: str, runs: int = 5) -> float:

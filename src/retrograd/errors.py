@@ -11,11 +11,11 @@ This module knows nothing of tensors.
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
 from types import FrameType
 
-PACKAGE = str(Path(__file__).parent)
+PACKAGE = os.path.dirname(__file__) + os.sep
 
 
 class LinAlgError(RuntimeError):

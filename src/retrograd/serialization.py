@@ -11,7 +11,6 @@ import pickle
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable
 from io import BytesIO
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
@@ -167,19 +166,21 @@ def save(obj: Any, f: str | os.PathLike[str] | IO[bytes], pickle_module: Any = N
         return
     import tempfile
 
-    path = Path(f)
-    if not path.parent.is_dir():
-        raise RuntimeError(f"Parent directory {path.parent} does not exist.")
-    handle, partial = tempfile.mkstemp(prefix=path.name, suffix=".partial", dir=path.parent)
+    path = os.fspath(f)
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder or "."):
+        raise RuntimeError(f"Parent directory {folder} does not exist.")
+    handle, partial = tempfile.mkstemp(prefix=name, suffix=".partial", dir=folder or ".")
     try:
         with os.fdopen(handle, "wb") as file:
-            write_archive(file, path.stem or "archive", structure.getvalue(), writer.storages)
+            write_archive(file, os.path.splitext(name)[0] or "archive", structure.getvalue(), writer.storages)
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(partial, 0o666 & ~mask)
         os.replace(partial, path)
     except BaseException:
-        Path(partial).unlink(missing_ok=True)
+        if os.path.exists(partial):
+            os.remove(partial)
         raise
 
 
