@@ -302,10 +302,17 @@ def summed_to_operand(product: Rule, shape_name: str) -> Rule:
 
 
 def along_tangent(product: Rule) -> Rule:
-    """The same product with the tangent in the cotangent's place."""
+    """The same product with the tangent in the cotangent's place.
+
+    With complex numbers, the cotangent is multiplied by the derivative's conjugate and the tangent by the derivative itself:
+    t d = conj(conj(t) conj(d)), for every function that has a complex derivative.
+    """
+    at = needs(product).index("g")
 
     def jvp(*known: Any) -> Any:
-        return product(*known)
+        if not any(getattr(getattr(k, "dtype", k), "is_complex", k.__class__ is complex) for k in known):
+            return product(*known)
+        return conj(product(*[conj(k) if i == at else k for i, k in enumerate(known)]))
 
     jvp.needs = tuple("t" if n == "g" else n for n in needs(product))  # type: ignore[attr-defined]
     return jvp

@@ -179,7 +179,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     Raises:
         RuntimeError: if there is no dim, or its size is odd.
     """
-    if input.dtype.category < dtypes.FLOATING:
+    if input.dtype.category != dtypes.FLOATING:
         raise NotImplementedError(f"\"glu_cpu\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
     if input.ndim == 0:
         raise RuntimeError("glu does not support 0-dimensional tensors")

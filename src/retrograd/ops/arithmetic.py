@@ -603,13 +603,13 @@ def _():
 
 
 @addcdiv_op.derivative("tensor1")
-def _(g, tensor2, value):
-    return g * value / conj_of(tensor2)
+def _(tensor2, value):
+    return value / tensor2
 
 
 @addcdiv_op.derivative("tensor2")
-def _(g, tensor1, tensor2, value):
-    return -g * conj_of(tensor1 * value / (tensor2 * tensor2))
+def _(tensor1, tensor2, value):
+    return -tensor1 * value / (tensor2 * tensor2)
 
 
 @addcdiv_op.kernel

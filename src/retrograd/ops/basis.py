@@ -223,7 +223,7 @@ def _(k, input, other):
     return k.ne(input, other)
 
 
-@elementwise(result="bool", tensors=("input",))
+@elementwise(result="bool", tensors=("input",), refuses=("complex",))
 def lt(input, other):
     """Where `input < other`."""
     return np.less(input, other)
@@ -234,7 +234,7 @@ def _(k, input, other):
     return k.lt(input, other)
 
 
-@elementwise(result="bool", tensors=("input",))
+@elementwise(result="bool", tensors=("input",), refuses=("complex",))
 def le(input, other):
     """Where `input <= other`."""
     return np.less_equal(input, other)
@@ -245,7 +245,7 @@ def _(k, input, other):
     return k.le(input, other)
 
 
-@elementwise(result="bool", tensors=("input",))
+@elementwise(result="bool", tensors=("input",), refuses=("complex",))
 def gt(input, other):
     """Where `input > other`."""
     return np.greater(input, other)
@@ -256,7 +256,7 @@ def _(k, input, other):
     return k.gt(input, other)
 
 
-@elementwise(result="bool", tensors=("input",))
+@elementwise(result="bool", tensors=("input",), refuses=("complex",))
 def ge(input, other):
     """Where `input >= other`."""
     return np.greater_equal(input, other)

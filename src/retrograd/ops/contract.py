@@ -454,13 +454,13 @@ def scaled_sum_op(input, product, *, beta, alpha, called):
 
 
 @scaled_sum_op.derivative("input")
-def _(g, beta):
-    return g if beta == 1 else g * beta
+def _(beta):
+    return beta
 
 
 @scaled_sum_op.derivative("product")
-def _(g, alpha):
-    return g if alpha == 1 else g * alpha
+def _(alpha):
+    return alpha
 
 
 @scaled_sum_op.kernel

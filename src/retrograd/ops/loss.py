@@ -135,6 +135,8 @@ def matched(name: str, input: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     if input.dtype is not target.dtype:
         common = dtypes.promote_types(input.dtype, target.dtype)
         input, target = cast(input, common), cast(target, common)
+    if input.dtype.is_complex:
+        raise NotImplementedError(f"\"{name}_cpu\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
     if input.dtype.category < dtypes.FLOATING:
         raise RuntimeError(f"\"{name}_cpu\" not implemented for '{dtypes.scalar_name(input.dtype)}': a loss is of floating point numbers")
     return input, target
@@ -735,7 +737,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     tensor([0.7071])
     """
     common = dtypes.promote_types(x1.dtype, x2.dtype)
-    if common.category < dtypes.FLOATING:
+    if common.category != dtypes.FLOATING:
         raise RuntimeError(f"expected common dtype to be floating point, yet common dtype is {dtypes.scalar_name(common)}")
     shape = broadcast_shapes(x1.shape, x2.shape)
     x1, x2 = (expand(cast(x, common), shape) for x in (x1, x2))
@@ -845,6 +847,7 @@ def multilabel_margin_loss(
 ) -> Tensor:
     """Σ max(0, 1 - (input[y] - input[i])) / C over the targets y (those before the first -1) and all i that are none."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    check_reduction(reduction)
     if input.dtype.category < dtypes.FLOATING:
         raise NotImplementedError(f"\"multilabel_margin_loss\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
     if input.ndim == 0 and target.ndim == 0:

@@ -15,7 +15,7 @@ from retrograd.core.tensor import Tensor
 from retrograd.ops.basis import cast, expand_op, reshape_op, sum_op
 from retrograd.ops.pad import constant_pad
 from retrograd.ops.pointwise import pow, rsqrt
-from retrograd.ops.pool import avg_pool, refuse_integers
+from retrograd.ops.pool import avg_pool, refuse_other_than_real
 from retrograd.ops.reduce import mean, narrow, wide
 
 # ---------------------------------------------------------------- the operation
@@ -192,7 +192,7 @@ def layer_norm(
     >>> layer_norm(tensor([1., 3.]), (2,))
     tensor([-1.0000,  1.0000])
     """
-    refuse_integers("LayerNormKernelImpl", input)
+    refuse_other_than_real("LayerNormKernelImpl", input)
     _, dims = last_dims("layer_norm", input, normalized_shape, weight=weight, bias=bias)
     if not dims:
         raise RuntimeError(
@@ -229,7 +229,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
     """
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")
-    refuse_integers("GroupNormKernelImpl", input)
+    refuse_other_than_real("GroupNormKernelImpl", input)
     n, channels = input.shape[:2]
     if num_groups <= 0 or channels % num_groups:
         raise RuntimeError(
@@ -262,7 +262,7 @@ def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | No
     tensor([0.8485, 1.1314])
     """
     _, dims = last_dims("rms_norm", input, normalized_shape, weight=weight)
-    refuse_integers("rms_norm", input)
+    refuse_other_than_real("rms_norm", input)
     narrow_type = input.dtype in (dtypes.float16, dtypes.bfloat16)
     x = cast(input, dtypes.float32) if narrow_type else input
     if eps is None:

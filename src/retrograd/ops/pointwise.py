@@ -775,6 +775,15 @@ def _(g, input, y):
     return where_op(none, 0.0, (g - real_part(g * conj_of(y)) * y) / where_op(none, 1.0, size))
 
 
+@sgn.jvp("input")  # sgn has no complex derivative; as a map of two real numbers its Jacobian is symmetric
+def _(t, input, y):
+    if not is_complex_value(input):
+        return no_slope(t)
+    size = abs(input)
+    none = size == 0
+    return where_op(none, 0.0, (t - real_part(t * conj_of(y)) * y) / where_op(none, 1.0, size))
+
+
 @sgn.kernel
 def _(k, input):
     zero, one = k.const(0, input), k.const(1, input)

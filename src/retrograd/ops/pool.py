@@ -172,9 +172,9 @@ def examples(function: str, input: Any, rank: int) -> Tensor:
     return input if lead == 2 else reshape_op(input, shape=(1, *input.shape))
 
 
-def refuse_integers(function: str, input: Tensor) -> None:
-    """Raises NotImplementedError unless numbers are floating."""
-    if input.dtype.category < dtypes.FLOATING:
+def refuse_other_than_real(function: str, input: Tensor) -> None:
+    """Raises NotImplementedError unless numbers are real floating ones."""
+    if input.dtype.category != dtypes.FLOATING:
         raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
 
 
@@ -278,7 +278,7 @@ def max_unpool(
         raise RuntimeError(
             f"Expected shape of indices to be same as that of the input tensor ({list(input.shape)}) but got indices tensor with shape: {list(indices.shape)}"
         )
-    refuse_integers(function, input)
+    refuse_other_than_real(function, input)
     x = examples(function, input, rank)
     kernel = per_dim(function, "kernel_size", kernel_size, rank)
     strides = kernel if stride is None else per_dim(function, "stride", stride, rank)
@@ -326,7 +326,7 @@ def avg_pool(
     x = examples(function, input, rank)
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
-    if input.dtype.category < dtypes.FLOATING and input.dtype is not dtypes.int64:
+    if input.dtype.category != dtypes.FLOATING and input.dtype is not dtypes.int64:
         raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
     counts, kernel, strides, pads, _ = geometry(function, x, rank, kernel_size, stride, padding, 1, ceil_mode)
     y = avg_pool_op(
@@ -469,7 +469,7 @@ def adaptive_avg_pool(rank: int, input: Tensor, output_size: Any) -> Tensor:
         raise ValueError(f"Input dimension should be at least {rank + 1}, but got {input.ndim}")
     x = examples(function, input, rank)
     counts = adaptive_sizes(function, x, output_size, rank)
-    refuse_integers(function, input)
+    refuse_other_than_real(function, input)
     if all(c == 1 for c in counts) and rank > 1:
         return mean(input, tuple(range(-rank, 0)), keepdim=True)
     return like_input(adaptive_avg_pool_op(x, size=tuple(x.shape[2:]), counts=counts), input)
@@ -535,7 +535,7 @@ def adaptive_max_pool(rank: int, input: Tensor, output_size: Any, return_indices
     if input.ndim < rank + 1:
         raise ValueError(f"Input dimension should be at least {rank + 1}, but got {input.ndim}")
     x = examples(function, input, rank)
-    refuse_integers(function, input)
+    refuse_other_than_real(function, input)
     values, indices = adaptive_max_pool_op(x, counts=adaptive_sizes(function, x, output_size, rank))
     values, indices = like_input(values, input), like_input(indices, input)
     return (values, indices) if return_indices else values

@@ -251,7 +251,13 @@ def _(g, input, input_shape, dims, keepdim, correction):
 def _(t, input, input_shape, dims, keepdim, correction):
     n = divisor(input_shape, dims, correction)
     d = input - mean_op(input, dims=dims, keepdim=True)
-    return sum_op(t * d, dims=dims, keepdim=keepdim) * (2.0 / n if n else math.nan)
+    return sum_op(inner(t, d), dims=dims, keepdim=keepdim) * (2.0 / n if n else math.nan)
+
+
+def inner(t: Any, d: Any) -> Any:
+    """The real part of t conj(d)."""
+    product = t * conj_of(d)
+    return product.real if product.dtype.is_complex else product
 
 
 @reduction
@@ -274,7 +280,7 @@ def _(g, input, y, input_shape, dims, keepdim, correction):
 def _(t, input, y, input_shape, dims, keepdim, correction):
     n = divisor(input_shape, dims, correction)
     d = input - mean_op(input, dims=dims, keepdim=True)
-    slope = sum_op(t * d, dims=dims, keepdim=keepdim) * (1.0 / n if n else math.nan)
+    slope = sum_op(inner(t, d), dims=dims, keepdim=keepdim) * (1.0 / n if n else math.nan)
     return where_op(y == 0, 0.0, slope / y)
 
 

@@ -13,8 +13,9 @@ from numpy import ndarray
 
 from retrograd import dtypes
 from retrograd.core.tensor import Tensor, wrap
+from retrograd.ops.basis import cast
 from retrograd.ops.index import index_op
-from retrograd.ops.pool import adaptive_avg_pool, refuse_integers
+from retrograd.ops.pool import adaptive_avg_pool, refuse_other_than_real
 
 MODES = {"nearest": 0, "nearest-exact": 0, "area": 0, "linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}  # dims, 0 for any
 CUBIC = -0.75  # the slope at 1 of the cubic convolution kernel (Keys 1981)
@@ -212,7 +213,7 @@ def grid_sample(
         raise ValueError(
             f"nn.functional.grid_sample(): expected padding_mode to be 'zeros', 'border', or 'reflection', but got: '{padding_mode}'"
         )
-    refuse_integers("grid_sampler_cpu", input)
+    refuse_other_than_real("grid_sampler_cpu", input)
     rank = input.ndim - 2
     if rank not in (2, 3) or grid.ndim != input.ndim or grid.shape[0] != input.shape[0] or grid.shape[-1] != rank:
         raise RuntimeError(
@@ -237,7 +238,7 @@ def grid_sample(
             place, weight = place * size + at.clamp(0, size - 1), weight * w
         index = place.long().reshape(n, 1, -1).expand(n, c, -1)
         value = flat.gather(2, index).reshape(n, c, *grid.shape[1:-1])
-        total = total + (value * (weight * valid).unsqueeze(1))
+        total = total + value * cast(weight * valid, input.dtype).unsqueeze(1)
     return total
 
 

@@ -464,8 +464,8 @@ def overwrite(self: Tensor, draw: Callable[[tuple[int, ...], Any], Any]) -> Tens
 
 
 def check_floating(function: str, self: Tensor) -> None:
-    """Raises where only floating numbers can be drawn."""
-    if self.dtype.category < dtypes.FLOATING:
+    """Raises where only real floating numbers can be drawn."""
+    if self.dtype.category != dtypes.FLOATING:
         raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.scalar_name(self.dtype)}'")
 
 

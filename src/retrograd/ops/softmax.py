@@ -108,7 +108,7 @@ def floating(name: str, input: Tensor, dtype: dtype | None) -> Tensor:
     """The operand in `dtype`, checked to be a floating one."""
     if dtype is not None:
         input = cast(input, dtype)
-    if input.dtype.category < dtypes.FLOATING:
+    if input.dtype.category != dtypes.FLOATING:
         raise NotImplementedError(
             f"\"{name}_lastdim_kernel_impl\" not implemented for '{dtypes.scalar_name(input.dtype)}': pass dtype=torch.float32"
         )
