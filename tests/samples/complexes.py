@@ -1,6 +1,6 @@
 """Samples of complex numbers, made of real ones."""
 
-from tests.sampling import C, Error, Sample, T
+from tests.sampling import B, C, Error, Sample, T
 
 SAMPLES = {
     "complex": [Sample(T(2, 3), T(2, 3)), Sample(T(2, 3), T(3))],
@@ -20,6 +20,20 @@ SAMPLES = {
     "pow": [Sample(C(3), 2), Sample(C(3), 0.5), Sample(C(3), C(3))],
     **{name: [Sample(C(2, 2))] for name in ["exp", "log", "sqrt", "sin", "cos", "tanh", "square", "reciprocal", "sum", "mean", "sigmoid"]},
     "prod": [Sample(C(3))],
+    "cumprod": [Sample(C(3), 0)],
+    "cumsum": [Sample(C(3), 0)],
+    "addcmul": [Sample(C(3), C(3), C(3), value=2j)],
+    "addcdiv": [Sample(C(3), C(3), C(3), value=2j)],
+    "lerp": [Sample(C(3), C(3), C(3)), Sample(C(3), C(3), 0.3)],
+    "addmm": [Sample(C(2, 2), C(2, 3), C(3, 2), beta=1j, alpha=2j)],
+    "einsum": [Sample("ij,jk->ik", C(2, 3), C(3, 2))],
+    "outer": [Sample(C(2), C(3))],
+    "where": [Sample(B(3), C(3), C(3))],
+    "linalg.vector_norm": [Sample(C(3))],
+    "linalg.matrix_exp": [Sample(C(2, 2))],
+    "linalg.det": [Sample(C(3, 3))],
+    "nn.functional.conv_transpose1d": [Sample(C(1, 2, 3), C(2, 2, 2), C(2))],
+    "nn.functional.linear": [Sample(C(2, 3), C(4, 3), C(4))],
     "matmul": [Sample(C(2, 3), C(3, 2)), Sample(C(3), C(3))],
     "linalg.solve": [Sample(C(3, 3), C(3))],
     "nn.functional.conv1d": [Sample(C(1, 2, 4), C(2, 2, 2))],

@@ -158,6 +158,7 @@ def instance_norm(
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if input.ndim < 3:
         raise RuntimeError(f"instance_norm: expected an input of at least 3 dims (N, C, ...), but got size {list(input.shape)}")
+    refuse_other_than_real("instance_norm", input)
     channels = input.shape[1]
     places = math.prod(input.shape[2:])
     if places == 1:

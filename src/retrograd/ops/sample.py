@@ -464,8 +464,8 @@ def overwrite(self: Tensor, draw: Callable[[tuple[int, ...], Any], Any]) -> Tens
 
 
 def check_floating(function: str, self: Tensor) -> None:
-    """Raises where only real floating numbers can be drawn."""
-    if self.dtype.category != dtypes.FLOATING:
+    """Raises where only floating numbers can be drawn: real ones, but for uniform and normal draws."""
+    if self.dtype.category < dtypes.FLOATING or (self.dtype.is_complex and function not in ("check_uniform_bounds", "normal_kernel_cpu")):
         raise NotImplementedError(f"\"{function}\" not implemented for '{dtypes.scalar_name(self.dtype)}'")
 
 
