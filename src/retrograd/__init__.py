@@ -183,8 +183,6 @@ from retrograd.ops.factorizations import lu_solve_of as lu_solve
 from retrograd.ops.factorizations import qr_of as qr
 from retrograd.ops.index import (
     argwhere,
-    diagonal_scatter,
-    gather,
     index_add,
     index_copy,
     index_fill,
@@ -195,14 +193,8 @@ from retrograd.ops.index import (
     masked_select,
     nonzero,
     repeat_interleave,
-    scatter,
-    scatter_add,
-    scatter_reduce,
-    select_scatter,
-    slice_scatter,
     take,
-    take_along_dim,
-)  # fmt: skip
+)
 from retrograd.ops.inplace import zero_
 from retrograd.ops.join import (
     atleast_1d,
@@ -353,6 +345,16 @@ from retrograd.ops.sample import (
     set_rng_state,
 )  # fmt: skip
 from retrograd.ops.scan import cummax, cummin, cumprod, cumsum, logcumsumexp, prod
+from retrograd.ops.scatter import (
+    diagonal_scatter,
+    gather,
+    scatter,
+    scatter_add,
+    scatter_reduce,
+    select_scatter,
+    slice_scatter,
+    take_along_dim,
+)  # fmt: skip
 from retrograd.ops.shape import (
     adjoint,
     broadcast_tensors,

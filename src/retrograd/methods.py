@@ -31,6 +31,7 @@ from retrograd.ops import (
     reduce,
     sample,
     scan,
+    scatter,
     shape,
     softmax,
     sort,
@@ -109,9 +110,11 @@ METHODS: dict[ModuleType, str] = {
         diagflat tril triu flip fliplr flipud rot90 roll repeat tile unfold
     """,
     index: """
-        index_select index_add index_copy index_fill index_put index_put_ take put_ repeat_interleave gather take_along_dim
-        scatter scatter_add scatter_reduce masked_fill masked_fill_ masked_select masked_scatter nonzero argwhere
-        select_scatter slice_scatter diagonal_scatter
+        index_select index_add index_copy index_fill index_put index_put_ take put_ repeat_interleave masked_fill masked_fill_
+        masked_select masked_scatter nonzero argwhere
+    """,
+    scatter: """
+        gather take_along_dim scatter scatter_add scatter_reduce select_scatter slice_scatter diagonal_scatter
     """,
     sample: """
         uniform_ normal_ random_ bernoulli bernoulli_ exponential_ cauchy_ log_normal_ geometric_ multinomial
@@ -239,7 +242,8 @@ INPLACE: dict[ModuleType, str] = {
     scan: "cumsum cumprod",
     contract: "addbmm addmm addmv addr baddbmm",
     shape: "tril triu",
-    index: "index_add index_copy index_fill scatter scatter_add scatter_reduce masked_scatter",
+    index: "index_add index_copy index_fill masked_scatter",
+    scatter: "scatter scatter_add scatter_reduce",
     special: "erf erfc erfinv lgamma digamma mvlgamma logit igamma igammac i0",
 }
 

@@ -13,10 +13,10 @@ from retrograd import dtypes
 from retrograd.core.families import linear, opaque
 from retrograd.core.tensor import Tensor, wrap
 from retrograd.ops.basis import reshape_op, scatter_sum_op
-from retrograd.ops.index import scatter_op
 from retrograd.ops.pointwise import abs as absolute
 from retrograd.ops.pointwise import pow, sign
 from retrograd.ops.reduce import mean, narrow, wide
+from retrograd.ops.scatter import scatter_op
 from retrograd.ops.windows import Ints, add_windows, as_one_batch, cropped, offsets, padded, per_dim, taps
 
 # ---------------------------------------------------------------- windows
