@@ -27,6 +27,9 @@ def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], create_
     seeds: list[Tensor] = []
     for out, g in zip(outputs, given, strict=True):
         if g is None:
+            if out.__class__ is Tensor and not out._data.ndim and out._data.dtype.kind == "f":  # the usual case: one real number
+                seeds.append(wrap(np.array(1, out._data.dtype)))
+                continue
             if out.shape.numel() != 1 and out.requires_grad:
                 raise RuntimeError(
                     f"grad can be implicitly created only for scalar outputs: this one has shape {list(out.shape)}. "

@@ -265,7 +265,8 @@ def bind_factor(rule: Rule) -> Any:
 
         def call(g: Any, facts: tuple[Any, ...]) -> Any:
             d = rule(facts[known])
-            result = np.multiply(g, d) if g.__class__ is ndarray and g.dtype.kind == "f" else g * conj(d)
+            kind = g.__class__
+            result = g * d if kind is np.float32 else np.multiply(g, d) if kind is ndarray and g.dtype.kind == "f" else g * conj(d)
             shape = None if at is None else facts[at]
             return result if shape is None or result.shape == shape else unbroadcast(result, shape)
 
@@ -346,7 +347,6 @@ ELLIPSIS_OUT = np.lib.NumpyVersion(np.__version__) >= "2.3.0"  # ufuncs take out
 # Numbers that meet float arrays, as arrays without dims: NumPy takes twice as long over a Python number.
 NUMBERS: dict[Any, dict[float, ndarray]] = {np.dtype(np.float32): {}, np.dtype(np.float64): {}}
 FLOAT32 = np.dtype(np.float32)
-UNWATCHED = [0, None]  # the version counter of what is never written to
 
 
 def number_array(value: float, like: Any) -> Any:
@@ -373,7 +373,7 @@ def make_unary(op: Elementwise) -> Any:
     def call(input: Any, *, out: Any = None) -> Any:
         nonlocal plan
         kind = input.__class__
-        if kind is ndarray and local.raw:
+        if kind is not Tensor and kind is not Box and local.raw:
             return raw(input)
         if out is not None:
             return write_out(out, call(input))
@@ -442,7 +442,7 @@ def make_binary(op: Elementwise) -> Any:
             x1 = NUMBERS[dtype].get(other) if dtype is FLOAT32 else None
             if x1 is None:
                 x1 = number_array(other, dtype)
-            node1, version1 = None, UNWATCHED
+            node1 = version1 = None
         else:
             return dispatch((input, other), {})
         token = silence(QUIET)
@@ -467,7 +467,9 @@ def make_binary(op: Elementwise) -> Any:
             n.params = NO_PARAMS
             shape0, shape1 = x0.shape, x1.shape
             n.facts = plan.take(x0, x1, y, None, None) if shape0 == shape1 else plan.take(x0, x1, y, shape0, shape1)
-            n.versions = plan.watch(input._version, version1, version)
+            n.versions = (
+                plan.watch(input._version, version1, version) if version1 is not None else plan.watch_first(input._version, version)
+            )
             n.tensors = False
             n.hooks = n.metadata = None
             n.seq = count()

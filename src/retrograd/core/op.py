@@ -352,7 +352,9 @@ class Plan:
         self.saved_names = [n for n in names if n in op.operands] + [n for n in names if n in results]
         self.saved_positions = [at for _, at in self.saved_operands] + [at for _, at in self.saved_results]
 
-        self.watch = watcher([i for i, _ in self.saved_operands] + [len(op.operands)] * len(self.saved_results), len(op.operands) + 1)
+        saved, results_at = [i for i, _ in self.saved_operands], [len(op.operands)] * len(self.saved_results)
+        self.watch = watcher(saved + results_at, len(op.operands) + 1)
+        self.watch_first = watcher([min(i, 1) for i in saved + results_at if i != 1], 2)  # of two operands, the second a number
 
     def versions(self, args: Sequence[Any], outs: Sequence[Any]) -> tuple[Any, ...]:
         """(counter, value) of every tensor that is saved."""

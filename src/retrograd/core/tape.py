@@ -141,10 +141,13 @@ class Node:
                     self.complain_of_write(counter, version)
         if g.__class__ is list:
             g = [zeros_like_output(n, as_tensors) if x is None else x for x, n in zip(g, self.like, strict=True)]
-        elif g.__class__ is not ndarray and not as_tensors:  # a NumPy scalar: with scalars, its arithmetic is far quicker
-            facts = tuple([f[()] if f.__class__ is ndarray and not f.ndim else f for f in facts])
+        elif g.__class__ is not ndarray and not as_tensors and facts:  # a NumPy scalar: with scalars, its arithmetic is far quicker
+            facts = [f[()] if f.__class__ is ndarray and not f.ndim else f for f in facts]  # type: ignore[assignment]
+        rules = self.plan.rules
+        if len(self.edges) == 1 == len(rules) and rules[0][0] == 0:
+            return [rules[0][1](g, facts)]
         out: list[Any] = [None] * len(self.edges)
-        for at, rule in self.plan.rules:
+        for at, rule in rules:
             if at is None:  # one rule for all of a variable number of operands
                 return [x if e is not None else None for x, e in zip(rule(g, facts), self.edges, strict=True)]
             out[at] = rule(g, facts)
