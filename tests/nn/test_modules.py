@@ -186,3 +186,13 @@ def test_wrong_use():
         lambda t: t.nn.Linear(4, 3)(t.ones(2, 4, dtype=t.float64)), lambda t: t.nn.Sequential(t.nn.ReLU())[3], lambda t: t.nn.Module().missing, lambda t: t.nn.Linear(2, 2).load_state_dict({"weight": t.ones(2, 2)}),
     ):  # fmt: skip
         error_in_both(program)
+
+
+def test_a_parameter_written_to_is_named_by_its_path():
+    """Between forward and backward, in a network within a network."""
+    net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Sequential(torch.nn.ReLU(), torch.nn.Linear(3, 2)))
+    loss = net(torch.ones(2, 4)).sum()
+    with torch.no_grad():
+        net[1][1].weight.add_(1)
+    with pytest.raises(RuntimeError, match=r"modified by an inplace operation: .*the parameter '1\.1\.weight'"):
+        loss.backward()

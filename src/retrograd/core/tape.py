@@ -165,6 +165,9 @@ class Node:
         name = self.plan.saved_names[which[0]] if which else "?"
         value = self.facts[self.plan.saved_positions[which[0]]] if which and self.facts else None
         what = f"{type_name(value)} {list(np.shape(value))}" if value is not None else "tensor"
+        at = op.operands.index(name) if name in op.operands else len(self.edges)
+        path = name_of_leaf(self.edges[at]) if at < len(self.edges) and isinstance(self.edges[at], Tensor) else None
+        what += f" (the parameter '{path}')" if path else ""
         where = f" The last write was at {counter[1]}." if counter[1] else ""
         raise RuntimeError(
             "one of the variables needed for gradient computation has been modified by an inplace operation: "
@@ -173,6 +176,14 @@ class Node:
             "Hint: enable anomaly detection to find the operation that failed to compute its gradient, with "
             "torch.autograd.set_detect_anomaly(True)."
         )
+
+
+def nameless(leaf: Tensor) -> str | None:
+    """No name: what holds tensors by name replaces this function (see nn/module.py)."""
+    return None
+
+
+name_of_leaf: Callable[[Tensor], str | None] = nameless
 
 
 def zeros_like_output(like: Any, as_tensors: bool) -> Any:

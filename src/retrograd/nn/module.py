@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import inspect
 import itertools
 from collections import OrderedDict
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, TypeVar
 
 from retrograd.autograd import Function, no_grad
+from retrograd.core import tape
 from retrograd.core.tape import Handle
 from retrograd.core.tensor import Tensor, wrap
 from retrograd.dtypes import dtype
@@ -774,3 +776,18 @@ def pass_through(tensors: list[Tensor], see: Callable[[tuple[Any, ...]], tuple[A
 
     out = BackwardHook.apply(*tensors)
     return out if isinstance(out, tuple) else (out,)
+
+
+def parameter_path(tensor: Tensor) -> str | None:
+    """The longest path of a parameter in any module that is alive, for error messages: it looks through all objects."""
+    paths = [
+        name
+        for module in gc.get_objects()
+        if issubclass(type(module), Module)  # isinstance would ask the object, and objects answer with warnings
+        for name, found in module.named_parameters(remove_duplicate=False)
+        if found is tensor
+    ]
+    return max(paths, key=len, default=None)
+
+
+tape.name_of_leaf = parameter_path
