@@ -487,6 +487,8 @@ def logspace(
     tensor([  1.,  10., 100.])
     """
     wanted = dtype or settings.default_dtype
+    if wanted.category < dtypes.FLOATING and steps > 1:  # exponents between whole numbers
+        start, end = (int(v.item() if isinstance(v, Tensor) else v) for v in (start, end))
     exponents = linspace(start, end, steps, dtype=dtypes.float64 if wanted.category <= dtypes.FLOATING else wanted, device=device)._data
     return finish(np.power(base, exponents).astype(wanted.numpy), requires_grad, out)
 

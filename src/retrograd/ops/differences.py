@@ -8,7 +8,7 @@ from retrograd import dtypes
 from retrograd.core.families import write_out
 from retrograd.core.tensor import Tensor
 from retrograd.ops.arithmetic import div
-from retrograd.ops.basis import add, mul, reshape_op, slice_op, sub, sum
+from retrograd.ops.basis import add, clone, mul, reshape_op, slice_op, sub, sum
 from retrograd.ops.join import cat
 from retrograd.ops.logic import logical_xor
 from retrograd.ops.scan import cumsum
@@ -39,6 +39,8 @@ def diff(
             check_fits(input, x, dim)
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
+    if n == 0:  # of no differences, what would be joined is left out, as in PyTorch
+        return clone(input) if out is None else write_out(out, input)
     x = cat([x for x in (prepend, input, append) if x is not None], dim)
     for _ in range(n if n < x.shape[dim] else x.shape[dim]):
         after, before = part(x, dim, 1, None), part(x, dim, 0, -1)
