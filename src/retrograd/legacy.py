@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from retrograd import dtypes
 from retrograd.core.tensor import Tensor
 from retrograd.dtypes import dtype
-from retrograd.ops.create import empty, tensor
+from retrograd.ops.convert import from_sizes_or_data
 
 
 class TypedTensor(type):
@@ -22,14 +20,7 @@ class TypedTensor(type):
 
     def __call__(cls, *args: Any) -> Tensor:
         """`FloatTensor(2, 3)` has that shape and any numbers; `FloatTensor([2, 3])` holds those."""
-        if not args:
-            return empty(0, dtype=cls.dtype)
-        if isinstance(args[0], (int, np.integer)) or type(args[0]).__name__ == "Size":
-            return empty(*args, dtype=cls.dtype)
-        if len(args) > 1:
-            raise TypeError(f"{cls.__name__}() takes sizes, or one sequence or array of numbers, but got {len(args)} arguments")
-        data = args[0]
-        return data.to(cls.dtype) if isinstance(data, Tensor) else tensor(data, dtype=cls.dtype)
+        return from_sizes_or_data(cls.__name__, args, cls.dtype)
 
 
 def typed(name: str, of: dtype) -> Any:

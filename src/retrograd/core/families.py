@@ -23,7 +23,7 @@ from numpy import ndarray
 from retrograd import dtypes
 from retrograd.config import settings
 from retrograd.core.levels import local, switch
-from retrograd.core.op import CONTINUOUS, Entry, Op, Rule, needs
+from retrograd.core.op import CONTINUOUS, FLOAT32, Entry, Op, Rule, needs
 from retrograd.core.tape import QUIET, Node, count, restore, silence, written
 from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node
 from retrograd.dtypes import dtype
@@ -346,7 +346,6 @@ ELLIPSIS_OUT = np.lib.NumpyVersion(np.__version__) >= "2.3.0"  # ufuncs take out
 
 # Numbers that meet float arrays, as arrays without dims: NumPy takes twice as long over a Python number.
 NUMBERS: dict[Any, dict[float, ndarray]] = {np.dtype(np.float32): {}, np.dtype(np.float64): {}}
-FLOAT32 = np.dtype(np.float32)
 
 
 def number_array(value: float, like: Any) -> Any:

@@ -42,7 +42,7 @@ from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node, wrap
 OPS: dict[str, Op] = {}  # every operation by name, in the order of definition
 CONTINUOUS = frozenset("fcV")  # kinds of NumPy dtypes that can carry a gradient (V: bfloat16)
 
-SINGLE = np.dtype(np.float32)
+FLOAT32 = np.dtype(np.float32)
 
 Rule = Callable[..., Any]
 
@@ -238,7 +238,7 @@ class Op:
             return self.wrap_several(y, args, datas, edges, params)
         if y.__class__ is not ndarray:
             y = np.asarray(y)
-        if y.dtype is SINGLE and self.family == "elementwise":
+        if y.dtype is FLOAT32 and self.family == "elementwise":
             y = rounded(y, datas)
         out = wrap(y)
         if edges is not None and y.dtype.kind in CONTINUOUS:
@@ -313,7 +313,7 @@ class Op:
 def rounded(y: ndarray, operands: Sequence[Any]) -> ndarray:
     """A result in bfloat16, if an operand was: NumPy does not know that a number should not widen it."""
     found = next((x.dtype for x in operands if isinstance(x, ndarray) and x.dtype.kind == "V"), None)
-    return y if found is None or any(getattr(x, "dtype", None) is SINGLE for x in operands) else y.astype(found)
+    return y if found is None or any(getattr(x, "dtype", None) is FLOAT32 for x in operands) else y.astype(found)
 
 
 def needs(rule: Rule) -> tuple[str, ...]:

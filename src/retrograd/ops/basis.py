@@ -759,7 +759,7 @@ def _(t, index, dim):
 
 @gather_op.batch
 def _(args, mapped, *, dim):
-    input, index = both_batched(args, mapped)
+    input, index = all_batched(args, mapped)
     return gather_op(input, index, dim=dim + 1) if len(index.shape) > 1 else clone_op(input)
 
 
@@ -787,14 +787,14 @@ def _(t, index, dim, shape):
 
 @scatter_sum_op.batch
 def _(args, mapped, *, dim, shape):
-    input, index = both_batched(args, mapped)
+    input, index = all_batched(args, mapped)
     return scatter_sum_op(input, index, dim=dim + 1, shape=(input.shape[0], *shape)) if len(index.shape) > 1 else clone_op(input)
 
 
-def both_batched(args: Any, mapped: Any) -> list[Any]:
-    """Two operands with a leading batch dim, which the one that had none is repeated along."""
-    size = args[mapped.index(True)].shape[0]
-    return [x if m else expand_op(x, shape=(size, *x.shape)) for x, m in zip(args, mapped, strict=True)]
+def all_batched(args: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:
+    """Operands of which some have a leading batch dim, the others (save None) repeated along one."""
+    size = next(x.shape[0] for x, m in zip(args, mapped, strict=True) if m)
+    return [x if m or x is None else expand_op(x, shape=(size, *x.shape)) for x, m in zip(args, mapped, strict=True)]
 
 
 def add_at(out: Any, where: Sequence[Any], values: Any) -> None:

@@ -16,7 +16,7 @@ from numpy import ndarray
 from retrograd import dtypes
 from retrograd.core.families import multilinear, opaque
 from retrograd.core.tensor import Tensor
-from retrograd.ops.basis import add_op, conj_of, expand_op, permute_op, reshape_op, slice_op
+from retrograd.ops.basis import add_op, all_batched, conj_of, permute_op, reshape_op, slice_op
 from retrograd.ops.contract import CPP_NAMES
 from retrograd.ops.pad import constant_pad
 from retrograd.ops.reduce import narrow, wide
@@ -162,7 +162,7 @@ def _(g, input, other_shape, stride, padding, dilation, groups):
 
 @conv_weight_op.batch
 def _(args, mapped, *, groups, **params):
-    x, y = everywhere(args, mapped)
+    x, y = all_batched(args, mapped)
     b = x.shape[0]
     w = conv_weight_op(into_channels(x), into_channels(y), groups=b * groups, **params)
     return reshape_op(w, shape=(b, w.shape[0] // b, *w.shape[1:]))
@@ -173,12 +173,6 @@ def cut(y: Any, shape: tuple[int, ...]) -> Any:
     for d, n in enumerate(shape):
         y = y if y.shape[d] == n else slice_op(y, dim=d, start=0, end=n, step=1)
     return y
-
-
-def everywhere(args: Any, mapped: Any) -> list[Any]:
-    """Operands of which some have a leading batch dim, the others repeated along one."""
-    size = args[list(mapped).index(True)].shape[0]
-    return [x if m or x is None else expand_op(x, shape=(size, *x.shape)) for x, m in zip(args, mapped, strict=True)]
 
 
 def into_channels(x: Any) -> Any:
@@ -195,7 +189,7 @@ def batched(op: Any, args: Any, mapped: Any, params: dict[str, Any]) -> Any:
         x = args[0]
         y = op(reshape_op(x, shape=(x.shape[0] * x.shape[1], *x.shape[2:])), *args[1:], **params)
         return reshape_op(y, shape=(x.shape[0], x.shape[1], *y.shape[1:]))
-    x, weight, bias = everywhere(args, mapped)
+    x, weight, bias = all_batched(args, mapped)
     b = x.shape[0]
     weight = reshape_op(weight, shape=(b * weight.shape[1], *weight.shape[2:]))
     y = op(into_channels(x), weight, **{**params, "groups": b * params["groups"]})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -355,15 +355,22 @@ def to(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     return basis.clone(result) if copy and result is self else result
 
 
+def from_sizes_or_data(name: str, args: Sequence[Any], wanted: dtype) -> Tensor:
+    """What `name(*args)` makes: from sizes a tensor of that shape and any numbers, from data one that holds it.
+
+    Raises:
+        TypeError: if there are several arguments that are no sizes.
+    """
+    if not args or isinstance(args[0], (int, np.integer, Size)):
+        return create.empty(*(args or (0,)), dtype=wanted)
+    if len(args) > 1:
+        raise TypeError(f"{name}() takes sizes, or one sequence or array of numbers, but got {len(args)} arguments")
+    return basis.cast(args[0], wanted) if isinstance(args[0], Tensor) else create.tensor(args[0], dtype=wanted)
+
+
 def init_(self: Tensor, *args: Any, device: Any = None) -> None:
     """`Tensor(2, 3)` has that shape and any numbers, `Tensor([2, 3])` holds those; of the default dtype. Prefer `tensor`."""
-    wanted = settings.default_dtype
-    if not args or isinstance(args[0], (int, np.integer, Size)):
-        made = create.empty(*(args or (0,)), dtype=wanted)
-    elif len(args) == 1:
-        made = basis.cast(args[0].detach(), wanted) if isinstance(args[0], Tensor) else create.tensor(args[0], dtype=wanted)
-    else:
-        raise TypeError(f"Tensor() takes sizes, or one sequence or array of numbers, but got {len(args)} arguments")
+    made = from_sizes_or_data("Tensor", args, settings.default_dtype)
     self._data, self._version = made._data, made._version
     self._node = self._grad = self._base = self._extra = None
 

@@ -545,7 +545,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Tensor | None =
 
 
 def index_along(function: str, self: Tensor, dim: int, index: Tensor, source: Any, accumulate: bool) -> Tensor:
-    """index_add, index_copy and index_fill: `source` put or added at `index` along one dim."""
+    """index_add and index_copy: `source` put or added at `index` along one dim."""
     dim, rows = along_dim(function, self, dim, index)
     refuse_negative(function, self, rows, dim)
     called = "".join(part.capitalize() for part in function.split("_")) + "Backward0"
@@ -600,11 +600,11 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
         source = cast(value, input.dtype)
     else:
         source = wrap(number(value, input))
-    dim = wrap_dim(dim, input.ndim)
-    index_along("index_fill", input, dim, index, source, False)  # checks the arguments
+    dim, rows = along_dim("index_fill", input, dim, index)
+    refuse_negative("index_fill", input, rows, dim)
     if input.ndim == 0:
         return expand(source, ()) if index.shape.numel() else clone(input)
-    marked = index_mark_op(cast(index, dtypes.int64), dims=(0,), shape=(input.shape[dim],))
+    marked = index_mark_op(rows, dims=(0,), shape=(input.shape[dim],))
     mask = reshape_op(marked, shape=(input.shape[dim], *(1,) * (input.ndim - 1 - dim)))
     return masked_fill_op(input, mask, source)
 

@@ -15,7 +15,7 @@ from retrograd import dtypes
 from retrograd.config import settings
 from retrograd.core.families import opaque, write_out
 from retrograd.core.tensor import Tensor, wrap
-from retrograd.ops.basis import cast, embed_op, expand_op, gather_op, reshape_op, select_op, slice_op
+from retrograd.ops.basis import all_batched, cast, embed_op, expand_op, gather_op, reshape_op, select_op, slice_op
 from retrograd.shapes import wrap_dim
 
 NOTHING = (0,)  # a tensor of this shape joins anything, for old programs' sake
@@ -54,7 +54,7 @@ def _(args, mapped, *, dim):
         none = [*like[0].shape[like[1] :]]
         none[dim] = 0
         args = [reshape_op(x, shape=(*x.shape[:m], *none)) if e else x for x, m, e in zip(args, mapped, empty, strict=True)]
-    return cat_op(*with_batch(args, mapped), dim=dim + 1)
+    return cat_op(*all_batched(args, mapped), dim=dim + 1)
 
 
 @opaque
@@ -80,13 +80,7 @@ def _(t, dim):
 
 @stack_op.batch
 def _(args, mapped, *, dim):
-    return stack_op(*with_batch(args, mapped), dim=dim + 1)
-
-
-def with_batch(args: Sequence[Any], mapped: Sequence[bool]) -> list[Any]:
-    """Operands of which some have a leading batch dim, the others repeated along one."""
-    size = next(x.shape[0] for x, m in zip(args, mapped, strict=True) if m)
-    return [x if m else expand_op(x, shape=(size, *x.shape)) for x, m in zip(args, mapped, strict=True)]
+    return stack_op(*all_batched(args, mapped), dim=dim + 1)
 
 
 # ---------------------------------------------------------------- cat and stack
