@@ -14,12 +14,17 @@ from retrograd.cli import lesson, train
 from retrograd.cli.texts import LANGUAGES, UserError, default_language
 
 
-def positive_int(text: str) -> int:
-    """An int of at least 1."""
+def whole_number(text: str) -> int:
+    """An int."""
     try:
-        value = int(text)
+        return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+
+
+def positive_int(text: str) -> int:
+    """An int of at least 1."""
+    value = whole_number(text)
     if value < 1:
         raise argparse.ArgumentTypeError(f"expected at least 1, got {value}")
     return value
@@ -27,10 +32,7 @@ def positive_int(text: str) -> int:
 
 def seed(text: str) -> int:
     """A seed that the generator takes."""
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}") from None
+    value = whole_number(text)
     if not 0 <= value < 2**64:
         raise argparse.ArgumentTypeError(f"expected 0 to 2**64 - 1, got {value}")
     return value
