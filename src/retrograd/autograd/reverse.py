@@ -20,15 +20,20 @@ def as_sequence(x: Any) -> Sequence[Any]:
     return (x,) if isinstance(x, (Tensor, GradientEdge)) or x is None else tuple(x)
 
 
-def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], create_graph: bool) -> list[Tensor]:
-    """The cotangents to begin with: those given, and 1 for scalars."""
+# The cotangent that nearly every backward pass begins with, for passes that do not hand it out.
+ONES = {np.dtype(t): wrap(np.array(1, t)) for t in (np.float16, np.float32, np.float64)}
+
+
+def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], *, shared: bool = False) -> list[Tensor]:
+    """The cotangents to begin with: those given, and 1 for scalars; `shared`: one that nobody will write to."""
     if len(given) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(given)} gradients")
     seeds: list[Tensor] = []
     for out, g in zip(outputs, given, strict=True):
         if g is None:
             if out.__class__ is Tensor and not out._data.ndim and out._data.dtype.kind == "f":  # the usual case: one real number
-                seeds.append(wrap(np.array(1, out._data.dtype)))
+                dtype = out._data.dtype
+                seeds.append(ONES[dtype] if shared and dtype in ONES else wrap(np.array(1, dtype)))
                 continue
             if out.shape.numel() != 1 and out.requires_grad:
                 raise RuntimeError(
@@ -101,7 +106,7 @@ def backward(
             if not x.requires_grad:
                 raise RuntimeError(f"One of the differentiated Tensors does not require grad (inputs[{i}])")
     roots = roots_of(outputs)
-    seeds = seeds_for(outputs, given, create_graph)
+    seeds = seeds_for(outputs, given, shared=not create_graph)
     keep = create_graph if retain_graph is None else retain_graph
     tape.backward(roots, seeds, create_graph=create_graph, keep=keep, inputs=chosen)
 
@@ -154,7 +159,7 @@ def gradients(outs: Sequence[Tensor], ins: Sequence[Tensor], given: Sequence[Any
         if not x.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
     roots = roots_of(outs)
-    seeds = seeds_for(outs, given, create_graph)
+    seeds = seeds_for(outs, given)
     targets = [tape.edge_of(x) for x in ins]
     as_tensors = create_graph or bool(switch.special and any(isinstance(s, Box) for s in seeds))
     walk = tape.Walk(as_tensors=as_tensors, keep=keep, targets=targets)

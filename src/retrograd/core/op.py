@@ -267,7 +267,7 @@ class Op:
         node.edges = edges
         node.params = params
         node.facts = plan.gather(datas, ys, params)
-        node.versions = plan.versions(args, outs)
+        node.versions = plan.versions(args, outs) if plan.saved_positions else ()
         node.tensors = False
         node.hooks = node.metadata = None
         node.seq = count()
@@ -294,7 +294,7 @@ class Op:
 
     def plan(self, edges: Sequence[Any]) -> Plan:
         """What to save, and which rules to run, when just these operands need a gradient."""
-        mask = True if self.variadic == self.operands[0] else tuple(e is not None for e in edges)
+        mask = True if self.variadic == self.operands[0] else tuple([e is not None for e in edges])
         plan = self.plans.get(mask)
         if plan is None:
             plan = self.plans[mask] = Plan(self, mask)
@@ -453,17 +453,20 @@ def bind(rule: Rule, places: list[int]) -> Callable[[Any, tuple[Any, ...]], Any]
 
 def make_entry(op: Op) -> Any:
     """The entry of an operation with any operands and metadata."""
-    dispatch, eager, forward = op.dispatch, op.eager, op.forward
+    dispatch, eager, forward, prepare = op.dispatch, op.eager, op.forward, op.prepare
 
     def call(*args: Any, **params: Any) -> Any:
         kind = args[0].__class__ if args else None
         if kind is not Tensor and local.raw and kind is not Box:
-            return forward(*args, **params) if kind is ndarray else dispatch(args, params)
+            return forward(*args, **params) if kind is ndarray or kind in SCALARS else dispatch(args, params)
         if switch.special or kind is not Tensor:
             return dispatch(args, params)
-        return eager(op.prepare(args), params)
+        return eager(prepare(args), params)
 
     return call
+
+
+SCALARS = frozenset((np.float32, np.float64))  # what a walk carries in place of arrays without dims
 
 
 def pack_saved(node: Node, args: Sequence[Any], outs: Sequence[Any]) -> None:

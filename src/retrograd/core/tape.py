@@ -25,7 +25,7 @@ import numpy as np
 from numpy import ndarray
 from numpy._core import umath
 
-from retrograd.core.levels import local, set_flag
+from retrograd.core.levels import local, set_flag, switch
 from retrograd.core.tensor import LEAF, Cleared, Tensor, current_node, wrap
 
 if TYPE_CHECKING:
@@ -491,14 +491,16 @@ class rules_on_arrays:
     def __enter__(self) -> None:
         self.raw, self.grad = local.raw, local.grad
         local.raw = True
-        if self.grad:
-            set_flag("grad", False)
+        if self.grad:  # what set_flag does, in half the time
+            local.grad = False
+            switch.add(1)
         self.token = silence(QUIET)
 
     def __exit__(self, *error: object) -> None:
         restore(self.token)
         if self.grad:
-            set_flag("grad", True)
+            local.grad = True
+            switch.add(-1)
         local.raw = self.raw
 
 

@@ -140,7 +140,7 @@ class Tensor:
     @property
     def ndim(self) -> int:
         """The number of dimensions."""
-        return len(self.shape)
+        return self._data.ndim  # type: ignore[no-any-return]
 
     @property
     def dtype(self) -> dtype:
@@ -301,6 +301,10 @@ class Box(Tensor):
     @property
     def shape(self) -> Size:
         return Size(self.interpreter.shape(self))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
 
     @property
     def dtype(self) -> dtype:

@@ -462,7 +462,9 @@ def expand_op(input, *, shape):
 def expanded(x: Any, shape: tuple[int, ...]) -> Any:
     """`np.broadcast_to` that stays writable, as PyTorch's expanded tensors are."""
     lead = len(shape) - x.ndim
-    strides = (0,) * lead + tuple([s if n == m else 0 for s, n, m in zip(x.strides, x.shape, shape[lead:], strict=True)])
+    strides = (0,) * lead
+    if x.ndim:
+        strides += tuple([s if n == m else 0 for s, n, m in zip(x.strides, x.shape, shape[lead:], strict=True)])
     if x.flags.c_contiguous:
         return np.ndarray(shape, x.dtype, x, 0, strides)  # takes a tenth of the time of as_strided
     return np.lib.stride_tricks.as_strided(x, shape, strides)
