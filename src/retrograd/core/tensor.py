@@ -140,7 +140,7 @@ class Tensor:
     @property
     def ndim(self) -> int:
         """The number of dimensions."""
-        return self._data.ndim  # type: ignore[no-any-return]
+        return self._data.ndim
 
     @property
     def dtype(self) -> dtype:
