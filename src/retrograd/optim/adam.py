@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from retrograd.core.tensor import Tensor
-from retrograd.optim.optimizer import Optimizer, buffer, check, check_learning_rate, count_step, number
+from retrograd.optim.optimizer import Optimizer, check, check_learning_rate, count_step, number
 
 
 class Adam(Optimizer):
@@ -68,35 +66,34 @@ class Adam(Optimizer):
             },
         )  # fmt: skip
 
-    def update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """See the class."""
-        lr, decay, eps = number(group["lr"]), group["weight_decay"], group["eps"]
+    def buffers(self, group: dict[str, Any]) -> Sequence[str]:
+        """See `Optimizer`."""
+        return ("exp_avg", "exp_avg_sq", "max_exp_avg_sq") if group["amsgrad"] else ("exp_avg", "exp_avg_sq")
+
+    def scalars(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+        """See `Optimizer`."""
+        lr, decay, t = number(group["lr"]), group["weight_decay"], count_step(state)
         beta1, beta2 = (number(b) for b in group["betas"])
-        a, b = self.scratch(array), self.scratch(array, 1)
-        t = count_step(state)
-        m, v = buffer(state, "exp_avg", array), buffer(state, "exp_avg_sq", array)
-        if decay:
-            if group["decoupled_weight_decay"]:
-                array *= 1 - lr * decay
-            else:
-                grad = np.add(grad, np.multiply(array, decay, out=b), out=b)
-        np.subtract(grad, m, out=a)
-        a *= 1 - beta1
-        m += a
-        v *= beta2
-        np.multiply(grad, grad, out=a)
-        a *= 1 - beta2
-        v += a
-        if group["amsgrad"]:
-            largest = buffer(state, "max_exp_avg_sq", array)
-            np.maximum(largest, v, out=largest)
-            v = largest
-        np.sqrt(v, out=a)
-        a /= math.sqrt(1 - beta2**t)
-        a += eps
-        np.divide(m, a, out=a)
-        a *= lr / (1 - beta1**t)
-        array -= a
+        shrink = 1 - lr * decay if group["decoupled_weight_decay"] else decay
+        return shrink, 1 - beta1, beta2, 1 - beta2, math.sqrt(1 - beta2**t), group["eps"], lr / (1 - beta1**t)
+
+    def rule(self, k: Any, w: Any, g: Any, buffers: Sequence[Any], scalars: Sequence[float], group: dict[str, Any]) -> tuple[Any, ...]:
+        """See the class."""
+        m, v, *largest = buffers
+        shrink, share1, beta2, share2, correction, eps, size = scalars
+        if group["weight_decay"] and group["decoupled_weight_decay"]:
+            w = k.mul(w, shrink, into=w)
+        elif group["weight_decay"]:
+            g = k.add(g, k.mul(w, shrink))
+        m = k.add(m, k.mul(k.sub(g, m), share1), into=m)
+        square = k.mul(g, g)
+        v = k.add(k.mul(v, beta2, into=v), k.mul(square, share2, into=square), into=v)
+        if largest:
+            largest = [k.max(largest[0], v, into=largest[0])]
+        root = k.sqrt(largest[0] if largest else v)
+        root = k.add(k.div(root, correction, into=root), eps, into=root)
+        step = k.div(m, root, into=root)
+        return k.sub(w, k.mul(step, size, into=step), into=w), m, v, *largest
 
 
 class AdamW(Adam):

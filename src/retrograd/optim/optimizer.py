@@ -1,7 +1,8 @@
-"""Optimizer: parameter groups, per-parameter state, hooks, saving and loading. Each algorithm states one update.
+"""Optimizer: parameter groups, per-parameter state, hooks, saving and loading. Each algorithm states one rule.
 
-An algorithm lists its hyperparameters with what they may be, and writes `update(array, grad, state, group)`: it works in
-place on bare arrays, with scratch memory kept between steps, since page faults cost more than arithmetic.
+An algorithm lists its hyperparameters with what they may be, and says three things: the names of its `buffers`, the `scalars` of
+a step (numbers worked out once for each parameter), and the `rule` for one element, written with a builder's methods. Here the
+rule runs on whole arrays (`optim/arrays.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import math
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from retrograd.autograd import enable_grad
 from retrograd.core.levels import local
 from retrograd.core.tape import Handle, quiet
 from retrograd.core.tensor import Cleared, Tensor, real_grad, wrap
+from retrograd.optim.arrays import ArrayBuilder
 
 required: Any = object()
 _hook_ids = itertools.count()
@@ -65,7 +67,7 @@ class Optimizer:
         self._state_dict_post_hooks: dict[int, Any] = {}
         self._load_pre_hooks: dict[int, Any] = {}
         self._load_post_hooks: dict[int, Any] = {}
-        self._scratch: dict[Any, Any] = {}
+        self._arrays = ArrayBuilder()
         groups = list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -159,21 +161,33 @@ class Optimizer:
                 continue
             if local.modes or p.__class__.__name__ == "Box":
                 raise RuntimeError("optimizer.step() inside a function transform")
-            g = grad._data
-            self.update(p._data, -g if maximize else g, self.state[p], group)
+            state, w, g, k = self.state[p], p._data, grad._data, self._arrays
+            scalars = self.scalars(group, state)
+            buffers = [buffer(state, name, w) for name in self.buffers(group)]
+            results = self.rule(k, w, k.neg(g) if maximize else g, buffers, scalars, group)
+            for array, result in zip((w, *buffers), results, strict=True):
+                if result is not array:
+                    np.copyto(array, result)
             p._version[0] += 1
 
-    def update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """Changes a parameter's `array` in place. Every algorithm writes its own."""
-        raise NotImplementedError(f"{type(self).__name__} states no update")
+    def buffers(self, group: dict[str, Any]) -> Sequence[str]:
+        """The names of what is kept of every element of a parameter: arrays of its shape, zeros at first."""
+        return ()
 
-    def scratch(self, like: Any, which: int = 0) -> Any:
-        """Memory of an array's shape and dtype, whose contents need not outlive the update of one parameter."""
-        key = (like.shape, like.dtype, which)
-        found = self._scratch.get(key)
-        if found is None:
-            found = self._scratch[key] = np.empty_like(like)
-        return found
+    def scalars(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+        """The numbers of one step of one parameter; counts the step, where the algorithm counts steps."""
+        raise NotImplementedError(f"{type(self).__name__} states no scalars")
+
+    def rule(self, k: Any, w: Any, g: Any, buffers: Sequence[Any], scalars: Sequence[float], group: dict[str, Any]) -> tuple[Any, ...]:
+        """The new value of one element and of its buffers.
+
+        Args:
+            k: the builder, whose methods compute.
+            w, g, buffers: the element, its gradient, and what is kept of it.
+            scalars: what `scalars` gave.
+            group: says which terms there are (`if group["weight_decay"]`); numbers come from `scalars`, which change.
+        """
+        raise NotImplementedError(f"{type(self).__name__} states no rule")
 
     # ------------------------------------------------------------ saving and loading
 
@@ -242,9 +256,9 @@ class Optimizer:
             "_state_dict_post_hooks",
             "_load_pre_hooks",
             "_load_post_hooks",
-            "_scratch",
         ):
             self.__dict__.setdefault(name, {})
+        self._arrays = ArrayBuilder()
         self.__dict__.update(state)
 
     # ------------------------------------------------------------ hooks and text
@@ -305,7 +319,7 @@ def number(value: Any) -> float:
 
 def buffer(state: dict[str, Any], name: str, like: Any) -> Any:
     """The array of a piece of state, zeros the first time."""
-    if name not in state:
+    if state.get(name) is None:
         state[name] = wrap(np.zeros_like(like))
     return state[name]._data
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from retrograd.core.tensor import wrap
-from retrograd.optim.optimizer import Optimizer, buffer, check, check_learning_rate, count_step, number
+from retrograd.optim.optimizer import Optimizer, check, check_learning_rate, count_step, number
 
 
 class RMSprop(Optimizer):
@@ -56,33 +56,32 @@ class RMSprop(Optimizer):
             },
         )  # fmt: skip
 
-    def update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """See the class."""
-        alpha, scratch = group["alpha"], self.scratch(array)
+    def buffers(self, group: dict[str, Any]) -> Sequence[str]:
+        """See `Optimizer`."""
+        momentum, centered = group["momentum"] > 0, group["centered"]
+        return ("square_avg", *(("momentum_buffer",) if momentum else ()), *(("grad_avg",) if centered else ()))
+
+    def scalars(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+        """See `Optimizer`."""
         count_step(state)
+        return number(group["lr"]), group["weight_decay"], group["alpha"], 1 - group["alpha"], group["eps"], group["momentum"]
+
+    def rule(self, k: Any, w: Any, g: Any, buffers: Sequence[Any], scalars: Sequence[float], group: dict[str, Any]) -> tuple[Any, ...]:
+        """See the class."""
+        lr, decay, alpha, share, eps, momentum = scalars
+        square, *others = buffers
         if group["weight_decay"]:
-            grad = grad + group["weight_decay"] * array
-        square = buffer(state, "square_avg", array)
-        b = buffer(state, "momentum_buffer", array) if group["momentum"] > 0 else None
-        square *= alpha
-        np.multiply(grad, grad, out=scratch)
-        scratch *= 1 - alpha
-        square += scratch
+            g = k.add(g, k.mul(w, decay))
+        new = k.mul(g, g)
+        square = k.add(k.mul(square, alpha, into=square), k.mul(new, share, into=new), into=square)
+        spread = square
         if group["centered"]:
-            mean = buffer(state, "grad_avg", array)
-            mean += (1 - alpha) * (grad - mean)
-            np.subtract(square, mean * mean, out=scratch)
-            np.sqrt(scratch, out=scratch)
-        else:
-            np.sqrt(square, out=scratch)
-        scratch += group["eps"]
-        np.divide(grad, scratch, out=scratch)
-        if b is not None:
-            b *= group["momentum"]
-            b += scratch
-            np.copyto(scratch, b)
-        scratch *= number(group["lr"])
-        array -= scratch
+            mean = others[-1] = k.add(others[-1], k.mul(k.sub(g, others[-1]), share), into=others[-1])
+            spread = k.sub(square, k.mul(mean, mean))
+        step = k.div(g, k.add(k.sqrt(spread), eps))
+        if group["momentum"] > 0:
+            step = others[0] = k.add(k.mul(others[0], momentum, into=others[0]), step, into=others[0])
+        return k.sub(w, k.mul(step, lr), into=w), square, *others
 
 
 class Adagrad(Optimizer):
@@ -132,17 +131,23 @@ class Adagrad(Optimizer):
                 self.state[p]["step"] = wrap(np.zeros((), np.float32))
                 self.state[p]["sum"] = wrap(np.full_like(p._data, group["initial_accumulator_value"]))
 
-    def update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def buffers(self, group: dict[str, Any]) -> Sequence[str]:
+        """See `Optimizer`."""
+        return ("sum",)
+
+    def scalars(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+        """See `Optimizer`."""
+        lr = number(group["lr"]) / (1 + (count_step(state) - 1) * group["lr_decay"])
+        return lr, group["weight_decay"], group["eps"]
+
+    def rule(self, k: Any, w: Any, g: Any, buffers: Sequence[Any], scalars: Sequence[float], group: dict[str, Any]) -> tuple[Any, ...]:
         """See the class."""
-        t, total, scratch = count_step(state), buffer(state, "sum", array), self.scratch(array)
+        (total,), (lr, decay, eps) = buffers, scalars
         if group["weight_decay"]:
-            grad = grad + group["weight_decay"] * array
-        total += np.multiply(grad, grad, out=scratch)
-        np.sqrt(total, out=scratch)
-        scratch += group["eps"]
-        np.divide(grad, scratch, out=scratch)
-        scratch *= number(group["lr"]) / (1 + (t - 1) * group["lr_decay"])
-        array -= scratch
+            g = k.add(g, k.mul(w, decay))
+        total = k.add(total, k.mul(g, g), into=total)
+        step = k.div(g, k.add(k.sqrt(total), eps))
+        return k.sub(w, k.mul(step, lr, into=step), into=w), total
 
 
 class Adadelta(Optimizer):
@@ -185,16 +190,22 @@ class Adadelta(Optimizer):
             },
         )  # fmt: skip
 
-    def update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """See the class."""
-        rho, eps = group["rho"], group["eps"]
+    def buffers(self, group: dict[str, Any]) -> Sequence[str]:
+        """See `Optimizer`."""
+        return "square_avg", "acc_delta"
+
+    def scalars(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+        """See `Optimizer`."""
         count_step(state)
+        return number(group["lr"]), group["weight_decay"], group["rho"], 1 - group["rho"], group["eps"]
+
+    def rule(self, k: Any, w: Any, g: Any, buffers: Sequence[Any], scalars: Sequence[float], group: dict[str, Any]) -> tuple[Any, ...]:
+        """See the class."""
+        square, delta = buffers
+        lr, decay, rho, share, eps = scalars
         if group["weight_decay"]:
-            grad = grad + group["weight_decay"] * array
-        square, delta = buffer(state, "square_avg", array), buffer(state, "acc_delta", array)
-        square *= rho
-        square += (1 - rho) * grad * grad
-        step = np.sqrt(delta + eps) / np.sqrt(square + eps) * grad
-        delta *= rho
-        delta += (1 - rho) * step * step
-        array -= number(group["lr"]) * step
+            g = k.add(g, k.mul(w, decay))
+        square = k.add(k.mul(square, rho, into=square), k.mul(k.mul(g, share), g), into=square)
+        step = k.mul(k.div(k.sqrt(k.add(delta, eps)), k.sqrt(k.add(square, eps))), g)
+        delta = k.add(k.mul(delta, rho, into=delta), k.mul(k.mul(step, share), step), into=delta)
+        return k.sub(w, k.mul(step, lr, into=step), into=w), square, delta

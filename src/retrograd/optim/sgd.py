@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
-from retrograd.core.tensor import wrap
 from retrograd.optim.optimizer import Optimizer, check, check_learning_rate, number
 
 
@@ -63,19 +60,23 @@ class SGD(Optimizer):
             },
         )  # fmt: skip
 
-    def update(self, array: Any, grad: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
+    def buffers(self, group: dict[str, Any]) -> Sequence[str]:
+        """See `Optimizer`."""
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def scalars(self, group: dict[str, Any], state: dict[str, Any]) -> tuple[float, ...]:
+        """See `Optimizer`."""
+        first = state.get("momentum_buffer") is None  # then b ← g
+        return number(group["lr"]), number(group["weight_decay"]), group["momentum"], 1 if first else 1 - group["dampening"]
+
+    def rule(self, k: Any, w: Any, g: Any, buffers: Sequence[Any], scalars: Sequence[float], group: dict[str, Any]) -> tuple[Any, ...]:
         """See the class."""
-        lr, momentum, decay = number(group["lr"]), group["momentum"], number(group["weight_decay"])
-        scratch = self.scratch(array)
-        if decay:
-            grad = np.add(grad, np.multiply(array, decay, out=scratch), out=scratch)
-        if momentum:
-            if state.get("momentum_buffer") is None:
-                b = state["momentum_buffer"] = wrap(grad.copy())
-            else:
-                b = state["momentum_buffer"]
-                b._data *= momentum
-                b._data += grad if group["dampening"] == 0 else grad * (1 - group["dampening"])
-            grad = grad + momentum * b._data if group["nesterov"] else b._data
-        np.multiply(grad, lr, out=scratch)
-        np.subtract(array, scratch, out=array)
+        lr, decay, momentum, share = scalars
+        if group["weight_decay"]:
+            g = k.add(g, k.mul(w, decay))
+        if group["momentum"]:
+            (b,) = buffers
+            b = k.add(k.mul(b, momentum, into=b), k.mul(g, share) if group["dampening"] else g, into=b)
+            g = k.add(g, k.mul(b, momentum)) if group["nesterov"] else b
+            buffers = (b,)
+        return k.sub(w, k.mul(g, lr), into=w), *buffers

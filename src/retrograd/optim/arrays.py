@@ -1,0 +1,62 @@
+"""The builder that runs an optimizer's rule on whole arrays.
+
+A rule (`Optimizer.rule`) is written for one element with a builder's methods. Compilers give it a builder that emits code; this
+one computes at once, array by array. Intermediate results live in scratch memory that is kept between steps, since page faults
+cost more than arithmetic; scratch is free again as soon as nobody refers to it.
+"""
+
+from __future__ import annotations
+
+from sys import getrefcount
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+
+class ArrayBuilder:
+    """Elementary functions of arrays and numbers; `into` names the array that the result is to be written over."""
+
+    def __init__(self) -> None:
+        self.scratch: dict[Any, list[Any]] = {}
+
+    def free(self, like: Any) -> Any:
+        """An array of the shape and dtype of `like` that nobody refers to."""
+        owned = self.scratch.setdefault((like.shape, like.dtype), [])
+        for array in owned:
+            if getrefcount(array) == 3:  # the list's reference, the loop's and the call's
+                return array
+        owned.append(np.empty_like(like))
+        return owned[-1]
+
+    def binary(self, ufunc: Any, a: Any, b: Any, into: Any) -> Any:
+        """A ufunc of two operands, of which one is an array."""
+        return ufunc(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
+
+    def add(self, a: Any, b: Any, into: Any = None) -> Any:
+        """a + b"""
+        return self.binary(np.add, a, b, into)
+
+    def sub(self, a: Any, b: Any, into: Any = None) -> Any:
+        """a - b"""
+        return self.binary(np.subtract, a, b, into)
+
+    def mul(self, a: Any, b: Any, into: Any = None) -> Any:
+        """a * b"""
+        return self.binary(np.multiply, a, b, into)
+
+    def div(self, a: Any, b: Any, into: Any = None) -> Any:
+        """a / b"""
+        return self.binary(np.divide, a, b, into)
+
+    def max(self, a: Any, b: Any, into: Any = None) -> Any:
+        """The larger of a and b"""
+        return self.binary(np.maximum, a, b, into)
+
+    def neg(self, a: Any) -> Any:
+        """-a"""
+        return np.negative(a, out=self.free(a))
+
+    def sqrt(self, a: Any) -> Any:
+        """The square root of a"""
+        return np.sqrt(a, out=self.free(a))
