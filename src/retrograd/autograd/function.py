@@ -15,7 +15,7 @@ from retrograd.autograd.modes import no_grad
 from retrograd.core.levels import local, switch
 from retrograd.core.op import CONTINUOUS, Op
 from retrograd.core.tape import Node, Port, check_writable, count, edge_of, fit, rebase, rules_on_tensors, type_name
-from retrograd.core.tensor import Box, Tensor, View, wrap
+from retrograd.core.tensor import Box, Tensor, View, constant, wrap
 from retrograd.ops.basis import unbroadcast
 from retrograd.pytree import tree_leaves
 
@@ -173,7 +173,7 @@ class FunctionCtx(Node):
         if g is not None:
             return g if as_tensors else wrap(g)
         like = self._shapes[index]
-        return wrap(np.zeros(*like)) if self.materialize_grads and like is not None else None
+        return constant(np.zeros(*like)) if self.materialize_grads and like is not None else None
 
     def checked(self, result: Sequence[Any]) -> list[Any]:
         """What `backward` returned, one tensor or None for each input, of its shape and dtype."""

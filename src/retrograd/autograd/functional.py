@@ -13,7 +13,7 @@ import numpy as np
 
 from retrograd.autograd.modes import enable_grad
 from retrograd.autograd.reverse import grad
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Tensor, constant
 from retrograd.func.transforms import jacfwd
 from retrograd.func.transforms import jvp as pushed
 from retrograd.ops.basis import reshape_op
@@ -65,7 +65,7 @@ def pulled(outputs: Tensors, inputs: Tensors, v: Sequence[Tensor], create_graph:
         raise RuntimeError(
             f"Output of the user-provided function is independent of input {at}. This is not allowed in strict mode ({function})."
         )
-    return [wrap(np.zeros(x.shape, x.dtype.numpy)) if g is None else g for g, x in zip(found, inputs, strict=True)]
+    return [constant(np.zeros(x.shape, x.dtype.numpy)) if g is None else g for g, x in zip(found, inputs, strict=True)]
 
 
 def vector_for(v: Any, likes: Tensors, what: str, function: str) -> Tensors:
@@ -73,7 +73,7 @@ def vector_for(v: Any, likes: Tensors, what: str, function: str) -> Tensors:
     if v is None:
         if len(likes) != 1 or likes[0].shape.numel() != 1:
             raise RuntimeError(f"The vector v can only be None if {what} contains a single Tensor with a single element ({function})")
-        return (wrap(np.ones(likes[0].shape, likes[0].dtype.numpy)),)
+        return (constant(np.ones(likes[0].shape, likes[0].dtype.numpy)),)
     _, given = as_tuple(v, "v", function)
     if len(given) != len(likes):
         raise RuntimeError(f"v is a tuple of invalid length: should be {len(likes)} but got {len(given)}.")
@@ -184,13 +184,13 @@ def jacobian(
 def rows_of(y: Tensor, xs: Tensors, create_graph: bool, strict: bool, vectorize: bool) -> list[Tensor]:
     """The Jacobian of one output with respect to each input."""
     n = y.shape.numel()
-    basis = wrap(np.eye(n, dtype=y.dtype.numpy).reshape(n, *y.shape))
+    basis = constant(np.eye(n, dtype=y.dtype.numpy).reshape(n, *y.shape))
     if vectorize and n and y.requires_grad:
         found = grad(y, xs, basis, create_graph=create_graph, retain_graph=True, allow_unused=True, is_grads_batched=True)
-        stacked = [wrap(np.zeros((n, *x.shape), x.dtype.numpy)) if g is None else g for g, x in zip(found, xs, strict=True)]
+        stacked = [constant(np.zeros((n, *x.shape), x.dtype.numpy)) if g is None else g for g, x in zip(found, xs, strict=True)]
     else:
         rows = [pulled((y,), xs, (basis[i],), create_graph, strict, "jacobian") for i in range(n)]
-        stacked = [stack([row[i] for row in rows]) if rows else wrap(np.zeros((0, *x.shape), x.dtype.numpy)) for i, x in enumerate(xs)]
+        stacked = [stack([row[i] for row in rows]) if rows else constant(np.zeros((0, *x.shape), x.dtype.numpy)) for i, x in enumerate(xs)]
     return [reshape_op(s, shape=(*y.shape, *x.shape)) for s, x in zip(stacked, xs, strict=True)]
 
 
@@ -201,7 +201,7 @@ def scalar_gradient(func: Function, function: str, strict: bool) -> Function:
         many, outputs = as_tuple(func(*xs), "outputs of the user-provided function", function)
         if many or outputs[0].shape.numel() != 1:
             raise RuntimeError(f"The function given to {function} should return a single Tensor with a single element")
-        one = wrap(np.ones(outputs[0].shape, outputs[0].dtype.numpy))
+        one = constant(np.ones(outputs[0].shape, outputs[0].dtype.numpy))
         found = pulled(outputs, xs, (one,), True, strict, function)
         return tuple([g if g.requires_grad else g + x * 0 for g, x in zip(found, xs, strict=True)])
 

@@ -11,8 +11,8 @@ from retrograd import dtypes
 from retrograd.autograd.batching import vmap
 from retrograd.autograd.graph import GradientEdge
 from retrograd.core import tape
-from retrograd.core.levels import switch
-from retrograd.core.tensor import Box, Tensor, wrap
+from retrograd.core.levels import observer, switch
+from retrograd.core.tensor import Box, Tensor, constant, wrap
 
 
 def as_sequence(x: Any) -> Sequence[Any]:
@@ -33,7 +33,7 @@ def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], *, shar
         if g is None:
             if out.__class__ is Tensor and not out._data.ndim and out._data.dtype.kind == "f":  # the usual case: one real number
                 dtype = out._data.dtype
-                seeds.append(ONES[dtype] if shared and dtype in ONES else wrap(np.array(1, dtype)))
+                seeds.append(ONES[dtype] if shared and dtype in ONES and not switch.special else constant(np.array(1, dtype)))
                 continue
             if out.shape.numel() != 1 and out.requires_grad:
                 raise RuntimeError(
@@ -43,7 +43,7 @@ def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], *, shar
             kind = out._data.dtype if out.__class__ is Tensor else out.dtype.numpy
             if kind.kind == "c" and out.requires_grad:
                 raise RuntimeError(f"grad can be implicitly created only for real scalar outputs but got {out.dtype}")
-            g = wrap(np.ones(out.shape, kind))
+            g = constant(np.ones(out.shape, kind))
         elif not isinstance(g, Tensor):
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif g.shape != out.shape:
@@ -161,7 +161,10 @@ def gradients(outs: Sequence[Tensor], ins: Sequence[Tensor], given: Sequence[Any
     roots = roots_of(outs)
     seeds = seeds_for(outs, given)
     targets = [tape.edge_of(x) for x in ins]
-    as_tensors = create_graph or bool(switch.special and any(isinstance(s, Box) for s in seeds))
+    watched = observer()
+    if watched is not None:
+        watched.walked(roots, keep)
+    as_tensors = create_graph or watched is not None or bool(switch.special and any(isinstance(s, Box) for s in seeds))
     walk = tape.Walk(as_tensors=as_tensors, keep=keep, targets=targets)
     with tape.rules_on_tensors(create_graph) if as_tensors else tape.rules_on_arrays():
         walk.run(roots, seeds if as_tensors else [s._data for s in seeds])
@@ -190,7 +193,7 @@ def check_used(g: Any, x: Tensor, index: int, allow_unused: bool, materialize: b
     if g is not None:
         return g
     if materialize:
-        return wrap(np.zeros(x.shape, x.dtype.numpy))
+        return constant(np.zeros(x.shape, x.dtype.numpy))
     if not allow_unused:
         raise RuntimeError(
             "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if this is the "

@@ -22,7 +22,7 @@ from numpy import ndarray
 
 from retrograd import dtypes
 from retrograd.config import settings
-from retrograd.core.levels import local, switch
+from retrograd.core.levels import local, observer, switch
 from retrograd.core.op import CONTINUOUS, FLOAT32, Entry, Op, Rule, needs
 from retrograd.core.tape import QUIET, Node, count, restore, silence, written
 from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node
@@ -618,6 +618,11 @@ def write_out(out: Any, result: Any, *operands: Any) -> Any:
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
                 "Please clone() the tensor before performing the operation."
             )
+    watched = observer()
+    if watched is not None and (out.shape != result.shape or out.dtype is not result.dtype):
+        watched.refuse("a tensor given as out= changes its shape, or is of another dtype than the result")
+    elif watched is not None:
+        watched.wrote(out, result)
     if out.shape != result.shape:
         out._data = np.empty(result.shape, out._data.dtype)
     np.copyto(out._data, result._data, casting="unsafe")

@@ -47,7 +47,7 @@ class Local(threading.local):
         self.walk: Any = None  # the reverse walk that began last, weakly
         self.depth = 0  # levels in use
         self.stack: tuple[Interpreter, ...] = ()  # the interpreters that have them, as far as the running code may know
-        self.modes: list[Interpreter] = []  # interpreters that see every operation, boxed operands or not
+        self.observer: Observer | None = None
 
 
 switch = Switch()
@@ -60,6 +60,39 @@ def set_flag(name: str, value: Any) -> None:
     before = getattr(local, name)
     setattr(local, name, value)
     switch.add((bool(value) != usual) - (bool(before) != usual))
+
+
+def observer() -> Observer | None:
+    """Who watches what runs in this thread, if anyone does."""
+    return local.observer if switch.special else None
+
+
+def refuse_looking() -> None:
+    """Tells who watches that numbers leave the world of tensors, for Python to do with them what it likes."""
+    if switch.special and local.observer is not None:
+        local.observer.refuse("the numbers of a tensor were looked at")
+
+
+class Observer:
+    """Watches a program run: every operation on tensors that hold arrays, and whatever happens to arrays besides."""
+
+    def ran(self, op: Op, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
+        """An operation ran on tensors and gave tensors."""
+
+    def wrote(self, target: Any, value: Any) -> None:
+        """The numbers of the tensor `value` are about to be written over those of `target`."""
+
+    def made(self, tensor: Any) -> None:
+        """A tensor was made from nothing but numbers that the program states (`zeros(3)`)."""
+
+    def refuse(self, why: str) -> None:
+        """Something happened that no record of operations can tell: numbers were looked at, or drawn."""
+
+    def walked(self, edges: Sequence[Any], keep: bool) -> None:
+        """A backward pass began at these edges; unless `keep`, it freed what it went through."""
+
+    def updates(self, optimizer: Any, group: dict[str, Any], p: Any, grad: Any) -> None:
+        """An optimizer is about to update a parameter."""
 
 
 class Interpreter:
@@ -90,20 +123,28 @@ def lifted(value: Any) -> Any:
 
 
 @contextmanager
-def level(interpreter: Interpreter, *, mode: bool = False) -> Iterator[Any]:
-    """Gives `interpreter` the next level while the block runs; as a `mode` it sees operations without boxes too."""
+def observed(by: Observer) -> Iterator[None]:
+    """While the block runs, `by` watches what this thread does."""
+    outer, local.observer = local.observer, by
+    switch.add(1)
+    try:
+        yield
+    finally:
+        switch.add(-1)
+        local.observer = outer
+
+
+@contextmanager
+def level(interpreter: Interpreter) -> Iterator[Any]:
+    """Gives `interpreter` the next level while the block runs."""
     local.depth += 1
     switch.add(1)
     interpreter.level = local.depth
     outer = local.stack
     local.stack = (*outer, interpreter)
-    if mode:
-        local.modes.append(interpreter)
     try:
         yield interpreter
     finally:
-        if mode:
-            local.modes.remove(interpreter)
         interpreter.alive = False
         local.stack = outer
         switch.add(-1)

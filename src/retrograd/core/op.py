@@ -197,8 +197,8 @@ class Op:
 
     @staticmethod
     def interpreter(args: Sequence[Any]) -> Interpreter | None:
-        """The interpreter with the highest level among the operands' and the modes."""
-        top: Interpreter | None = local.modes[-1] if local.modes else None
+        """The interpreter with the highest level among the operands'."""
+        top: Interpreter | None = None
         for a in args:
             if isinstance(a, Box) and (top is None or a.interpreter.level > top.level):
                 top = a.interpreter
@@ -235,12 +235,17 @@ class Op:
         if not (recorded and self.differentiable and local.grad):
             edges = None
         if self.outputs:
-            return self.wrap_several(y, args, datas, edges, params)
+            outs = self.wrap_several(y, args, datas, edges, params)
+            if switch.special and local.observer is not None:
+                local.observer.ran(self, args, params, outs)
+            return outs
         if y.__class__ is not ndarray:
             y = np.asarray(y)
         if y.dtype is FLOAT32 and self.family == "elementwise":
             y = rounded(y, datas)
         out = wrap(y)
+        if switch.special and local.observer is not None:
+            local.observer.ran(self, args, params, (out,))
         if edges is not None and y.dtype.kind in CONTINUOUS:
             out._node = self.record(args, datas, (y,), (out,), edges, params)
         if local.inference:

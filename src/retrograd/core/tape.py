@@ -25,8 +25,8 @@ import numpy as np
 from numpy import ndarray
 from numpy._core import umath
 
-from retrograd.core.levels import local, set_flag, switch
-from retrograd.core.tensor import LEAF, Cleared, Tensor, current_node, wrap
+from retrograd.core.levels import local, observer, set_flag, switch
+from retrograd.core.tensor import LEAF, Cleared, Tensor, constant, current_node, wrap
 
 if TYPE_CHECKING:
     from retrograd.core.op import Plan
@@ -190,7 +190,7 @@ def zeros_like_output(like: Any, as_tensors: bool) -> Any:
     """The cotangent of an output that nothing used."""
     shape, dtype = like
     zeros = np.zeros(shape, dtype)
-    return wrap(zeros) if as_tensors else zeros
+    return constant(zeros) if as_tensors else zeros
 
 
 class Port:
@@ -520,11 +520,15 @@ def rules_on_tensors(recorded: bool) -> Iterator[None]:
 def backward(roots: Sequence[Any], seeds: Sequence[Any], *, create_graph: bool, keep: bool, inputs: Sequence[Tensor] | None = None) -> None:
     """Accumulates gradients into `.grad` of the leaves (or of `inputs`). `seeds` are Tensors."""
     targets = None if inputs is None else [edge_of(x) for x in inputs]
-    walk = Walk(as_tensors=create_graph, keep=keep, targets=targets)
-    if create_graph:
-        with rules_on_tensors(recorded=True):
+    watched = observer()
+    if watched is not None:
+        watched.walked(roots, keep)
+    as_tensors = create_graph or watched is not None
+    walk = Walk(as_tensors=as_tensors, keep=keep, targets=targets)
+    if as_tensors:
+        with rules_on_tensors(recorded=create_graph):
             walk.run(roots, seeds)
-            settle(walk, inputs)
+            settle(walk, inputs, [s._data for s in seeds])
         return
     with rules_on_arrays():
         arrays = [s._data if s._data.ndim else s._data[()] for s in seeds]
@@ -557,8 +561,18 @@ def accumulate(leaf: Tensor, g: Any, as_tensors: bool, taken: set[int]) -> None:
     before = leaf._grad
     if before.__class__ is Cleared:
         before = before.written()
-    if as_tensors:
+    if as_tensors and local.grad:  # the gradient has a history
         leaf._grad = fit(g, leaf) if before is None else before + g
+        return
+    if as_tensors:  # the same as on arrays below, watched
+        g = fit(g, leaf)
+        if before is None:
+            leaf._grad = g.clone() if g._data.base is not None or id(g._data) in taken else g
+            taken.add(id(g._data))
+        elif before._node is None:
+            before.add_(g)
+        else:
+            leaf._grad = before.detach() + g
         return
     g = fit_array(g, leaf._data)
     if before is None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy import ndarray
 
 from retrograd import dtypes
-from retrograd.core.levels import local, set_flag
+from retrograd.core.levels import local, set_flag, switch
 from retrograd.device import CPU, device
 from retrograd.dtypes import dtype
 from retrograd.shapes import Size
@@ -260,6 +260,14 @@ def wrap(data: Any, node: Any = None, cls: type[Tensor] = Tensor) -> Tensor:
     out._version = [0, None]
     out._base = None
     out._extra = None
+    return out
+
+
+def constant(data: Any) -> Tensor:
+    """A tensor around a fresh array whose numbers the program itself states: shapes and literals, never other tensors' numbers."""
+    out = wrap(data)
+    if switch.special and local.observer is not None:
+        local.observer.made(out)
     return out
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import opaque
-from retrograd.core.tensor import Box, Tensor, wrap
+from retrograd.core.levels import refuse_looking
+from retrograd.core.tensor import Box, Tensor, constant, wrap
 from retrograd.ops.basis import cast, expand_op, reshape_op, where_op
 from retrograd.ops.index import index_op, index_sum_op
 
@@ -40,7 +41,7 @@ def _(args, mapped, *, padding):
     flat = reshape_op(weight, shape=(n * rows, weight.shape[2]))
     if not mapped[1]:
         index = expand_op(index, shape=(n, *index.shape))
-    offset = wrap((np.arange(n) * rows).reshape(n, *(1,) * (len(index.shape) - 1)))
+    offset = constant((np.arange(n) * rows).reshape(n, *(1,) * (len(index.shape) - 1)))
     if padding >= 0:
         raise NotImplementedError("vmap: an embedding with padding_idx whose weights are mapped over")
     return embedding_op(flat, index + offset, padding=-1)
@@ -100,6 +101,7 @@ def embedding(
 
 def renormalise(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
     """Scales the rows that are used down to `max_norm`, in place and without history."""
+    refuse_looking()
     used = np.unique(index._data)
     rows = weight._data[used]
     norms = np.linalg.norm(rows, norm_type, 1, keepdims=True)
@@ -154,7 +156,7 @@ def embedding_bag(
     shape = (len(lengths), weight.shape[1])
     if mode == "max":
         index = wrap(np.repeat(bag[:, None], weight.shape[1], 1))
-        zeros = wrap(np.zeros(shape, weight.dtype.numpy))
+        zeros = constant(np.zeros(shape, weight.dtype.numpy))
         return zeros.scatter_reduce(0, index, rows, "amax", include_self=False) if len(bag) else zeros
     total = index_sum_op(rows, wrap(bag), dims=(0,), shape=shape)
     if mode == "sum":
@@ -177,7 +179,7 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     if tensor.dtype is not dtypes.int64:
         raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, but got {dtypes.scalar_name(tensor.dtype)}.")
     if isinstance(tensor, Box) and num_classes > 0:
-        return cast(tensor.unsqueeze(-1) == wrap(np.arange(num_classes)), dtypes.int64)
+        return cast(tensor.unsqueeze(-1) == constant(np.arange(num_classes)), dtypes.int64)
     values = tensor._data
     if values.size == 0 and num_classes <= 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")

@@ -14,9 +14,9 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import align, check_overlap, elementwise, opaque, unbroadcast, write_out
-from retrograd.core.levels import switch
+from retrograd.core.levels import refuse_looking, switch
 from retrograd.core.tape import check_writable, written
-from retrograd.core.tensor import Box, Tensor, wrap
+from retrograd.core.tensor import Box, Tensor, constant, wrap
 from retrograd.errors import user_location
 from retrograd.ops.basis import (
     add_at,
@@ -119,7 +119,7 @@ def batched_index(args: Sequence[Any], mapped: Sequence[bool]) -> tuple[Any, lis
 
 def as_column(n: int, rank: int) -> Tensor:
     """0 .. n-1 as a tensor of so many dims, along the first."""
-    return wrap(np.arange(n).reshape(n, *(1,) * (rank - 1)))
+    return constant(np.arange(n).reshape(n, *(1,) * (rank - 1)))
 
 
 def move(x: Any, source: int, destination: int) -> Any:
@@ -287,6 +287,7 @@ def resolve(x: Tensor, key: Any) -> tuple[Tensor, list[Tensor], list[int]]:
             continue
         n = position(k)
         if n is None and isinstance(k, Tensor) and k.ndim == 0 and k.dtype.category == dtypes.INTEGER and not isinstance(k, Box):
+            refuse_looking()
             n = int(k._data)
         if n is not None:
             if x.ndim == 0 and rank:
@@ -364,7 +365,7 @@ def sliced(x: Tensor, dim: int, key: slice, whole: bool) -> Tensor:
         raise IndexError(f"too many indices for tensor of dimension {x.ndim}")
     parts = []
     for part in (key.start, key.stop, key.step):
-        n = None if part is None else position(part) if not isinstance(part, Tensor) else int(part._data)
+        n = None if part is None else position(part) if not isinstance(part, Tensor) else int(part.item())
         if part is not None and n is None:
             raise TypeError("slice indices must be integers or None or have an __index__ method")
         parts.append(n)

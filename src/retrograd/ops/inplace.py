@@ -14,9 +14,9 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import check_overlap, opaque, write_out
-from retrograd.core.levels import local
+from retrograd.core.levels import local, observer
 from retrograd.core.tape import check_writable, rebase, written
-from retrograd.core.tensor import LEAF, Box, Tensor, current_node
+from retrograd.core.tensor import LEAF, Box, Tensor, constant, current_node
 from retrograd.errors import user_location
 from retrograd.ops import basis
 
@@ -43,6 +43,9 @@ def store(target: Tensor, value: Tensor) -> Tensor:
             "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to get a normal tensor before doing inplace update."
         )
     check_overlap(target)
+    watched = observer()
+    if watched is not None:
+        watched.wrote(target, value)
     np.copyto(target._data, value._data)
     written(target, user_location())
     if local.grad and (value._node is not None or target._node is not None or target._base is not None):
@@ -157,6 +160,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         return store(self, basis.add_op(basis.mul(self, 0), value))
     if local.grad and current_node(self) is not None:
         return store(self, fill_op(self, value=basis_number(value, self)))
+    if observer() is not None:
+        return store(self, constant(np.full(self.shape, basis_number(value, self))))
     check_writable(self, False)
     self._data[...] = basis_number(value, self)
     written(self, user_location())

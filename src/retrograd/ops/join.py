@@ -14,7 +14,7 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.config import settings
 from retrograd.core.families import opaque, write_out
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Tensor, constant, wrap
 from retrograd.ops.basis import all_batched, cast, embed_op, expand_op, gather_op, reshape_op, select_op, slice_op
 from retrograd.shapes import wrap_dim
 
@@ -400,7 +400,7 @@ def block_diag(*tensors: Tensor) -> Tensor:
         if x.ndim > 2:
             raise RuntimeError(f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {x.ndim} dimensions")
     if not blocks:
-        return wrap(np.zeros((1, 0), settings.default_dtype.numpy))
+        return constant(np.zeros((1, 0), settings.default_dtype.numpy))
     width, start, rows = sum(x.shape[1] for x in blocks), 0, []
     for x in blocks:
         rows.append(embed_op(x, dim=1, start=start, step=1, size=width))

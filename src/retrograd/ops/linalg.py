@@ -14,7 +14,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import opaque, write_out
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Tensor, constant
 from retrograd.errors import LinAlgError
 from retrograd.ops import return_types
 from retrograd.ops.basis import (
@@ -127,7 +127,7 @@ def diagonal_matrix(x: Any) -> Any:
 
 def identity(n: int, like: Tensor) -> Tensor:
     """The unit matrix in a tensor's dtype."""
-    return wrap(np.eye(n, dtype=like.dtype.numpy))
+    return constant(np.eye(n, dtype=like.dtype.numpy))
 
 
 def part(x: Any, top: int, bottom: int, left: int, right: int) -> Any:
@@ -209,7 +209,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False) -> Any:
 
 def info_of(A: Tensor) -> Tensor:
     """Zeros, one per matrix: nothing went wrong."""
-    return wrap(np.zeros(A.shape[:-2], np.int32))
+    return constant(np.zeros(A.shape[:-2], np.int32))
 
 
 # ---------------------------------------------------------------- equations
@@ -669,7 +669,7 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     if x.dtype is dtypes.bool:
         x = cast(x, dtypes.int64)
     base = expand_op(column(x), shape=(*x.shape, n - 1))
-    one = wrap(np.ones((*x.shape, 1), x.dtype.numpy))
+    one = constant(np.ones((*x.shape, 1), x.dtype.numpy))
     return cat_op(one, cumprod_op(base, dim=x.ndim), dim=x.ndim)
 
 

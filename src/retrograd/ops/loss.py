@@ -16,8 +16,9 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import elementwise, opaque
+from retrograd.core.levels import observer
 from retrograd.core.op import needs
-from retrograd.core.tensor import Box, Tensor, wrap
+from retrograd.core.tensor import Box, Tensor, constant, wrap
 from retrograd.ops.activation import logsigmoid, sigmoid
 from retrograd.ops.arithmetic import clamp, xlogy
 from retrograd.ops.basis import cast, expand, expand_op, gather_op, reshape, reshape_op, scatter_sum_op, sum_op, where_op
@@ -560,7 +561,7 @@ def nll_loss(
         single = nll_loss(reshape(input, (1, -1)), reshape(target, (1,)), weight, None, ignore_index, None, reduction)
         return reshape(single, ()) if reduction == "none" else single
     spatial = input.ndim > 2
-    if isinstance(target, Box) or isinstance(weight, Box):
+    if isinstance(target, Box) or isinstance(weight, Box) or observer() is not None:
         return nll_of_boxes(input, target, weight, ignore_index, reduction)
     chosen = target._data
     counted = chosen != ignore_index
@@ -825,7 +826,7 @@ def multi_margin_loss(
     hinge = clamp(margin - gather_op(rows, at, dim=1) + rows, min=0) ** p
     if weight is not None:
         hinge = hinge * reshape(gather_op(weight, reshape(target, (-1,)), dim=0), (-1, 1))
-    others = wrap(np.arange(classes)) != at
+    others = constant(np.arange(classes)) != at
     loss = where_op(others, hinge, 0.0).sum(1) / classes
     return combine(reshape(loss, ()) if input.ndim == 1 else loss, reduction)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import opaque
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Tensor, constant
 from retrograd.ops.basis import permute_op, reshape_op
 from retrograd.ops.index import index_op
 
@@ -140,7 +140,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     check_mode(input, pad, mode)
     for d, (a, b) in enumerate(pairs(pad, input.ndim)):
         if (a, b) != (0, 0):
-            input = index_op(input, wrap(PLACES[mode](input.shape[d], a, b)), dims=(d,))
+            input = index_op(input, constant(PLACES[mode](input.shape[d], a, b)), dims=(d,))
     return input
 
 

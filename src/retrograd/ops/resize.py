@@ -12,7 +12,7 @@ import numpy as np
 from numpy import ndarray
 
 from retrograd import dtypes
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Tensor, constant
 from retrograd.ops.basis import cast
 from retrograd.ops.index import index_op
 from retrograd.ops.pool import adaptive_avg_pool, refuse_other_than_real
@@ -70,9 +70,9 @@ def resampled(x: Tensor, dim: int, taps: Taps) -> Tensor:
     """The sum of the terms along one dim."""
     total: Any = None
     for index, weight in taps:
-        term = index_op(x, wrap(index), dims=(dim,))
+        term = index_op(x, constant(index), dims=(dim,))
         if weight is not None:
-            term = term * wrap(weight.astype(x.dtype.numpy).reshape(-1, *[1] * (x.ndim - 1 - dim)))
+            term = term * constant(weight.astype(x.dtype.numpy).reshape(-1, *[1] * (x.ndim - 1 - dim)))
         total = term if total is None else total + term
     return total
 
@@ -185,7 +185,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
 
     _, _, h, w = size
     points = np.stack([*np.meshgrid(line(w), line(h)), np.ones((h, w))], -1).reshape(h * w, 3)
-    grid = wrap(points.astype(theta.dtype.numpy)) @ theta.transpose(1, 2)
+    grid = constant(points.astype(theta.dtype.numpy)) @ theta.transpose(1, 2)
     return grid.reshape(theta.shape[0], h, w, 2)
 
 

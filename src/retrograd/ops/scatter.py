@@ -12,7 +12,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import opaque, write_out
-from retrograd.core.tensor import Box, Tensor, wrap
+from retrograd.core.tensor import Box, Tensor, constant, wrap
 from retrograd.ops.basis import (
     cast,
     clone,
@@ -244,7 +244,7 @@ def scatter_reduce(
 def reduced(input: Tensor, index: Tensor, src: Tensor, *, dim: int, reduce: str, include_self: bool) -> Tensor:
     """`scatter_reduce` of operands that fit."""
     src = shrink(src, index.shape)
-    counts = scatter_sum_op(wrap(np.ones(src.shape, input.dtype.numpy)), index, dim=dim, shape=tuple(input.shape))
+    counts = scatter_sum_op(constant(np.ones(src.shape, input.dtype.numpy)), index, dim=dim, shape=tuple(input.shape))
     untouched = counts == 0
     if reduce in ("sum", "mean"):
         start = input if include_self else where_op(untouched, input, 0)

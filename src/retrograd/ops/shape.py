@@ -16,6 +16,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import linear, view, write_out
+from retrograd.core.levels import refuse_looking
 from retrograd.core.tensor import Box, Tensor
 from retrograd.dtypes import dtype
 from retrograd.ops.basis import (
@@ -281,6 +282,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if isinstance(start, Tensor):
         if start.ndim or start.dtype.category != dtypes.INTEGER:
             raise RuntimeError("start must be an 0-dim integral Tensor.")
+        refuse_looking()
         start = int(start._data)
     dim, start = wrap_dim(dim, input.ndim), operator.index(start)
     n = input.shape[dim]
@@ -402,7 +404,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
             raise RuntimeError(
                 f"tensor_split expected tensor_indices_or_sections to have dtype of long, but got {indices_or_sections.dtype}"
             )
-        indices_or_sections = indices_or_sections._data.tolist()
+        indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, int):
         if indices_or_sections <= 0:
             raise RuntimeError(f"number of sections must be larger than 0, got {indices_or_sections}")

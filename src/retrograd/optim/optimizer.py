@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd import enable_grad
-from retrograd.core.levels import local
+from retrograd.core.levels import observer
 from retrograd.core.tape import Handle, quiet
-from retrograd.core.tensor import Cleared, Tensor, real_grad, wrap
+from retrograd.core.tensor import Box, Cleared, Tensor, real_grad, wrap
 from retrograd.optim.arrays import ArrayBuilder
 
 required: Any = object()
@@ -154,13 +154,15 @@ class Optimizer:
 
     def step_group(self, group: dict[str, Any]) -> None:
         """Updates the parameters of one group."""
-        maximize = group.get("maximize", False)
+        maximize, watched = group.get("maximize", False), observer()
         for p in group["params"]:
             grad = real_grad(p)
             if grad is None:
                 continue
-            if local.modes or p.__class__.__name__ == "Box":
+            if grad.__class__ is Box or p.__class__ is Box:
                 raise RuntimeError("optimizer.step() inside a function transform")
+            if watched is not None:
+                watched.updates(self, group, p, grad)
             state, w, g, k = self.state[p], p._data, grad._data, self._arrays
             scalars = self.scalars(group, state)
             buffers = [buffer(state, name, w) for name in self.buffers(group)]
