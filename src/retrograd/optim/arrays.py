@@ -22,36 +22,35 @@ class ArrayBuilder:
 
     def free(self, like: Any) -> Any:
         """An array of the shape and dtype of `like` that nobody refers to."""
-        owned = self.scratch.setdefault((like.shape, like.dtype), [])
+        key = (like.shape, like.dtype)
+        owned = self.scratch.get(key)
+        if owned is None:
+            owned = self.scratch[key] = []
         for array in owned:
             if getrefcount(array) == 3:  # the list's reference, the loop's and the call's
                 return array
         owned.append(np.empty_like(like))
         return owned[-1]
 
-    def binary(self, ufunc: Any, a: Any, b: Any, into: Any) -> Any:
-        """A ufunc of two operands, of which one is an array."""
-        return ufunc(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
-
     def add(self, a: Any, b: Any, into: Any = None) -> Any:
         """a + b"""
-        return self.binary(np.add, a, b, into)
+        return np.add(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
 
     def sub(self, a: Any, b: Any, into: Any = None) -> Any:
         """a - b"""
-        return self.binary(np.subtract, a, b, into)
+        return np.subtract(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
 
     def mul(self, a: Any, b: Any, into: Any = None) -> Any:
         """a * b"""
-        return self.binary(np.multiply, a, b, into)
+        return np.multiply(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
 
     def div(self, a: Any, b: Any, into: Any = None) -> Any:
         """a / b"""
-        return self.binary(np.divide, a, b, into)
+        return np.divide(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
 
     def max(self, a: Any, b: Any, into: Any = None) -> Any:
         """The larger of a and b"""
-        return self.binary(np.maximum, a, b, into)
+        return np.maximum(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
 
     def neg(self, a: Any) -> Any:
         """-a"""
