@@ -272,3 +272,14 @@ def test_names_of_old_programs():
     assert str(torch.device("cuda" if torch.cuda.is_available() else "cpu")) == "cpu"
     assert torch.ones(2)[torch.newaxis].shape == (1, 2)
     assert torch.pi == np.pi
+
+
+def test_out_may_not_overlap_with_operands():
+    """A result is never written over what it is computed from, nor into memory that would have to grow over it."""
+    x, places = torch.arange(5.0), torch.tensor([2, 1, 0])
+    with pytest.raises(RuntimeError, match="unsupported operation"):
+        torch.kthvalue(x, 2, out=(x, torch.tensor(0)))
+    with pytest.raises(RuntimeError, match="unsupported operation"):
+        torch.gather(places.clone(), 0, places[1:], out=places[:1])
+    assert x.tolist() == [0, 1, 2, 3, 4]
+    assert places.tolist() == [2, 1, 0]

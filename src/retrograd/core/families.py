@@ -599,6 +599,11 @@ def check_overlap(target: Tensor) -> None:
         )
 
 
+def same_owner(a: ndarray, b: ndarray) -> bool:
+    """Whether two arrays are views of one array's memory: one that is resized might grow into the other."""
+    return (a if a.base is None else a.base) is (b if b.base is None else b.base)
+
+
 def write_out(out: Any, result: Any, *operands: Any) -> Any:
     """Stores a result in the tensor given as `out=`, resizing it as PyTorch does; it may not overlap with `operands`."""
     if not isinstance(out, Tensor):
@@ -613,7 +618,9 @@ def write_out(out: Any, result: Any, *operands: Any) -> Any:
         )
     check_overlap(out)
     for x in operands:
-        if isinstance(x, Tensor) and np.shares_memory(x._data, out._data):
+        if isinstance(x, Tensor) and (
+            np.shares_memory(x._data, out._data) or (out.shape != result.shape and same_owner(x._data, out._data))
+        ):
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "
                 "Please clone() the tensor before performing the operation."

@@ -89,8 +89,8 @@ def picked_at_indices(op: Any) -> Any:
     return op
 
 
-def write_all(out: Any, results: Any) -> Any:
-    """Stores several results in the tensors given as `out=`.
+def write_all(out: Any, results: Any, *operands: Any) -> Any:
+    """Stores several results in the tensors given as `out=`, which may not overlap with `operands`.
 
     Raises:
         RuntimeError: if the dtype of one is not the result's.
@@ -98,7 +98,7 @@ def write_all(out: Any, results: Any) -> Any:
     for o, r in zip(out, results, strict=True):
         if o.dtype is not r.dtype:
             raise RuntimeError(f"Expected out tensor to have dtype {r.dtype.name}, but got {o.dtype.name} instead")
-    return type(results)(*[write_out(o, r) for o, r in zip(out, results, strict=True)])
+    return type(results)(*[write_out(o, r, *operands) for o, r in zip(out, results, strict=True)])
 
 
 def check_not_empty(name: str, input: Tensor, dims: Sequence[int], whole: bool) -> None:

@@ -152,7 +152,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out
     if not 1 <= k <= (input.shape[dim] if input.ndim else 1):
         raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}: k = {k}")
     result = return_types.kthvalue(*along(kthvalue_op, input, dim, k=k, keepdim=keepdim))
-    return result if out is None else write_all(out, result)
+    return result if out is None else write_all(out, result, input)
 
 
 # ---------------------------------------------------------------- median
