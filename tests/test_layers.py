@@ -16,6 +16,7 @@ LAYERS = [
     ["ops"],
     ["autograd", "func"],
     ["nn", "optim", "utils", "methods", "linalg", "special", "random", "serialization", "legacy", "cuda", "backends"],
+    ["compile"],
     ["datasets", "cli"],
 ]
 EXCEPTIONS = {

@@ -91,6 +91,12 @@ class Observer:
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
         """A backward pass began at these edges; unless `keep`, it freed what it went through."""
 
+    def gradient_met(self, leaf: Any, grad: Any) -> None:
+        """What is in a leaf's `.grad` (a tensor or None) is about to matter."""
+
+    def gradient_set(self, leaf: Any, before: Any) -> None:
+        """A leaf's `.grad`, in which there was `before`, is given another value."""
+
     def updates(self, optimizer: Any, group: dict[str, Any], p: Any, grad: Any) -> None:
         """An optimizer is about to update a parameter."""
 

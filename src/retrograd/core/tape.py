@@ -561,6 +561,10 @@ def accumulate(leaf: Tensor, g: Any, as_tensors: bool, taken: set[int]) -> None:
     before = leaf._grad
     if before.__class__ is Cleared:
         before = before.written()
+    watched = observer()
+    if watched is not None:
+        watched.gradient_met(leaf, before)
+        watched.gradient_set(leaf, before)
     if as_tensors and local.grad:  # the gradient has a history
         leaf._grad = fit(g, leaf) if before is None else before + g
         return

@@ -12,7 +12,7 @@ import numpy as np
 from numpy import ndarray
 
 from retrograd import dtypes
-from retrograd.core.levels import local, set_flag, switch
+from retrograd.core.levels import local, observer, set_flag, switch
 from retrograd.device import CPU, device
 from retrograd.dtypes import dtype
 from retrograd.shapes import Size
@@ -204,6 +204,11 @@ class Tensor:
     @property
     def grad(self) -> Any:
         """The gradient that has accumulated, or None. Zeros after the default `optimizer.zero_grad()`."""
+        watched = observer()
+        if watched is not None:
+            watched.gradient_met(self, real_grad(self))
+            if self._grad.__class__ is Cleared:
+                watched.refuse("the zeros of a cleared gradient were asked for")
         grad = self._grad
         return grad.read(self) if grad.__class__ is Cleared else grad
 
@@ -218,11 +223,14 @@ class Tensor:
                 raise RuntimeError(f"assigned grad has data of a different size: got {list(value.shape)}, expected {list(self.shape)}")
             if value.dtype is not self.dtype:
                 raise RuntimeError(f"assigned grad has data of a different type: got {value.dtype}, expected {self.dtype}")
+        watched = observer()
+        if watched is not None:
+            watched.gradient_set(self, real_grad(self))
         self._grad = value
 
     @grad.deleter
     def grad(self) -> None:
-        self._grad = None
+        self.grad = None
 
     @property
     def data(self) -> Tensor:

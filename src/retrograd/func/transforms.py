@@ -11,7 +11,7 @@ import numpy as np
 from retrograd.autograd.batching import vmap
 from retrograd.autograd.interpreters import Forward, Reverse, unboxed
 from retrograd.autograd.interpreters.reverse import pull_edges, zeros_like
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Tensor, constant
 from retrograd.ops.basis import permute_op, reshape_op, slice_op
 from retrograd.pytree import TreeSpec, tree_flatten, tree_leaves, tree_map, tree_unflatten
 
@@ -180,7 +180,7 @@ def grad_and_value(func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool
             check_scalar(output)
             root = reverse.edge(output)
         output, aux = unboxed(reverse, output), unboxed(reverse, aux)
-        one = wrap(np.ones((), output.dtype.numpy))
+        one = constant(np.ones((), output.dtype.numpy))
         gradient = tree_unflatten(pull_edges([root], [one], inputs), spec)
         return (gradient, (output, aux)) if has_aux else (gradient, output)
 
@@ -286,7 +286,7 @@ def standard_basis(leaves: Sequence[Tensor]) -> list[Tensor]:
     basis, start = [], 0
     for x, n in zip(leaves, counts, strict=True):
         block = np.eye(total, n, -start, dtype=x.dtype.numpy)
-        basis.append(wrap(block.reshape((total, *x.shape))))
+        basis.append(constant(block.reshape((total, *x.shape))))
         start += n
     return basis
 

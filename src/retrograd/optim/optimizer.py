@@ -126,15 +126,20 @@ class Optimizer:
         By default `.grad` then reads as zeros, while for the optimizer, clipping and accumulation no gradient is there (see
         docs/differences.md). `True` makes it None, `False` fills the gradient tensors with zeros, as in PyTorch.
         """
+        watched = observer()
         for group in self.param_groups:
             for p in group["params"]:
                 grad = real_grad(p)
+                if watched is not None:
+                    watched.gradient_set(p, grad)
                 if set_to_none is None:
                     if grad is not None:
                         p._grad = Cleared()
                 elif set_to_none:
                     p._grad = None
                 elif grad is not None:
+                    if watched is not None:
+                        watched.gradient_met(p, grad)
                     p._grad = grad.detach().zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

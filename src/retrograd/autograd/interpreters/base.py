@@ -11,7 +11,7 @@ import numpy as np
 
 from retrograd.core.levels import Interpreter, level, local, set_flag
 from retrograd.core.tape import positions
-from retrograd.core.tensor import Box, Tensor, View, wrap
+from retrograd.core.tensor import Box, Tensor, View, constant
 from retrograd.pytree import tree_flatten, tree_map
 
 
@@ -112,7 +112,7 @@ def places(view: View, base_shape: Sequence[int]) -> tuple[Tensor, Tensor]:
     mask, position = np.zeros(size, bool), np.zeros(size, np.int64)
     mask[index] = True
     position[index] = np.arange(index.size)
-    return wrap(mask.reshape(tuple(base_shape))), wrap(position)
+    return constant(mask.reshape(tuple(base_shape))), constant(position)
 
 
 def tensors_in(tree: Any) -> list[Tensor]:

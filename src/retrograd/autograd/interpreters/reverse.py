@@ -11,7 +11,7 @@ from retrograd.core.families import ViewOp, tie
 from retrograd.core.levels import local
 from retrograd.core.op import CONTINUOUS, Op
 from retrograd.core.tape import Node, Port, Walk, check_writable, count, edge_of, fit, rebase, rules_on_tensors
-from retrograd.core.tensor import LEAF, Box, Tensor, current_node, wrap
+from retrograd.core.tensor import LEAF, Box, Tensor, constant, current_node
 from retrograd.ops.basis import expand_op
 from retrograd.ops.inplace import store
 
@@ -144,5 +144,5 @@ def continuous(y: Any) -> bool:
 
 def zeros_like(value: Tensor) -> Tensor:
     """Zeros of a value's shape and dtype, whatever is in it."""
-    zero = wrap(value.dtype.numpy.type(0))
+    zero = constant(value.dtype.numpy.type(0))
     return expand_op(zero, shape=tuple(value.shape)).clone()

@@ -1,0 +1,196 @@
+"""What was recorded of a program: calls of operations on views of buffers, in the order in which they ran.
+
+A buffer is memory; a view is a rectangle of elements in it, as NumPy's strides describe one. So all of slicing, transposing,
+broadcasting and reshaping is in the views, and no operation that only looks at memory differently appears in a program.
+This module knows what a program is, and nothing of how it was recorded or how it is run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd.core.op import Op
+
+
+@dataclass(eq=False)
+class Buffer:
+    """Memory that a program reads or writes.
+
+    kind: "argument" (of the call), "held" (a tensor that lives outside: a parameter, running statistics), "gradient" (what is in
+    a leaf's `.grad` when the program starts), "constant", or "made" (by the program itself).
+    """
+
+    kind: str
+    nbytes: int
+    name: str
+    source: Any = None  # whose memory it is: the argument's number, the tensor, or the array that holds it
+    array: Any = None  # the numbers of a constant
+
+
+@dataclass(frozen=True)
+class View:
+    """Elements of a buffer: where the first is, and how far apart they are, in bytes."""
+
+    buffer: Buffer
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def of(self, memory: ndarray) -> ndarray:
+        """The same elements of a buffer's memory, given as bytes."""
+        return np.ndarray(self.shape, self.dtype, memory, self.offset, self.strides)
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+    def __str__(self) -> str:
+        dense = self.strides == dense_strides(self.shape, self.dtype.itemsize) and not self.offset
+        layout = "" if dense else f", offset={self.offset}, strides={self.strides}"
+        return f"{self.buffer.name}[{'x'.join(map(str, self.shape)) or 'scalar'}{layout}]"
+
+
+def dense_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """The strides of an array in C order."""
+    strides, step = [], itemsize
+    for n in reversed(shape):
+        strides.append(step)
+        step *= max(n, 1)
+    return tuple(reversed(strides))
+
+
+@dataclass(eq=False)
+class Call:
+    """An operation: `results` are whole new buffers."""
+
+    op: Op
+    operands: list[Any]  # Views, numbers, None
+    params: dict[str, Any]
+    results: list[View]
+
+    def reads(self) -> list[View]:
+        """The views that are read."""
+        return [a for a in self.operands if isinstance(a, View)]
+
+    def writes(self) -> list[View]:
+        """The views that are written."""
+        return self.results
+
+    def __str__(self) -> str:
+        params = "".join(f", {k}={v!r}" for k, v in self.params.items())
+        return f"{', '.join(map(str, self.results))} = {self.op.name}({', '.join(map(str, self.operands))}{params})"
+
+
+@dataclass(eq=False)
+class Write:
+    """Numbers of one view written over those of another, of the same shape and dtype."""
+
+    target: View
+    value: View
+
+    def reads(self) -> list[View]:
+        """The views that are read."""
+        return [self.value]
+
+    def writes(self) -> list[View]:
+        """The views that are written."""
+        return [self.target]
+
+    def __str__(self) -> str:
+        return f"{self.target} <- {self.value}"
+
+
+@dataclass(eq=False)
+class Update:
+    """An optimizer's update of one parameter and of its buffers, in place."""
+
+    optimizer: Any
+    group: dict[str, Any]
+    parameter: Any
+    targets: list[View]  # the parameter, then its buffers
+    gradient: View
+    first_scalar: int = 0  # where its numbers begin among the program's scalars
+
+    def reads(self) -> list[View]:
+        """The views that are read."""
+        return [*self.targets, self.gradient]
+
+    def writes(self) -> list[View]:
+        """The views that are written."""
+        return self.targets
+
+    def __str__(self) -> str:
+        return f"{', '.join(map(str, self.targets))} <- {type(self.optimizer).__name__} step with {self.gradient}"
+
+
+Step = Call | Write | Update
+
+
+@dataclass(eq=False)
+class Program:
+    """A recorded program.
+
+    results: what the call returned, as a pytree whose leaves are Results or plain values.
+    gradients: for each leaf whose `.grad` was set, what it was set to at last: a View, "cleared", or None.
+    written: buffers from outside that are written to, with how often.
+    """
+
+    steps: list[Step]
+    results: Any
+    gradients: list[tuple[Any, Any]]
+    written: dict[Buffer, int]
+    entry_gradients: list[tuple[Any, bool]] = field(default_factory=list)
+
+    def buffers(self) -> list[Buffer]:
+        """Every buffer, in the order of first use."""
+        found: dict[Buffer, None] = {}
+        for view in self.views():
+            found[view.buffer] = None
+        return list(found)
+
+    def views(self) -> Iterator[View]:
+        """Every view that is read, written or given out."""
+        for step in self.steps:
+            yield from step.reads()
+            yield from step.writes()
+        yield from self.given_out()
+
+    def given_out(self) -> Iterator[View]:
+        """The views that outlive the call."""
+        for result in self.results:
+            if isinstance(result, Result):
+                yield result.view
+        for _, gradient in self.gradients:
+            if isinstance(gradient, View):
+                yield gradient
+
+    def without_dead_steps(self) -> None:
+        """Drops the calls whose results nobody reads."""
+        alive = {view.buffer for view in self.given_out()}
+        kept: list[Step] = []
+        for step in reversed(self.steps):
+            useful = any(v.buffer in alive or v.buffer.kind != "made" for v in step.writes())
+            if useful:
+                kept.append(step)
+                alive |= {v.buffer for v in step.reads()}
+        self.steps = kept[::-1]
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.steps))
+
+
+@dataclass
+class Result:
+    """A tensor that is returned: elements of a buffer, and what its `grad_fn` was."""
+
+    view: View
+    same_as: Any = None  # the tensor (or number of the argument) that is itself returned
+    requires_grad: bool = False
+    node: Any = None
