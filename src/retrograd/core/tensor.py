@@ -204,8 +204,7 @@ class Tensor:
     @property
     def grad(self) -> Any:
         """The gradient that has accumulated, or None. Zeros after the default `optimizer.zero_grad()`."""
-        watched = observer()
-        if watched is not None:
+        if switch.special and (watched := observer()) is not None:
             watched.gradient_met(self, real_grad(self))
             if self._grad.__class__ is Cleared:
                 watched.refuse("the zeros of a cleared gradient were asked for")
@@ -223,8 +222,7 @@ class Tensor:
                 raise RuntimeError(f"assigned grad has data of a different size: got {list(value.shape)}, expected {list(self.shape)}")
             if value.dtype is not self.dtype:
                 raise RuntimeError(f"assigned grad has data of a different type: got {value.dtype}, expected {self.dtype}")
-        watched = observer()
-        if watched is not None:
+        if switch.special and (watched := observer()) is not None:
             watched.gradient_set(self, real_grad(self))
         self._grad = value
 
