@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Tensor, address, owner, wrap
 from retrograd.device import device
 from retrograd.dtypes import dtype
 from retrograd.nn.parameter import Parameter
@@ -125,12 +125,10 @@ class Writer(Pickler):  # type: ignore[misc]
     def storage_of(self, tensor: Tensor) -> tuple[Storage, int]:
         """The storage a tensor lies in, and where in it, in elements."""
         array = tensor._data
-        root = array
-        while isinstance(root.base, np.ndarray):
-            root = root.base
+        root = owner(array)
         if root.dtype != array.dtype or not root.flags.c_contiguous:
             root = array = np.ascontiguousarray(array)
-        start = array.__array_interface__["data"][0] - root.__array_interface__["data"][0]
+        start = address(array) - address(root)
         storage = self.storages.setdefault(id(root), Storage(str(len(self.storages)), root, tensor.dtype))
         return storage, start // root.itemsize if array.size else 0
 

@@ -22,24 +22,9 @@ from numpy import ndarray
 from retrograd.compile.graph import Buffer, Call, Program, Result, Update, View, Write
 from retrograd.core.levels import Observer, observed
 from retrograd.core.op import Op
-from retrograd.core.tensor import LEAF, Box, Cleared, Tensor
+from retrograd.core.tensor import LEAF, Box, Cleared, Tensor, address, owner
 from retrograd.errors import user_location
 from retrograd.pytree import tree_flatten
-
-
-def owner(array: ndarray) -> ndarray:
-    """The array whose memory an array is a view of."""
-    base = array.base
-    while base is not None:  # what as_strided makes has a base that is no array, and that has one
-        if isinstance(base, ndarray):
-            array = base
-        base = getattr(base, "base", None)
-    return array
-
-
-def address(array: ndarray) -> int:
-    """Where the first element is."""
-    return int(array.__array_interface__["data"][0])
 
 
 class Refused(Exception):
@@ -53,7 +38,6 @@ class Recorder(Observer):
         self.steps: list[Any] = []
         self.buffers: dict[int, Buffer] = {}  # by id of the owner
         self.owners: dict[Buffer, ndarray] = {}  # kept alive, so that ids stay theirs
-        self.before: dict[Buffer, ndarray] = {}  # what memory from outside held before it was first written to
         self.written: dict[Buffer, int] = {}
         self.tensors: dict[Buffer, list[Any]] = {}  # tensors from outside that were met on a buffer, weakly
         self.set: dict[int, Tensor] = {}  # leaves whose .grad was set
@@ -75,8 +59,6 @@ class Recorder(Observer):
     def ran(self, op: Op, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
         if self.refused is not None:
             return
-        if op.facts.get("random"):
-            return self.refuse("random numbers were drawn")
         operands = [self.view(a) if isinstance(a, Tensor) else a for a in args]  # first: a result may be a view of memory met here
         results = []
         fresh = False
@@ -92,13 +74,13 @@ class Recorder(Observer):
     def wrote(self, target: Tensor, value: Tensor) -> None:
         if self.refused is None:
             to, what = self.view(target), self.view(value)
-            self.remember(to.buffer)
+            self.count_write(to.buffer)
             self.steps.append(Write(to, what))
 
     def made(self, tensor: Tensor) -> None:
         root = owner(tensor._data)
         if id(root) not in self.buffers:
-            self.add(root, "constant", array=root.copy())
+            self.add(root, "constant", root.copy())
 
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
         if not keep:
@@ -126,13 +108,13 @@ class Recorder(Observer):
             return self.refuse("the optimizer's state did not exist yet: the next call is recorded")
         targets = [self.view(t) for t in (p, *[state[n] for n in names])]
         for to in targets:
-            self.remember(to.buffer)
+            self.count_write(to.buffer)
         self.steps.append(Update(optimizer, group, p, targets, self.view(grad)))
 
     # ------------------------------------------------------------ whose memory is whose
 
-    def add(self, root: ndarray, kind: str, source: Any = None, array: Any = None) -> Buffer:
-        buffer = Buffer(kind, root.nbytes, f"{kind[0]}{len(self.buffers)}", source, array)
+    def add(self, root: ndarray, kind: str, source: Any = None) -> Buffer:
+        buffer = Buffer(kind, root.nbytes, f"{kind[0]}{len(self.buffers)}", source)
         self.buffers[id(root)], self.owners[buffer] = buffer, root
         return buffer
 
@@ -158,11 +140,10 @@ class Recorder(Observer):
     def view_in(buffer: Buffer, root: ndarray, data: ndarray) -> View:
         return View(buffer, address(data) - address(root), data.shape, data.strides, data.dtype)
 
-    def remember(self, buffer: Buffer) -> None:
-        """Keeps what memory from outside holds before it is written to."""
+    def count_write(self, buffer: Buffer) -> None:
+        """Counts a write to memory from outside."""
         if buffer.kind != "made":
             self.written[buffer] = self.written.get(buffer, 0) + 1
-            self.before.setdefault(buffer, self.owners[buffer].copy())
 
     # ------------------------------------------------------------ the end
 
@@ -190,7 +171,7 @@ class Recorder(Observer):
         if node is not None and node is not LEAF and not self.consumed(node):
             self.refuse("the result needs a gradient that backward() outside the compiled function would ask for")
         kept = node if node is not None and node is not LEAF else None
-        return Result(view, same if same is not None else x if node is LEAF else None, node is not None, kept)
+        return Result(view, same if same is not None else x if node is LEAF else None, kept)
 
     def consumed(self, node: Any) -> bool:
         """Whether a backward pass has gone through a node and freed it."""
@@ -222,18 +203,10 @@ class Recorder(Observer):
             alive = [t for r in self.tensors.get(buffer, ()) if (t := r()) is not None]
             root = self.owners[buffer]
             chosen = next((t for t in alive if owner(t._data) is root), None)
-            del alive
-            if chosen is not None:
-                buffer.source = chosen
-                continue
-            # no tensor is left: does anyone else hold the memory?
-            del self.buffers[id(root)]
-            del self.owners[buffer]
-            if sys.getrefcount(root) <= 2:
+            # where no tensor is left, someone else may hold the memory: other than `owners`, this frame and the question
+            if chosen is None and sys.getrefcount(root) <= 3:
                 raise Refused("a tensor was computed from others by means that the record does not show (NumPy, or Python's numbers)")
-            buffer.source = root
-            self.owners[buffer] = root
-            self.buffers[id(root)] = buffer
+            buffer.source = root if chosen is None else chosen
 
 
 def record(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, Program | None, str | None]:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy import ndarray
 
 from retrograd.core.op import Op
 
@@ -28,8 +27,7 @@ class Buffer:
     kind: str
     nbytes: int
     name: str
-    source: Any = None  # whose memory it is: the argument's number, the tensor, or the array that holds it
-    array: Any = None  # the numbers of a constant
+    source: Any = None  # the argument's number, the tensor or array whose memory it is, the leaf, or the constant's numbers
 
 
 @dataclass(frozen=True)
@@ -41,15 +39,6 @@ class View:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
     dtype: np.dtype[Any]
-
-    def of(self, memory: ndarray) -> ndarray:
-        """The same elements of a buffer's memory, given as bytes."""
-        return np.ndarray(self.shape, self.dtype, memory, self.offset, self.strides)
-
-    @property
-    def size(self) -> int:
-        """The number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
 
     def __str__(self) -> str:
         dense = self.strides == dense_strides(self.shape, self.dtype.itemsize) and not self.offset
@@ -116,7 +105,6 @@ class Update:
     parameter: Any
     targets: list[View]  # the parameter, then its buffers
     gradient: View
-    first_scalar: int = 0  # where its numbers begin among the program's scalars
 
     def reads(self) -> list[View]:
         """The views that are read."""
@@ -192,5 +180,4 @@ class Result:
 
     view: View
     same_as: Any = None  # the tensor (or number of the argument) that is itself returned
-    requires_grad: bool = False
     node: Any = None

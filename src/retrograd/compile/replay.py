@@ -12,12 +12,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from retrograd.compile.capture import address, owner
 from retrograd.compile.graph import Buffer, Call, Program, Result, Update, View, Write
 from retrograd.core.op import rounded
 from retrograd.core.tape import quiet
-from retrograd.core.tensor import Cleared, Tensor, real_grad, wrap
-from retrograd.optim.arrays import ArrayBuilder
+from retrograd.core.tensor import Cleared, Tensor, address, owner, real_grad, wrap
 
 
 class Memory:
@@ -50,7 +48,7 @@ class Memory:
             case "held":
                 return source if isinstance(source, ndarray) else owner(source._data)
             case "constant":
-                return np.array(buffer.array)
+                return np.array(source)
             case _:
                 return np.empty(buffer.nbytes, np.uint8)
 
@@ -106,14 +104,9 @@ def run_call(step: Call, memory: Memory) -> None:
 
 def run_update(step: Update, memory: Memory) -> None:
     """One parameter's update, by its optimizer's rule."""
-    group, k = step.group, ArrayBuilder()
+    scalars = step.optimizer.scalars(step.group, step.optimizer.state[step.parameter])
     w, *buffers = (memory.array(v) for v in step.targets)
-    g = memory.array(step.gradient)
-    scalars = step.optimizer.scalars(group, step.optimizer.state[step.parameter])
-    results = step.optimizer.rule(k, w, k.neg(g) if group.get("maximize") else g, buffers, scalars, group)
-    for array, result in zip((w, *buffers), results, strict=True):
-        if result is not array:
-            np.copyto(array, result)
+    step.optimizer.update(w, memory.array(step.gradient), buffers, scalars, step.group)
 
 
 def returned(result: Result, memory: Memory, arguments: Sequence[Tensor]) -> Tensor:

@@ -25,7 +25,7 @@ from retrograd.config import settings
 from retrograd.core.levels import local, observer, switch
 from retrograd.core.op import CONTINUOUS, FLOAT32, Entry, Op, Rule, needs
 from retrograd.core.tape import QUIET, Node, count, restore, silence, written
-from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node
+from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node, owner
 from retrograd.dtypes import dtype
 
 Number = (int, float, complex, np.number, np.bool_)
@@ -599,11 +599,6 @@ def check_overlap(target: Tensor) -> None:
         )
 
 
-def same_owner(a: ndarray, b: ndarray) -> bool:
-    """Whether two arrays are views of one array's memory: one that is resized might grow into the other."""
-    return (a if a.base is None else a.base) is (b if b.base is None else b.base)
-
-
 def write_out(out: Any, result: Any, *operands: Any) -> Any:
     """Stores a result in the tensor given as `out=`, resizing it as PyTorch does; it may not overlap with `operands`."""
     if not isinstance(out, Tensor):
@@ -619,7 +614,7 @@ def write_out(out: Any, result: Any, *operands: Any) -> Any:
     check_overlap(out)
     for x in operands:
         if isinstance(x, Tensor) and (
-            np.shares_memory(x._data, out._data) or (out.shape != result.shape and same_owner(x._data, out._data))
+            np.shares_memory(x._data, out._data) or (out.shape != result.shape and owner(x._data) is owner(out._data))
         ):
             raise RuntimeError(
                 "unsupported operation: some elements of the input tensor and the written-to tensor refer to a single memory location. "

@@ -67,10 +67,10 @@ def observer() -> Observer | None:
     return local.observer if switch.special else None
 
 
-def refuse_looking() -> None:
-    """Tells who watches that numbers leave the world of tensors, for Python to do with them what it likes."""
+def refuse_record(why: str = "the numbers of a tensor were looked at") -> None:
+    """Tells who watches of what no record of operations can tell: by default, that Python may do with numbers what it likes."""
     if switch.special and local.observer is not None:
-        local.observer.refuse("the numbers of a tensor were looked at")
+        local.observer.refuse(why)
 
 
 class Observer:

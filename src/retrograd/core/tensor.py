@@ -269,6 +269,21 @@ def wrap(data: Any, node: Any = None, cls: type[Tensor] = Tensor) -> Tensor:
     return out
 
 
+def owner(array: ndarray) -> ndarray:
+    """The array whose memory an array is a view of."""
+    base = array.base
+    while base is not None:  # what as_strided makes has a base that is no array, and that has one
+        if isinstance(base, ndarray):
+            array = base
+        base = getattr(base, "base", None)
+    return array
+
+
+def address(array: ndarray) -> int:
+    """Where the first element is."""
+    return int(array.__array_interface__["data"][0])
+
+
 def constant(data: Any) -> Tensor:
     """A tensor around a fresh array whose numbers the program itself states: shapes and literals, never other tensors' numbers."""
     out = wrap(data)

@@ -9,9 +9,9 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.config import settings
-from retrograd.core.levels import refuse_looking
+from retrograd.core.levels import refuse_record
 from retrograd.core.printing import tensor_repr
-from retrograd.core.tensor import LEAF, Box, Tensor, current_node, wrap
+from retrograd.core.tensor import LEAF, Box, Tensor, address, current_node, owner, wrap
 from retrograd.device import check_device, device
 from retrograd.dtypes import dtype
 from retrograd.ops import basis, create
@@ -53,15 +53,13 @@ def is_contiguous(self: Tensor, memory_format: Any = None) -> bool:
 
 def storage_offset(self: Tensor) -> int:
     """How many elements lie before the first in the memory that the tensor is a view of."""
-    owner = data = self._data
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    return int((data_ptr(self) - owner.__array_interface__["data"][0]) // data.itemsize)
+    data = self._data
+    return (address(data) - address(owner(data))) // int(data.itemsize)
 
 
 def data_ptr(self: Tensor) -> int:
     """The address of the first element."""
-    return int(self._data.__array_interface__["data"][0])
+    return address(self._data)
 
 
 def element_size(self: Tensor) -> int:
@@ -159,7 +157,7 @@ def item(self: Tensor) -> Any:
     """
     if numel(self) != 1:
         raise RuntimeError(f"a Tensor with {numel(self)} elements cannot be converted to Scalar")
-    refuse_looking()
+    refuse_record()
     return self._data.item() if self._data.dtype.kind != "V" else float(self._data.reshape(()))
 
 
@@ -171,13 +169,13 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
     """
     if current_node(self) is not None and not force:
         raise RuntimeError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
-    refuse_looking()
+    refuse_record()
     return self._data
 
 
 def tolist(self: Tensor) -> Any:
     """The elements as nested lists of Python numbers (one number, without dims)."""
-    refuse_looking()
+    refuse_record()
     data = self._data
     return data.astype(np.float32).tolist() if data.dtype.kind == "V" else data.tolist()
 
@@ -225,7 +223,7 @@ def iter_(self: Tensor) -> Iterator[Tensor]:
 
 def contains(self: Tensor, element: Any) -> bool:
     """Whether some element equals a number, or a tensor that broadcasts."""
-    refuse_looking()
+    refuse_record()
     if isinstance(element, (Tensor, int, float, complex)):
         return bool((self == element)._data.any())  # type: ignore[attr-defined]
     raise RuntimeError(f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(element)}.")
@@ -252,7 +250,7 @@ def deepcopy_(self: Tensor, memo: dict[int, Any]) -> Tensor:
             "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the moment. "
             "If you were attempting to deepcopy a module, this may be because of a torch.nn.utils.weight_norm usage."
         )
-    refuse_looking()
+    refuse_record()
     if id(self) not in memo:
         made = memo[id(self)] = wrap(self._data.copy(order="K"), self._node, type(self))
         made._grad = None if self._grad is None else deepcopy_(self.grad, memo)
@@ -401,7 +399,7 @@ def repr_(self: Tensor, *, tensor_contents: Any = None) -> str:
     if isinstance(self, Box):
         return f"{type(self.interpreter).__name__}Tensor(lvl={self.interpreter.level}, value={self.value!r})"
     node = current_node(self)
-    refuse_looking()
+    refuse_record()
     return tensor_repr(
         self._data,
         dtype_name=self.dtype.name,

@@ -11,8 +11,8 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.config import settings
-from retrograd.core.levels import lifted, local, observer
-from retrograd.core.tensor import LEAF, Box, Tensor, wrap
+from retrograd.core.levels import lifted, local, refuse_record
+from retrograd.core.tensor import LEAF, Box, Tensor, constant, wrap
 from retrograd.device import check_device
 from retrograd.dtypes import dtype
 from retrograd.shapes import flatten_ints
@@ -20,17 +20,13 @@ from retrograd.shapes import flatten_ints
 
 def finish(array: Any, requires_grad: bool = False, out: Tensor | None = None) -> Tensor:
     """A leaf around a fresh array (or the array stored in `out`)."""
-    watched = observer()
     if out is not None:
-        if watched is not None:
-            watched.refuse("a tensor was made in another's memory (out=)")
+        refuse_record("a tensor was made in another's memory (out=)")
         out._data = array.astype(out._data.dtype, copy=False) if out.shape != array.shape else out._data
         np.copyto(out._data, array, casting="unsafe")
         out._version[0] += 1
         return out
-    result = wrap(array)
-    if watched is not None:
-        watched.made(result)
+    result = constant(array)
     if requires_grad:
         if array.dtype.kind not in "fcV":
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")

@@ -8,7 +8,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import opaque
-from retrograd.core.levels import refuse_looking
+from retrograd.core.levels import refuse_record
 from retrograd.core.tensor import Box, Tensor, constant, wrap
 from retrograd.ops.basis import cast, expand_op, reshape_op, where_op
 from retrograd.ops.index import index_op, index_sum_op
@@ -101,7 +101,7 @@ def embedding(
 
 def renormalise(weight: Tensor, index: Tensor, max_norm: float, norm_type: float) -> None:
     """Scales the rows that are used down to `max_norm`, in place and without history."""
-    refuse_looking()
+    refuse_record()
     used = np.unique(index._data)
     rows = weight._data[used]
     norms = np.linalg.norm(rows, norm_type, 1, keepdims=True)

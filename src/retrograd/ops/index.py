@@ -14,7 +14,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import align, check_overlap, elementwise, opaque, unbroadcast, write_out
-from retrograd.core.levels import refuse_looking, switch
+from retrograd.core.levels import refuse_record, switch
 from retrograd.core.tape import check_writable, written
 from retrograd.core.tensor import Box, Tensor, constant, wrap
 from retrograd.errors import user_location
@@ -287,7 +287,7 @@ def resolve(x: Tensor, key: Any) -> tuple[Tensor, list[Tensor], list[int]]:
             continue
         n = position(k)
         if n is None and isinstance(k, Tensor) and k.ndim == 0 and k.dtype.category == dtypes.INTEGER and not isinstance(k, Box):
-            refuse_looking()
+            refuse_record()
             n = int(k._data)
         if n is not None:
             if x.ndim == 0 and rank:

@@ -8,7 +8,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import elementwise
-from retrograd.core.levels import refuse_looking
+from retrograd.core.levels import refuse_record
 from retrograd.core.tensor import Tensor
 from retrograd.ops.basis import eq, ge, gt, le, lt, mul, ne
 from retrograd.ops.pointwise import abs, common_dtype, pow
@@ -334,7 +334,7 @@ def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e
     >>> allclose(tensor([1., 1.]), tensor([1., 1.1]))
     False
     """
-    refuse_looking()
+    refuse_record()
     return bool(np.all(isclose(input, other, rtol, atol, equal_nan)._data))
 
 
@@ -346,7 +346,7 @@ def equal(input: Tensor, other: Tensor) -> bool:
     True
     """
     check_tensors("equal", input, other)
-    refuse_looking()
+    refuse_record()
     return input.shape == other.shape and bool(np.all(eq(input, other)._data))
 
 

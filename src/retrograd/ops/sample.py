@@ -16,7 +16,7 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.core import random
 from retrograd.core.families import write_out
-from retrograd.core.levels import local, observer
+from retrograd.core.levels import local, refuse_record
 from retrograd.core.random import Generator
 from retrograd.core.tape import check_writable, rebase, written
 from retrograd.core.tensor import Box, Tensor, wrap
@@ -80,9 +80,7 @@ def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
 
 def source(generator: Generator | None) -> Generator:
     """The generator to draw from."""
-    watched = observer()
-    if watched is not None:
-        watched.refuse("random numbers were drawn")
+    refuse_record("random numbers were drawn")
     if generator is None:
         return random.default_generator
     if not isinstance(generator, Generator):

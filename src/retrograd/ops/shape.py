@@ -16,7 +16,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import linear, view, write_out
-from retrograd.core.levels import refuse_looking
+from retrograd.core.levels import refuse_record
 from retrograd.core.tensor import Box, Tensor
 from retrograd.dtypes import dtype
 from retrograd.ops.basis import (
@@ -282,7 +282,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     if isinstance(start, Tensor):
         if start.ndim or start.dtype.category != dtypes.INTEGER:
             raise RuntimeError("start must be an 0-dim integral Tensor.")
-        refuse_looking()
+        refuse_record()
         start = int(start._data)
     dim, start = wrap_dim(dim, input.ndim), operator.index(start)
     n = input.shape[dim]

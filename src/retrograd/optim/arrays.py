@@ -7,11 +7,21 @@ cost more than arithmetic; scratch is free again as soon as nobody refers to it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
+
+
+def binary(ufunc: np.ufunc) -> Callable[..., Any]:
+    """A builder's method for a function of two operands, of which one is an array; `into`: where the result is to be written."""
+
+    def method(self: ArrayBuilder, a: Any, b: Any, into: Any = None) -> Any:
+        return ufunc(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
+
+    return method
 
 
 class ArrayBuilder:
@@ -32,25 +42,7 @@ class ArrayBuilder:
         owned.append(np.empty_like(like))
         return owned[-1]
 
-    def add(self, a: Any, b: Any, into: Any = None) -> Any:
-        """a + b"""
-        return np.add(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
-
-    def sub(self, a: Any, b: Any, into: Any = None) -> Any:
-        """a - b"""
-        return np.subtract(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
-
-    def mul(self, a: Any, b: Any, into: Any = None) -> Any:
-        """a * b"""
-        return np.multiply(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
-
-    def div(self, a: Any, b: Any, into: Any = None) -> Any:
-        """a / b"""
-        return np.divide(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
-
-    def max(self, a: Any, b: Any, into: Any = None) -> Any:
-        """The larger of a and b"""
-        return np.maximum(a, b, out=self.free(a if a.__class__ is ndarray else b) if into is None else into)
+    add, sub, mul, div, max = map(binary, (np.add, np.subtract, np.multiply, np.divide, np.maximum))
 
     def neg(self, a: Any) -> Any:
         """-a"""

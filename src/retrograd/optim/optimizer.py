@@ -159,7 +159,7 @@ class Optimizer:
 
     def step_group(self, group: dict[str, Any]) -> None:
         """Updates the parameters of one group."""
-        maximize, watched = group.get("maximize", False), observer()
+        watched = observer()
         for p in group["params"]:
             grad = real_grad(p)
             if grad is None:
@@ -168,14 +168,18 @@ class Optimizer:
                 raise RuntimeError("optimizer.step() inside a function transform")
             if watched is not None:
                 watched.updates(self, group, p, grad)
-            state, w, g, k = self.state[p], p._data, grad._data, self._arrays
+            state, w = self.state[p], p._data
             scalars = self.scalars(group, state)
-            buffers = [buffer(state, name, w) for name in self.buffers(group)]
-            results = self.rule(k, w, k.neg(g) if maximize else g, buffers, scalars, group)
-            for array, result in zip((w, *buffers), results, strict=True):
-                if result is not array:
-                    np.copyto(array, result)
+            self.update(w, grad._data, [buffer(state, name, w) for name in self.buffers(group)], scalars, group)
             p._version[0] += 1
+
+    def update(self, w: Any, g: Any, buffers: Sequence[Any], scalars: Sequence[float], group: dict[str, Any]) -> None:
+        """Runs the rule on a parameter's array and on the arrays of its buffers, in place."""
+        k = self._arrays
+        results = self.rule(k, w, k.neg(g) if group.get("maximize") else g, buffers, scalars, group)
+        for array, result in zip((w, *buffers), results, strict=True):
+            if result is not array:
+                np.copyto(array, result)
 
     def buffers(self, group: dict[str, Any]) -> Sequence[str]:
         """The names of what is kept of every element of a parameter: arrays of its shape, zeros at first."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.core.levels import refuse_looking
+from retrograd.core.levels import refuse_record
 from retrograd.core.tensor import Tensor, real_grad, wrap
 
 
@@ -27,7 +27,7 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not given:
         return wrap(np.zeros((), np.float32))
-    refuse_looking()
+    refuse_record()
     norms = np.array(
         [np.linalg.norm(x._data.reshape(-1).astype(np.result_type(x._data.dtype, np.float32), copy=False), norm_type) for x in given]
     )
