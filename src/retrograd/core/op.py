@@ -60,6 +60,7 @@ class Entry(Protocol):
     def jvp(self, operand: str) -> Callable[[Rule], Rule]: ...
     def batch(self, rule: Rule) -> Rule: ...
     def kernel(self, rule: Rule) -> Rule: ...
+    def lowering(self, rule: Rule) -> Rule: ...
 
 
 class Op:
@@ -86,6 +87,7 @@ class Op:
         self.facts = facts  # algebraic facts that rewrites read: commutative=True, identity=0, ...
         self.rules: dict[tuple[str, str | None], Rule] = {}
         self.kernel_rule: Rule | None = None
+        self.lowering_rule: Rule | None = None
         self.batch_rule: Rule | None = None
         camel = "".join(part[:1].upper() + part[1:] for part in self.name.split("_"))
         self._derivative_name = derivative_name or f"{camel}Backward0"
@@ -166,6 +168,11 @@ class Op:
         self.kernel_rule = rule
         return rule
 
+    def lowering(self, rule: Rule) -> Rule:
+        """Attaches the operation as loops over arrays, written with an array builder's methods (see compile/expr.py)."""
+        self.lowering_rule = rule
+        return rule
+
     # -------------------------------------------------------- calling
 
     def entry(self) -> Entry:
@@ -179,7 +186,7 @@ class Op:
         function.__module__ = self.forward.__module__
         function.__wrapped__ = self.forward
         function.op = self
-        for name in ("derivative", "transpose", "vjp", "jvp", "batch", "kernel"):
+        for name in ("derivative", "transpose", "vjp", "jvp", "batch", "kernel", "lowering"):
             if hasattr(self, name):
                 setattr(function, name, getattr(self, name))
         self.call = function
