@@ -106,4 +106,5 @@ from retrograd.nn.modules.pooling import (
     MaxPool2d,
     MaxPool3d,
 )  # fmt: skip
+from retrograd.nn.modules.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
 from retrograd.nn.parameter import Buffer, Parameter
