@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from retrograd import dtypes
 from retrograd.dtypes import dtype
@@ -11,11 +12,19 @@ from retrograd.dtypes import dtype
 class Settings:
     """Process-wide settings, changed by the `set_...` functions below and read everywhere."""
 
-    __slots__ = ("default_dtype", "threads")
+    __slots__ = ("default_dtype", "thread_followers", "threads")
 
     def __init__(self) -> None:
         self.default_dtype = dtypes.float32
-        self.threads = os.cpu_count() or 1
+        self.threads = available_cores()
+        self.thread_followers: list[Callable[[int], None]] = []
+
+
+def available_cores() -> int:
+    """How many cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 settings = Settings()
@@ -59,3 +68,11 @@ def set_num_threads(n: int, /) -> None:
     if n < 1:
         raise RuntimeError("set_num_threads expects a positive integer")
     settings.threads = n
+    for follower in settings.thread_followers:
+        follower(n)
+
+
+def follow_num_threads(follower: Callable[[int], None]) -> None:
+    """Calls `follower` with the number of threads, now and whenever it is set."""
+    settings.thread_followers.append(follower)
+    follower(settings.threads)

@@ -13,6 +13,8 @@ from pathlib import Path
 import llvmlite.binding as llvm
 import numpy as np
 
+from retrograd.config import available_cores
+
 CPU_FOLDER = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
@@ -65,13 +67,6 @@ def host() -> Host:
         cpu=llvm.get_host_cpu_name(),
         features=llvm.get_host_cpu_features().flatten(),
     )
-
-
-def available_cores() -> int:
-    """How many cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def cache_size(level: int, *, default: int) -> int:

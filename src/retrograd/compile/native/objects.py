@@ -40,6 +40,7 @@ class Stage:
 
 _lock = threading.RLock()
 _addresses: dict[str, int] = {}  # of every function in this process, by key
+_libraries: dict[str, dict[str, int]] = {}
 
 
 def addresses_of(stages: Sequence[Stage]) -> list[int]:
@@ -52,8 +53,18 @@ def load(key: str, symbol: str, build: Callable[[], ir.Module]) -> int:
     with _lock:
         if key not in _addresses:
             unique = "retrograd_" + hashlib.sha256(key.encode()).hexdigest()
-            _addresses[key] = link(compile_module(build(), {symbol: unique}), unique)
+            _addresses[key] = link(compile_text(str(build()), {symbol: unique}), unique)
         return _addresses[key]
+
+
+def library(name: str, text: str, symbols: Sequence[str]) -> dict[str, int]:
+    """The addresses of functions of a module written as LLVM assembly. They keep their names, and modules loaded later may call them."""
+    with _lock:
+        if name not in _libraries:
+            engine().add_object_file(llvm.ObjectFileRef.from_data(compile_text(text, {})))
+            engine().finalize_object()
+            _libraries[name] = {symbol: engine().get_function_address(symbol) for symbol in symbols}
+        return _libraries[name]
 
 
 @cache
@@ -71,11 +82,12 @@ def engine() -> llvm.ExecutionEngine:
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
 
 
-def compile_module(module: ir.Module, names: dict[str, str]) -> bytes:
+def compile_text(text: str, names: dict[str, str]) -> bytes:
     """The object code of a module, with functions renamed."""
-    target_machine()
-    parsed = llvm.parse_assembly(str(module))
-    parsed.triple = target_machine().triple
+    machine = target_machine()
+    parsed = llvm.parse_assembly(text)
+    parsed.triple = machine.triple
+    parsed.data_layout = str(machine.target_data)
     for old, new in names.items():
         parsed.get_function(old).name = new
     optimize(parsed)
