@@ -32,6 +32,7 @@ from retrograd.nn.modules.activation import (
     Tanhshrink,
     Threshold,
 )  # fmt: skip
+from retrograd.nn.modules.attention import MultiheadAttention
 from retrograd.nn.modules.container import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from retrograd.nn.modules.conv import Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Fold, Unfold
 from retrograd.nn.modules.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
@@ -107,4 +108,11 @@ from retrograd.nn.modules.pooling import (
     MaxPool3d,
 )  # fmt: skip
 from retrograd.nn.modules.rnn import GRU, LSTM, RNN, GRUCell, LSTMCell, RNNBase, RNNCell, RNNCellBase
+from retrograd.nn.modules.transformer import (
+    Transformer,
+    TransformerDecoder,
+    TransformerDecoderLayer,
+    TransformerEncoder,
+    TransformerEncoderLayer,
+)
 from retrograd.nn.parameter import Buffer, Parameter

@@ -12,6 +12,7 @@ from retrograd import dtypes
 from retrograd.core.tensor import Tensor
 from retrograd.ops import activation, sample
 from retrograd.ops.arithmetic import div
+from retrograd.ops.attention import multi_head_attention_forward, scaled_dot_product_attention
 from retrograd.ops.basis import where
 from retrograd.ops.contract import linear
 from retrograd.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
@@ -235,37 +236,3 @@ def normalize(input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, o
     """The input divided by its p-norm along `dim` (by `eps`, where that is smaller)."""
     denominator = input.norm(p, dim, keepdim=True).clamp_min(eps).expand_as(input)
     return div(input, denominator, out=out)
-
-
-def scaled_dot_product_attention(
-    query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, dropout_p: float = 0.0, is_causal: bool = False,
-    scale: float | None = None, enable_gqa: bool = False,
-) -> Tensor:  # fmt: skip
-    """softmax(scale Q Kᵀ + mask) V, with scale 1/√E by default (Vaswani et al. 2017).
-
-    Args:
-        query: shape (..., L, E).
-        key: shape (..., S, E).
-        value: shape (..., S, Ev).
-        attn_mask: added if floating, or true where attention may fall; broadcasts to (..., L, S).
-        is_causal: a position sees itself and those before it.
-        enable_gqa: there are fewer heads in key and value, each serving several of the query's.
-
-    Raises:
-        RuntimeError: if both a mask and `is_causal` are given.
-    """
-    if attn_mask is not None and is_causal:
-        raise RuntimeError("_scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
-    if enable_gqa:
-        repeats = query.shape[-3] // key.shape[-3]
-        key, value = (repeat_interleave(x, repeats, -3) for x in (key, value))
-    scores = query @ key.transpose(-2, -1) * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)
-    if is_causal:
-        attn_mask = ones(query.shape[-2], key.shape[-2], dtype=dtypes.bool).tril()
-    if attn_mask is not None:
-        if attn_mask.dtype is dtypes.bool:
-            scores = scores.masked_fill(~attn_mask, -math.inf)
-        else:
-            scores = scores + attn_mask
-    weights = softmax_of(scores, -1)
-    return (dropout(weights, dropout_p, True) if dropout_p else weights) @ value

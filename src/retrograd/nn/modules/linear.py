@@ -71,6 +71,10 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """The linear layer at the end of `MultiheadAttention`, which PyTorch calls so."""
+
+
 class Bilinear(Module):
     """y = x1ᵀ A x2 + b for x1 of shape (*, in1_features) and x2 of shape (*, in2_features).
 
