@@ -266,7 +266,7 @@ def test_masks_of_two_kinds_warn():
 # ---------------------------------------------------------------- the transformer
 
 STACKS: list[dict[str, Any]] = [
-    {}, {"norm_first": True, "batch_first": True}, {"activation": "gelu", "bias": False}, {"dropout": 0.3, "layer_norm_eps": 1e-3},
+    {}, {"norm_first": True, "batch_first": True}, {"activation": "gelu", "bias": False}, {"dropout": 0.3, "layer_norm_eps": 1e-3}, {"dropout": 0.3, "batch_first": True},
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from retrograd import dtypes
 from retrograd.core.tensor import Tensor
 from retrograd.dtypes import dtype
-from retrograd.ops.basis import eq, expand, permute, reshape, swap_last
+from retrograd.ops.basis import eq, expand, permute, reshape, swap_last, transpose
 from retrograd.ops.contract import CPP_NAMES, check_tensors, linear, matmul
 from retrograd.ops.create import ones, zeros
 from retrograd.ops.index import masked_fill, repeat_interleave
@@ -190,10 +190,9 @@ def multi_head_attention_forward(
         shares = shares.mean(1) if average_attn_weights else shares
     else:
         y, shares = scaled_dot_product_attention(q, k, v, mask, p, is_causal), None
-    y = reshape(permute(y, (0, 2, 1, 3) if batch_first else (2, 0, 1, 3)), query.shape)
-    y = linear(y, out_proj_weight, out_proj_bias)
+    y = linear(reshape(permute(y, (2, 0, 1, 3)), (length, n, size)), out_proj_weight, out_proj_bias)
     if is_batched:
-        return y, shares
+        return (transpose(y, 0, 1) if batch_first else y), shares
     return y.squeeze(1), None if shares is None else shares.squeeze(0)
 
 

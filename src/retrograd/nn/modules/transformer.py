@@ -32,6 +32,11 @@ def activation_function(activation: Activation) -> Any:
     return F.relu if activation == "relu" else F.gelu
 
 
+def dropped(dropout: Module, x: Tensor, batch_first: bool) -> Tensor:
+    """Dropout of what attention returned, in the order in which PyTorch draws: that of memory, which has the batch second."""
+    return dropout(x.transpose(0, 1)).transpose(0, 1) if batch_first and x.ndim == 3 else dropout(x)
+
+
 class TransformerEncoderLayer(Module):
     """Self-attention and a network of two linear layers, each with dropout, a residual connection and layer normalisation.
 
@@ -81,7 +86,8 @@ class TransformerEncoderLayer(Module):
         return self.norm2(x + self._ff_block(x))
 
     def _sa_block(self, x: Tensor, attn_mask: Tensor | None, key_padding_mask: Tensor | None, is_causal: bool = False) -> Tensor:
-        return self.dropout1(self.self_attn(x, x, x, key_padding_mask, False, attn_mask, is_causal=is_causal)[0])
+        attended = self.self_attn(x, x, x, key_padding_mask, False, attn_mask, is_causal=is_causal)[0]
+        return dropped(self.dropout1, attended, self.self_attn.batch_first)
 
     def _ff_block(self, x: Tensor) -> Tensor:
         return self.dropout2(self.linear2(self.dropout(self.activation(self.linear1(x)))))
@@ -129,12 +135,14 @@ class TransformerDecoderLayer(Module):
         return self.norm3(x + self._ff_block(x))
 
     def _sa_block(self, x: Tensor, attn_mask: Tensor | None, key_padding_mask: Tensor | None, is_causal: bool = False) -> Tensor:
-        return self.dropout1(self.self_attn(x, x, x, key_padding_mask, False, attn_mask, is_causal=is_causal)[0])
+        attended = self.self_attn(x, x, x, key_padding_mask, False, attn_mask, is_causal=is_causal)[0]
+        return dropped(self.dropout1, attended, self.self_attn.batch_first)
 
     def _mha_block(
         self, x: Tensor, mem: Tensor, attn_mask: Tensor | None, key_padding_mask: Tensor | None, is_causal: bool = False
     ) -> Tensor:
-        return self.dropout2(self.multihead_attn(x, mem, mem, key_padding_mask, False, attn_mask, is_causal=is_causal)[0])
+        attended = self.multihead_attn(x, mem, mem, key_padding_mask, False, attn_mask, is_causal=is_causal)[0]
+        return dropped(self.dropout2, attended, self.multihead_attn.batch_first)
 
     def _ff_block(self, x: Tensor) -> Tensor:
         return self.dropout3(self.linear2(self.dropout(self.activation(self.linear1(x)))))
