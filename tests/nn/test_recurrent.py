@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import retrograd as torch
+from retrograd.ops import recurrent
 from tests.oracle import error_in_both, needs_torch, same_in_both
 from tests.oracle import torch as theirs
 
@@ -81,6 +82,24 @@ def test_cell(name: str, batched: bool, options: dict[str, Any]):
         fresh = cell(x[0])
         loss_of([h, fresh]).backward()
         return list(cell.state_dict().items()), h, fresh, x.grad, [s.grad for s in state], [p.grad for p in cell.parameters()]
+
+    same_in_both(program, rtol=1e-9, atol=1e-11)
+
+
+@needs_torch
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize(("name", "gates"), [("rnn_tanh_cell", 1), ("rnn_relu_cell", 1), ("gru_cell", 3), ("lstm_cell", 4)])
+def test_cell_function(name: str, gates: int, bias: bool):
+    """The functions behind the cells."""
+
+    def program(t: Any) -> Any:
+        sizes = [(4 * gates, 3), (4 * gates, 4), *[(4 * gates,)] * (2 * bias)]
+        weights = [t.randn(*s, dtype=t.float64).requires_grad_() for s in sizes]
+        x, h, c = (t.randn(2, n, dtype=t.float64).requires_grad_() for n in (3, 4, 4))
+        function = getattr(recurrent if t is torch else theirs, name)
+        y = function(x, (h, c) if name == "lstm_cell" else h, *weights)
+        loss_of(y).backward()
+        return y, [v.grad for v in (x, h, *weights)]
 
     same_in_both(program, rtol=1e-9, atol=1e-11)
 
