@@ -1,20 +1,25 @@
 """From LLVM modules to machine code: the target, the passes, and the caches of what was compiled before.
 
-Knows nothing of what a kernel computes.
+Object code is found in this process, then in the cache folder, and is made only if it is in neither. Knows nothing of what a
+kernel computes.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any
 
+import llvmlite
 import llvmlite.binding as llvm
 from llvmlite import ir
 
+from retrograd.compile.native.cache import folder
 from retrograd.compile.native.host import host
 
 
@@ -38,33 +43,110 @@ class Stage:
     label: str
 
 
-_lock = threading.RLock()
-_addresses: dict[str, int] = {}  # of every function in this process, by key
-_libraries: dict[str, dict[str, int]] = {}
+@dataclass
+class Counts:
+    """How often this process found or made object code."""
+
+    compiled: int = 0
+    read: int = 0
 
 
-def addresses_of(stages: Sequence[Stage]) -> list[int]:
-    """The address of each stage's function. What is in no cache is compiled."""
-    return [load(stage.key, stage.symbol, stage.build) for stage in stages]
+counts = Counts()
+
+
+class Registry:
+    """All machine code of this process, by key. Code is never unloaded: threads may be in it until the process ends."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.addresses: dict[str, int] = {}
+        self.libraries: dict[str, dict[str, int]] = {}
+
+    def after_fork(self) -> None:
+        """In the child: a thread that held the lock does not exist."""
+        self.lock = threading.RLock()
+
+
+registry = Registry()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=registry.after_fork)
+
+
+def addresses_of(stages: Iterable[Stage]) -> list[int]:
+    """The address of each stage's function. What is in no cache is compiled; loading many at once is quicker than one by one."""
+    stages = list(stages)
+    with registry.lock:
+        missing = {stage.key: stage for stage in stages if stage.key not in registry.addresses}
+        link({key: object_code(key, stage.symbol, stage.build) for key, stage in missing.items()})
+        return [registry.addresses[stage.key] for stage in stages]
 
 
 def load(key: str, symbol: str, build: Callable[[], ir.Module]) -> int:
-    """The address of the function `symbol` of the module that `build` makes; that module is made only if the key is in no cache."""
-    with _lock:
-        if key not in _addresses:
-            unique = "retrograd_" + hashlib.sha256(key.encode()).hexdigest()
-            _addresses[key] = link(compile_text(str(build()), {symbol: unique}), unique)
-        return _addresses[key]
+    """The address of the function `symbol` of the module that `build` makes, which is called only if the key is in no cache."""
+    with registry.lock:
+        if key not in registry.addresses:
+            link({key: object_code(key, symbol, build)})
+        return registry.addresses[key]
 
 
 def library(name: str, text: str, symbols: Sequence[str]) -> dict[str, int]:
     """The addresses of functions of a module written as LLVM assembly. They keep their names, and modules loaded later may call them."""
-    with _lock:
-        if name not in _libraries:
-            engine().add_object_file(llvm.ObjectFileRef.from_data(compile_text(text, {})))
+    with registry.lock:
+        if name not in registry.libraries:
+            code = cached(name + "\n" + text, lambda: compile_text(text))
+            engine().add_object_file(llvm.ObjectFileRef.from_data(code))
             engine().finalize_object()
-            _libraries[name] = {symbol: engine().get_function_address(symbol) for symbol in symbols}
-        return _libraries[name]
+            registry.libraries[name] = {symbol: engine().get_function_address(symbol) for symbol in symbols}
+        return registry.libraries[name]
+
+
+# ---- caches -------------------------------------------------------------------------------------------------------------
+
+
+def symbol_of(key: str) -> str:
+    """What the function of a key is called in its object code, so that no two clash."""
+    return "retrograd_" + hashlib.sha256(key.encode()).hexdigest()
+
+
+def object_code(key: str, symbol: str, build: Callable[[], ir.Module]) -> bytes:
+    """The object code of a key, in which `symbol` is called `symbol_of(key)`."""
+    return cached(key, lambda: compile_text(str(build()), symbol, symbol_of(key)))
+
+
+def cached(key: str, make: Callable[[], bytes]) -> bytes:
+    """What the cache folder has for a key on this processor; if nothing, what `make` makes, which is kept there."""
+    place = folder()
+    if place is None:
+        counts.compiled += 1
+        return make()
+    name = hashlib.sha256(f"{fingerprint()}\n{key}".encode()).hexdigest() + ".o"
+    code = place.read(name)
+    if code is None:
+        code = make()
+        place.write(name, code)
+        counts.compiled += 1
+    else:
+        counts.read += 1
+    return code
+
+
+@cache
+def fingerprint() -> str:
+    """All that object code depends on besides its key: the processor, the versions, and the generators in this folder."""
+    sources = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.iterdir()):
+        if path.suffix in (".py", ".ll"):
+            sources.update(path.name.encode() + b"\0" + path.read_bytes())
+    versions = (llvmlite.__version__, llvm.llvm_version_info, llvm.get_process_triple())
+    return "\n".join(map(str, (host().cpu, target_features(), *versions, sources.hexdigest())))
+
+
+# ---- LLVM ---------------------------------------------------------------------------------------------------------------
+
+
+def target_features() -> str:
+    """The instruction set to use. Where there are vectors of 512 bits, they are used: kernels ask for the width they mean."""
+    return host().features + (",-prefer-256-bit" if host().vector_bits == 512 else "")
 
 
 @cache
@@ -73,39 +155,48 @@ def target_machine() -> llvm.TargetMachine:
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     target = llvm.Target.from_default_triple()
-    return target.create_target_machine(cpu=host().cpu, features=host().features, opt=2)
+    return target.create_target_machine(cpu=host().cpu, features=target_features(), opt=2)
 
 
 @cache
 def engine() -> llvm.ExecutionEngine:
-    """What holds all machine code of this process."""
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine())
+    """What holds all machine code of this process. An object's sections lie side by side, so that short distances reach."""
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), target_machine(), use_lmm=True)
 
 
-def compile_text(text: str, names: dict[str, str]) -> bytes:
-    """The object code of a module, with functions renamed."""
+def compile_text(text: str, symbol: str = "", renamed: str = "") -> bytes:
+    """The object code of a module, with one function renamed."""
     machine = target_machine()
-    parsed = llvm.parse_assembly(text)
-    parsed.triple = machine.triple
-    parsed.data_layout = str(machine.target_data)
-    for old, new in names.items():
-        parsed.get_function(old).name = new
-    optimize(parsed)
-    return target_machine().emit_object(parsed)
+    module = llvm.parse_assembly(text)
+    module.triple = machine.triple
+    module.data_layout = str(machine.target_data)
+    if symbol:
+        module.get_function(symbol).name = renamed
+    optimize(module)
+    return machine.emit_object(module)
 
 
-def optimize(parsed: llvm.ModuleRef) -> None:
-    """Runs LLVM's passes. Kernels are written as vectors and loops in SSA form, so few passes are enough."""
-    options = llvm.create_pipeline_tuning_options(speed_level=1)
-    passes = llvm.create_pass_builder(target_machine(), options)
-    passes.getModulePassManager().run(parsed, passes)
+def optimize(module: llvm.ModuleRef) -> None:
+    """Runs LLVM's passes. Kernels come as vectors and loops in SSA form, so few are worth their time: see Note [Passes]."""
+    builder = llvm.create_pass_builder(target_machine(), llvm.create_pipeline_tuning_options(speed_level=1))
+    passes = llvm.create_new_function_pass_manager()
+    passes.add_sroa_pass()
+    passes.add_simplify_cfg_pass()
+    passes.add_instruction_combine_pass()
+    for function in module.functions:
+        if not function.is_declaration:
+            passes.run(function, builder)
 
 
-def link(code: bytes, symbol: str) -> int:
-    """Loads object code for good; returns the address of a function in it."""
-    engine().add_object_file(llvm.ObjectFileRef.from_data(code))
+def link(codes: dict[str, bytes]) -> None:
+    """Loads the object code of keys."""
+    if not codes:
+        return
+    for code in codes.values():
+        engine().add_object_file(llvm.ObjectFileRef.from_data(code))
     engine().finalize_object()
-    address = engine().get_function_address(symbol)
-    if not address:
-        raise RuntimeError(f"the object code does not define {symbol}")
-    return address
+    for key in codes:
+        address = engine().get_function_address(symbol_of(key))
+        if not address:
+            raise RuntimeError(f"the object code of {key[:80]!r} does not define its function")
+        registry.addresses[key] = address
