@@ -22,7 +22,7 @@ from numpy import ndarray
 from retrograd.compile.graph import Buffer, Call, Program, Result, Update, View, Write
 from retrograd.core.levels import Observer, observed
 from retrograd.core.op import Op
-from retrograd.core.tensor import LEAF, Box, Cleared, Tensor, address, owner
+from retrograd.core.tensor import LEAF, Box, Cleared, Tensor, address, owner, wrap
 from retrograd.errors import user_location
 from retrograd.pytree import tree_flatten
 
@@ -46,6 +46,7 @@ class Recorder(Observer):
         self.refused: str | None = None
         self.outputs: list[Any] = []  # weak references to the tensors that operations gave
         self.walked_roots: list[Any] = []
+        self.scalars = 0
         self.arguments = arguments
         for i, x in enumerate(arguments):
             self.known(x, "argument", i)
@@ -109,7 +110,10 @@ class Recorder(Observer):
         targets = [self.view(t) for t in (p, *[state[n] for n in names])]
         for to in targets:
             self.count_write(to.buffer)
-        self.steps.append(Update(optimizer, group, p, targets, self.view(grad)))
+        trial = {k: wrap(v._data.copy()) if isinstance(v, Tensor) and not v.ndim else v for k, v in state.items()}
+        count = len(optimizer.scalars(group, trial))  # of a copy: it counts a step
+        self.steps.append(Update(optimizer, group, p, targets, self.view(grad), self.scalars, count))
+        self.scalars += count
 
     # ------------------------------------------------------------ whose memory is whose
 
@@ -157,6 +161,7 @@ class Recorder(Observer):
         if self.refused is not None:
             raise Refused(self.refused)
         program = Program(self.steps, results, gradients, self.written, self.entry)
+        program.settle_constants()
         program.without_dead_steps()
         given_out = [x for x in (*leaves, *[leaf._grad for leaf in self.set.values()]) if isinstance(x, Tensor)]
         self.check_kept({id(x) for x in given_out} | {id(x._base.base) for x in given_out if x._base is not None})

@@ -7,7 +7,7 @@ This module knows what a program is, and nothing of how it was recorded or how i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ class Buffer:
     """Memory that a program reads or writes.
 
     kind: "argument" (of the call), "held" (a tensor that lives outside: a parameter, running statistics), "gradient" (what is in
-    a leaf's `.grad` when the program starts), "constant", or "made" (by the program itself).
+    a leaf's `.grad` when the program starts), "constant" (numbers that never change), or "made" (by the program itself).
     """
 
     kind: str
@@ -97,14 +97,45 @@ class Write:
 
 
 @dataclass(eq=False)
+class Draw:
+    """Random numbers, drawn anew at every run: `function(*arrays)` takes them from a generator, in the order of the program."""
+
+    name: str
+    function: Callable[..., Any]
+    operands: list[View]
+    results: list[View]
+
+    def reads(self) -> list[View]:
+        """The views that are read."""
+        return self.operands
+
+    def writes(self) -> list[View]:
+        """The views that are written."""
+        return self.results
+
+    def __str__(self) -> str:
+        return f"{', '.join(map(str, self.results))} = draw {self.name}({', '.join(map(str, self.operands))})"
+
+
+@dataclass(eq=False)
 class Update:
-    """An optimizer's update of one parameter and of its buffers, in place."""
+    """An optimizer's update of one parameter and of its buffers, in place.
+
+    The numbers of the step (learning rate, bias corrections) are live: `count` of them, from `first` on in the table that a run is
+    given. Updates whose numbers are always the same share them.
+    """
 
     optimizer: Any
     group: dict[str, Any]
     parameter: Any
     targets: list[View]  # the parameter, then its buffers
     gradient: View
+    first: int = 0
+    count: int = 0
+
+    def scalar_count(self) -> int:
+        """How many live numbers the rule takes."""
+        return self.count
 
     def reads(self) -> list[View]:
         """The views that are read."""
@@ -118,7 +149,7 @@ class Update:
         return f"{', '.join(map(str, self.targets))} <- {type(self.optimizer).__name__} step with {self.gradient}"
 
 
-Step = Call | Write | Update
+Step = Call | Write | Draw | Update
 
 
 @dataclass(eq=False)
@@ -143,6 +174,21 @@ class Program:
             found[view.buffer] = None
         return list(found)
 
+    def outputs(self) -> list[Buffer]:
+        """The buffers that the program makes and gives out (results, gradients): whoever runs it brings fresh memory for them."""
+        return list(dict.fromkeys(view.buffer for view in self.given_out() if view.buffer.kind == "made"))
+
+    def external(self) -> list[Buffer]:
+        """The buffers whose memory comes from outside, in the order in which an executor is handed it at every run.
+
+        First those with numbers in them, in the order of first use, then `outputs()`.
+        """
+        return [b for b in self.buffers() if b.kind in ("argument", "held", "gradient")] + self.outputs()
+
+    def scalar_count(self) -> int:
+        """How many live numbers a run is given: those of all optimizer updates."""
+        return max((step.first + step.count for step in self.steps if isinstance(step, Update)), default=0)
+
     def views(self) -> Iterator[View]:
         """Every view that is read, written or given out."""
         for step in self.steps:
@@ -158,6 +204,20 @@ class Program:
         for _, gradient in self.gradients:
             if isinstance(gradient, View):
                 yield gradient
+
+    def settle_constants(self) -> None:
+        """Constants that are written to or given out become buffers that the program makes, by writing the constant into them."""
+        changed = {view.buffer for step in self.steps for view in step.writes()} | {view.buffer for view in self.given_out()}
+        first: list[Step] = []
+        for made in self.buffers():
+            if made in changed and made.kind == "constant":
+                numbers = np.asarray(made.source)
+                constant = Buffer("constant", made.nbytes, f"{made.name}_0", numbers)
+                made.kind, made.source = "made", None
+                views = [View(b, 0, numbers.shape, numbers.strides, numbers.dtype) for b in (made, constant)]
+                first.append(Write(*views))
+        self.steps[:0] = first
+        self.written = {buffer: times for buffer, times in self.written.items() if buffer.kind != "made"}
 
     def without_dead_steps(self) -> None:
         """Drops the calls whose results nobody reads."""
