@@ -1,0 +1,324 @@
+"""Symbolic arrays: what kernel rules and lowering rules compute with when a program is lowered to loops.
+
+An `Array` is a small tree: an operation of one element on other arrays, or a leaf (elements of a buffer, a number, an index).
+`ArrayBuilder` is the `k` of both kinds of rule. A kernel rule (`k.tanh(input)`) states one element, and so it states whole
+arrays as well: shapes broadcast as NumPy's do. A lowering rule has a few methods more: `reduce`, `keep`, `product`, and views.
+
+What a rule writes down becomes statements: a `Map` gives a buffer the elements of an array, a `Reduce` combines them along some
+dims, a `Product` multiplies matrices. This module knows nothing of loops, of the order in which statements run, or of LLVM.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from retrograd.compile.graph import Buffer, View, dense_strides
+
+BOOL, INT64, FLOAT32, FLOAT64 = (np.dtype(t) for t in (np.bool_, np.int64, np.float32, np.float64))
+NATIVE = frozenset([BOOL, INT64, FLOAT32, FLOAT64, *(np.dtype(t) for t in (np.int8, np.int16, np.int32))])  # what machine code computes with
+
+
+class Unsupported(Exception):
+    """An operation, or a form of it, has no loops: it runs by its forward function."""
+
+
+class Array:
+    """A symbolic array.
+
+    op: "read" (elements of `data`, a View), "const" (`data`, a number), "scalar" (number `data` of the call's live numbers),
+    "iota" (an index: `data` is (first, step along each dim)), "take" (elements of the View `data` moved along by the
+    indices in `args`, of which `moves` tells step in bytes and size), or a method of the builder applied to `args`.
+    """
+
+    __slots__ = ("args", "data", "dtype", "moves", "op", "shape")
+
+    def __init__(self, op: str, args: tuple[Array, ...], shape: tuple[int, ...], dtype: np.dtype[Any], data: Any = None, moves: Any = ()):
+        self.op, self.args, self.shape, self.dtype, self.data, self.moves = op, args, shape, dtype, data, moves
+
+    def __repr__(self) -> str:
+        return f"{self.op}({', '.join(map(repr, self.args)) if self.args else self.data})"
+
+
+# ---------------------------------------------------------------- statements
+
+
+@dataclass(eq=False)
+class Map:
+    """The elements of a view become those of an array of the same shape."""
+
+    target: View
+    value: Array
+
+
+@dataclass(eq=False)
+class Reduce:
+    """The elements of a view become the combinations ("sum", "prod", "max", "min") of an array's along `dims`; these have size 1 in the view."""
+
+    target: View
+    kind: str
+    value: Array
+    dims: tuple[int, ...]
+
+
+@dataclass(eq=False)
+class Product:
+    """target[..., i, j] = sum over l of a[..., i, l] b[..., l, j]; all three have the same batch dims (strides of 0 repeat)."""
+
+    target: View
+    a: View
+    b: View
+
+
+@dataclass(eq=False)
+class Native:
+    """A kernel of a kind of its own (convolution, pooling, scattering).
+
+    kind: names the emitter; `spec` is its parameters.
+    """
+
+    kind: str
+    targets: list[View]
+    operands: list[View]
+    spec: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Callback:
+    """A step of the recorded program that runs by its forward function."""
+
+    step: Any
+
+
+Statement = Map | Reduce | Product | Native | Callback
+
+
+# ---------------------------------------------------------------- views
+
+
+def whole(buffer: Buffer, shape: Sequence[int], dtype: np.dtype[Any]) -> View:
+    """All of a buffer in C order."""
+    return View(buffer, 0, tuple(shape), dense_strides(shape, dtype.itemsize), dtype)
+
+
+def is_dense(view: View) -> bool:
+    """Whether a view is in C order without gaps."""
+    return all(s == d or n == 1 for s, d, n in zip(view.strides, dense_strides(view.shape, view.dtype.itemsize), view.shape, strict=True))
+
+
+def broadcast_view(view: View, shape: tuple[int, ...]) -> View:
+    """A view repeated to a shape, as NumPy broadcasts."""
+    if view.shape == shape:
+        return view
+    lead = len(shape) - len(view.shape)
+    strides = [0] * lead + [0 if m == 1 and n != 1 else s for m, n, s in zip(view.shape, shape[lead:], view.strides, strict=True)]
+    return View(view.buffer, view.offset, shape, tuple(strides), view.dtype)
+
+
+def reshape_view(view: View, shape: tuple[int, ...]) -> View | None:
+    """The same elements in another shape, if strides can tell where they are."""
+    if math.prod(view.shape) == 0:
+        return View(view.buffer, view.offset, shape, dense_strides(shape, view.dtype.itemsize), view.dtype)
+    old = [(n, s) for n, s in zip(view.shape, view.strides, strict=True) if n != 1]
+    strides: list[int] = []
+    at, i = 0, 0
+    while i < len(shape):
+        if shape[i] == 1:
+            strides.append(0)
+            i += 1
+            continue
+        group_new, group_old = [shape[i]], [old[at]]
+        i, at = i + 1, at + 1
+        while math.prod(group_new) != math.prod(n for n, _ in group_old):
+            if math.prod(group_new) < math.prod(n for n, _ in group_old):
+                group_new.append(shape[i])
+                i += 1
+            else:
+                group_old.append(old[at])
+                at += 1
+        for (n, s), (_, outer) in zip(group_old[1:], group_old, strict=False):
+            if outer != n * s:
+                return None
+        step = group_old[-1][1]
+        steps = []
+        for n in reversed(group_new):
+            steps.append(step)
+            step *= n
+        strides += reversed(steps)
+    return View(view.buffer, view.offset, shape, tuple(strides), view.dtype)
+
+
+# ---------------------------------------------------------------- the builder
+
+FLOATS = (
+    "sqrt floor ceil trunc round exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh "
+    "erf erfc lgamma rsqrt abs neg not_"
+).split()
+SAME = "add sub mul div pow fmod min max copysign atan2 and_ or_ xor shl shr fma".split()
+TRUTHS = "eq ne lt le gt ge isnan isinf logical_and logical_or logical_not".split()
+
+
+class ArrayBuilder:
+    """Writes statements down. Methods on elements are those of every kernel builder (`tests/numpy_kernel.py` lists them)."""
+
+    def __init__(self, fresh: Callable[[int], Buffer]) -> None:
+        self.fresh = fresh
+        self.statements: list[Statement] = []
+
+    # ------------------------------------------------------------ leaves
+
+    def read(self, view: View) -> Array:
+        """The elements of a view."""
+        if view.dtype not in NATIVE:
+            raise Unsupported(f"{view.dtype} has no machine code")
+        return Array("read", (), view.shape, view.dtype, view)
+
+    def number(self, value: Any, dtype: np.dtype[Any]) -> Array:
+        """A number of a dtype."""
+        return Array("const", (), (), dtype, dtype.type(value).item())
+
+    def const(self, value: Any, like: Array) -> Array:
+        """A number of the dtype of `like`."""
+        return self.number(value, like.dtype)
+
+    def scalar(self, at: int, dtype: np.dtype[Any]) -> Array:
+        """One of the numbers that are given anew at every call (a learning rate)."""
+        return Array("scalar", (), (), dtype, at)
+
+    def iota(self, shape: Sequence[int], dim: int) -> Array:
+        """The index along `dim`, in an array of a shape."""
+        steps = tuple(1 if d == dim % len(shape) else 0 for d in range(len(shape)))
+        return Array("iota", (), tuple(shape), INT64, (0, steps))
+
+    def take(self, view: View, indices: Sequence[tuple[int, Array]], shape: Sequence[int]) -> Array:
+        """out[...] = view[...] moved along dim d of the view's memory by an index array, for each (d, index); shapes broadcast.
+
+        `view` has size 1 where it is moved; negative indices count from the end; an index out of range is pulled to the nearest end
+        (whoever calls checks).
+        """
+        moves = tuple((view.strides[d], view.shape[d]) for d, _ in indices)
+        moved = {d for d, _ in indices}
+        kept = [(1, 0) if d in moved else (n, s) for d, (n, s) in enumerate(zip(view.shape, view.strides, strict=True))]
+        static = View(view.buffer, view.offset, tuple(n for n, _ in kept), tuple(s for _, s in kept), view.dtype)
+        return Array("take", tuple(i for _, i in indices), tuple(shape), view.dtype, broadcast_view(static, tuple(shape)), moves)
+
+    # ------------------------------------------------------------ one element
+
+    def apply(self, op: str, dtype: np.dtype[Any], *args: Any) -> Array:
+        """An operation on elements; numbers take the dtype of the arrays that they meet."""
+        like = next(a.dtype for a in args if isinstance(a, Array))
+        arrays = tuple(a if isinstance(a, Array) else self.number(a, like) for a in args)
+        return Array(op, arrays, np.broadcast_shapes(*[a.shape for a in arrays]), dtype)
+
+    def select(self, condition: Any, a: Any, b: Any) -> Array:
+        """`a` where the condition holds, else `b`."""
+        if not isinstance(a, Array):
+            if not isinstance(b, Array):
+                raise Unsupported("a choice between two numbers")
+            a = self.number(a, b.dtype)
+        b = b if isinstance(b, Array) else self.number(b, a.dtype)
+        return self.apply("select", a.dtype, condition, a, b)
+
+    def cast(self, a: Array, dtype: np.dtype[Any]) -> Array:
+        """The elements in another dtype."""
+        return a if a.dtype == dtype else Array("cast", (a,), a.shape, dtype)
+
+    def mul(self, a: Any, b: Any, into: Any = None) -> Array:
+        """The product; times 1 is nothing to do."""
+        for x, y in ((a, b), (b, a)):
+            if isinstance(x, Array) and x.op == "const" and x.data == 1 and isinstance(y, Array) and y.dtype == x.dtype:
+                return y
+        return self.apply("mul", self.dtype_of(a, b), a, b)
+
+    @staticmethod
+    def dtype_of(*args: Any) -> np.dtype[Any]:
+        """The dtype of the first array."""
+        return next(a.dtype for a in args if isinstance(a, Array))
+
+    # ------------------------------------------------------------ whole arrays
+
+    def new(self, shape: Sequence[int], dtype: np.dtype[Any]) -> View:
+        """A new buffer."""
+        return whole(self.fresh(math.prod(shape) * dtype.itemsize), shape, dtype)
+
+    def keep(self, value: Array, shape: Sequence[int] | None = None) -> Array:
+        """The array in a buffer of its own, so that what is asked of it twice is computed once."""
+        target = self.new(value.shape if shape is None else shape, value.dtype)
+        self.statements.append(Map(target, value))
+        return self.read(target)
+
+    def reduce(self, kind: str, value: Array, dims: Sequence[int], keepdim: bool = True) -> Array:
+        """The elements combined along `dims`, which stay with size 1 (or go)."""
+        rank = len(value.shape)
+        dims = tuple(sorted(d % rank for d in dims)) if rank else ()
+        target = self.new([1 if d in dims else n for d, n in enumerate(value.shape)], value.dtype)
+        self.statements.append(Reduce(target, kind, value, dims))
+        if keepdim:
+            return self.read(target)
+        return self.read(whole(target.buffer, [n for d, n in enumerate(value.shape) if d not in dims], value.dtype))
+
+    def view_of(self, value: Array) -> View:
+        """The array as elements of a buffer, kept if it is not yet."""
+        return (value if value.op == "read" else self.keep(value)).data
+
+    def reshape(self, value: Array, shape: Sequence[int]) -> Array:
+        """The elements in another shape, in C order."""
+        view = reshape_view(self.view_of(value), tuple(shape))
+        if view is None:
+            view = reshape_view(self.view_of(self.keep(value)), tuple(shape))
+            assert view is not None
+        return self.read(view)
+
+    def permute(self, value: Array, dims: Sequence[int]) -> Array:
+        """The dims in another order."""
+        view = self.view_of(value)
+        return self.read(
+            View(view.buffer, view.offset, tuple(view.shape[d] for d in dims), tuple(view.strides[d] for d in dims), view.dtype)
+        )
+
+    def slice(self, value: Array, dim: int, start: int, stop: int, step: int = 1) -> Array:
+        """The elements start, start + step, ... before stop along `dim`."""
+        view = self.view_of(value)
+        shape, strides = list(view.shape), list(view.strides)
+        shape[dim], strides[dim] = len(range(start, stop, step)), strides[dim] * step
+        return self.read(View(view.buffer, view.offset + start * view.strides[dim], tuple(shape), tuple(strides), view.dtype))
+
+    def fill(self, target: View, value: Any) -> None:
+        """Gives a part of a buffer one number, or the elements of an array."""
+        array = value if isinstance(value, Array) else self.number(value, target.dtype)
+        self.statements.append(Map(target, self.cast(array, target.dtype)))
+
+    def product(self, a: Array, b: Array) -> Array:
+        """The matrix product of the last two dims; batch dims broadcast."""
+        if a.dtype != b.dtype or a.dtype not in (FLOAT32, FLOAT64):
+            raise Unsupported("a matrix product of other numbers than float32 and float64")
+        batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
+        target = self.new((*batch, a.shape[-2], b.shape[-1]), a.dtype)
+        views = [broadcast_view(self.view_of(x), (*batch, *x.shape[-2:])) for x in (a, b)]
+        self.statements.append(Product(target, *views))
+        return self.read(target)
+
+    def native(self, kind: str, targets: Sequence[View], operands: Sequence[Array], **spec: Any) -> None:
+        """A kernel of a kind of its own."""
+        self.statements.append(Native(kind, list(targets), [self.view_of(x) for x in operands], spec))
+
+
+def on_elements(name: str, dtype: np.dtype[Any] | None) -> Any:
+    """A builder's method: an operation on elements, of a given dtype or of its first array's."""
+
+    def method(self: ArrayBuilder, *args: Any, into: Any = None) -> Array:
+        return self.apply(name, dtype or self.dtype_of(*args), *args)
+
+    method.__name__ = name
+    return method
+
+
+for _name in [*FLOATS, *SAME]:
+    if _name not in ArrayBuilder.__dict__:
+        setattr(ArrayBuilder, _name, on_elements(_name, None))
+for _name in TRUTHS:
+    setattr(ArrayBuilder, _name, on_elements(_name, BOOL))

@@ -1,0 +1,145 @@
+"""From a recorded program to statements: every call by its operation's kernel rule or lowering rule, else by its forward function."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from retrograd.compile.arrays import NATIVE, Array, ArrayBuilder, Callback, Map, Product, Reduce, Statement, Unsupported, is_dense, whole
+from retrograd.compile.graph import Buffer, Call, Program, Update, View, Write
+
+
+class Lowering:
+    """The statements of a program, the buffers that they need besides the program's, and the live numbers they read."""
+
+    def __init__(self, program: Program) -> None:
+        self.statements: list[Statement] = []
+        self.own: set[Buffer] = set()  # buffers that rules made
+        self.alias: dict[Buffer, Buffer] = {}  # a rule's own buffer that turned out to be the result's
+        self.scalars: list[Any] = []  # updates, in the order of their numbers
+        self.uniform: dict[Buffer, Any] = {b: number for b in program.buffers() if (number := uniform_number(b)) is not None}
+        self.reasons: dict[str, str] = {}  # why an operation has no loops
+        for step in program.steps:
+            self.lower(step)
+
+    def fresh(self, nbytes: int) -> Buffer:
+        """A buffer that only this program knows of."""
+        buffer = Buffer("made", nbytes, f"t{len(self.own)}")
+        self.own.add(buffer)
+        return buffer
+
+    def lower(self, step: Any) -> None:
+        """The statements of one step; all of them, or a call back."""
+        k = ArrayBuilder(self.fresh)
+        try:
+            if isinstance(step, Call):
+                self.lower_call(k, step)
+            elif isinstance(step, Write):
+                k.fill(step.target, k.read(step.value))
+            elif isinstance(step, Update):
+                self.lower_update(k, step)
+            else:
+                raise Unsupported(f"{type(step).__name__} runs in Python")
+        except Unsupported as why:
+            self.reasons[step.op.name if isinstance(step, Call) else type(step).__name__] = str(why)
+            self.statements.append(Callback(step))
+        else:
+            self.statements += k.statements
+
+    # ------------------------------------------------------------ calls
+
+    def lower_call(self, k: ArrayBuilder, step: Call) -> None:
+        """A call by its operation's rule."""
+        op = step.op
+        rule = op.lowering_rule or op.kernel_rule
+        if rule is None:
+            raise Unsupported("the operation states no kernel and no lowering")
+        if any(r.dtype not in NATIVE for r in step.results):
+            raise Unsupported(f"{step.results[0].dtype} has no machine code")
+        params = {**op.defaults, **step.params}
+        like = self.dtype_of_numbers(step)
+        as_arrays = op.lowering_rule is None
+        operands = [self.operand(k, a, like if as_arrays else None) for a in step.operands]
+        if as_arrays and op.metadata and not wants(rule, op.metadata):
+            params = {}
+        result = rule(k, *operands, **params)
+        values = result if isinstance(result, tuple) else (result,)
+        for view, value in zip(step.results, values, strict=True):
+            self.finish(k, view, value)
+
+    @staticmethod
+    def dtype_of_numbers(step: Call) -> np.dtype[Any]:
+        """The dtype that numbers among an elementwise call's operands have."""
+        masks = getattr(step.op, "masks", ())
+        views = [a for n, a in zip(step.op.operands, step.operands, strict=False) if isinstance(a, View) and n not in masks]
+        return views[0].dtype if views else step.results[0].dtype
+
+    def operand(self, k: ArrayBuilder, a: Any, like: np.dtype[Any] | None) -> Any:
+        """An operand as an array; numbers too, if `like` gives them a dtype."""
+        if isinstance(a, View):
+            if a.buffer in self.uniform and a.dtype in NATIVE:
+                number = Array("const", (), (), a.dtype, self.uniform[a.buffer])
+                return number if like is not None else k.read(a)
+            return k.read(a)
+        return a if like is None or a is None else k.number(a, like)
+
+    def finish(self, k: ArrayBuilder, view: View, value: Any) -> None:
+        """Gives a result its elements: without a copy, if they are in a buffer that the rule itself made."""
+        if not isinstance(value, Array):
+            value = k.number(value, view.dtype)
+        if value.op == "read" and value.dtype == view.dtype:
+            source: View = value.data
+            own = source.buffer in self.own and source.buffer not in self.alias
+            if own and source.offset == view.offset == 0 and is_dense(source) and is_dense(view) and source.buffer.nbytes == view.buffer.nbytes:
+                self.alias[source.buffer] = view.buffer
+                return
+        if view.shape != value.shape and value.op == "read":
+            value = k.reshape(value, view.shape) if np.prod(view.shape) == np.prod(value.shape) else value
+        k.fill(view, value)
+
+    # ------------------------------------------------------------ updates
+
+    def lower_update(self, k: ArrayBuilder, step: Update) -> None:
+        """An optimizer's update by its rule for one element."""
+        w, *buffers = [k.read(v) for v in step.targets]
+        g = k.read(step.gradient)
+        numbers = [k.scalar(len(self.scalars) + i, w.dtype) for i in range(step.scalar_count())]
+        results = step.optimizer.rule(k, w, k.neg(g) if step.group.get("maximize") else g, buffers, numbers, step.group)
+        kept = [value if value.op == "read" else k.keep(value) for value in results]
+        for target, value in zip(step.targets, kept, strict=True):
+            if value.data is not target:
+                k.fill(target, value)
+        self.scalars += [(step, i) for i in range(len(numbers))]
+
+    # ------------------------------------------------------------ the end
+
+    def settled(self, view: View) -> View:
+        """A view of the buffer that a rule's own buffer turned out to be."""
+        buffer = view.buffer
+        while buffer in self.alias:
+            buffer = self.alias[buffer]
+        return view if buffer is view.buffer else View(buffer, view.offset, view.shape, view.strides, view.dtype)
+
+
+def wants(rule: Any, metadata: Sequence[str]) -> bool:
+    """Whether a kernel rule names the operation's metadata."""
+    code = rule.__code__
+    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    return any(m in names for m in metadata)
+
+
+def uniform_number(buffer: Buffer) -> Any:
+    """The number that all elements of a constant are, or None."""
+    if buffer.kind != "constant":
+        return None
+    array = np.asarray(buffer.source)
+    if array.dtype not in NATIVE or not array.size:
+        return None
+    first = array.reshape(-1)[:1]
+    same = (array.reshape(-1).view(f"V{array.itemsize}") == first.view(f"V{array.itemsize}")).all()
+    return first[0].item() if same else None
+
+
+__all__ = ["Lowering", "Map", "Product", "Reduce", "whole"]

@@ -1,0 +1,209 @@
+"""How a nest runs: the order of its dims, which of them vectors run along, what stays in registers, and into what parts it is cut.
+
+A `Schedule` says all that machine code depends on and no more; its `key` is the same for nests that can share code.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from retrograd.compile.fuse import is_row
+from retrograd.compile.graph import Buffer
+from retrograd.compile.loops import Access, Loop, Nest, Node, all_accesses, merged, nodes_of, permuted
+
+SCRATCH = 1 << 16  # bytes that a row may keep between its passes without a buffer in memory
+BLOCK = 4096  # elements of a long row that one unit takes
+WORTH_SHARING = 60_000  # operations below which one core is quicker alone
+CHUNK = 30_000  # operations that a chunk has at least
+
+
+@dataclass(eq=False)
+class Schedule:
+    """A nest ready for machine code.
+
+    outer, inner: sizes of the dims, outermost first; accesses step through `outer + inner`.
+    across: vectors run along the last outer dim (neighbouring rows), not along the last inner one.
+    loops: in the order in which they run.
+    buffers: the pointers that the kernel takes, in order. stored: those buffers that values must be written to.
+    reduces: whether the inner dims are reduced; if not, long rows are cut into blocks.
+    """
+
+    outer: list[int]
+    inner: list[int]
+    across: bool
+    loops: list[Loop]
+    buffers: list[Buffer]
+    stored: set[Buffer]
+    reduces: bool
+    first_scalar: int | None  # live numbers are read from here on
+
+    @property
+    def passes(self) -> int:
+        """How often a row is gone through."""
+        return max((loop.step for loop in self.loops if loop.level == "full"), default=-1) + 1
+
+    @property
+    def block(self) -> int:
+        """How many elements of the last inner dim a unit takes."""
+        last = self.inner[-1] if self.inner else 1
+        return last if self.reduces else min(last, BLOCK)
+
+    def units(self, lanes: int) -> int:
+        """How many units of work there are: rows, or blocks of rows."""
+        if self.across:
+            return math.prod(self.outer[:-1]) * -(-self.outer[-1] // lanes)
+        last = self.inner[-1] if self.inner else 1
+        return math.prod(self.outer) * -(-last // self.block)
+
+    def operations(self) -> int:
+        """Operations on elements, roughly."""
+        full = math.prod(self.outer) * math.prod(self.inner)
+        return sum((full if loop.level == "full" else math.prod(self.outer)) * (1 + loop.cost()) for loop in self.loops)
+
+    def traffic(self) -> int:
+        """Bytes that go from and to memory."""
+        places: dict[Any, int] = {}
+        for loop in self.loops:
+            for access in (loop.target, *loop.accesses()):
+                if access.buffer in self.buffers:
+                    n = math.prod(m for m, s in zip(self.outer + self.inner, access.steps, strict=False) if s)
+                    places[access] = n * access.dtype.itemsize
+        return sum(places.values())
+
+    def key(self) -> str:
+        """Text that is the same for nests that can share machine code."""
+        number = {b: i for i, b in enumerate(self.buffers)}
+        local: dict[Buffer, int] = {}
+
+        def at(access: Access) -> str:
+            where = number.get(access.buffer, None) if access.buffer is not None else "i"  # type: ignore[arg-type]
+            if where is None:
+                where = f"t{local.setdefault(access.buffer, len(local))}"  # type: ignore[arg-type]
+            return f"{where}{access.dtype.char}{access.offset}{list(access.steps)}".replace(" ", "")
+
+        lines = [f"nest {self.outer} {self.inner} across={self.across} reduces={self.reduces} n={len(self.buffers)}"]
+        for loop in self.loops:
+            store = "=" if loop.target.buffer in self.stored else "~"
+            how = f"{loop.level}{loop.step}{loop.reduce or ''}{sorted(loop.dims)}"
+            lines.append(f"{how} {at(loop.target)} {store} {text_of(loop.value, at)}")
+        return "\n".join(lines)
+
+
+def text_of(root: Node, at: Any) -> str:
+    """An expression as text; what occurs twice is numbered."""
+    names: dict[int, str] = {}
+    parts: list[str] = []
+
+    def visit(node: Node) -> str:
+        if id(node) not in names:
+            args = [visit(a) for a in node.args]
+            inside = ",".join([*args, *([at(node.access)] if node.access is not None else []), *([] if node.data is None else [repr(node.data)])])
+            names[id(node)] = f"%{len(parts)}"
+            parts.append(f"{node.op}:{node.dtype.char}({inside})")
+        return names[id(node)]
+
+    visit(root)
+    return ";".join(parts)
+
+
+def schedule(nest: Nest, kept: set[Buffer], lanes: int) -> Schedule:
+    """How to run a nest. `kept` are the buffers that are looked at outside it; those that need memory besides are added to it."""
+    reduces = any(loop.reduce is not None for loop in nest.loops)
+    inner = set(nest.inner or ()) if reduces else set()
+    order, across = dims_in_order(nest, inner)
+    loops = [permuted(loop, order) for loop in nest.loops]
+    sizes = [nest.sizes[d] for d in order]
+    is_inner = [d in inner for d in order]
+    if not reduces:
+        across = False
+    loops, sizes, groups = merged(loops, sizes, is_inner)
+    is_inner = [is_inner[g[-1]] for g in groups]
+    if not reduces and sizes:
+        is_inner = [False] * (len(sizes) - 1) + [True]
+    first_inner = is_inner.index(True) if True in is_inner else len(sizes)
+    in_order = sorted(loops, key=lambda loop: (loop.step, is_row(loop) and loop.level == "row"))
+    outer_sizes, inner_sizes = sizes[:first_inner], sizes[first_inner:]
+    memory = buffers_in_memory(in_order, kept, math.prod(inner_sizes) * (lanes if across else 1))
+    written = {loop.target.buffer for loop in in_order}
+    touched: dict[Buffer, None] = {}
+    for loop in in_order:
+        for access in all_accesses(loop):
+            b = access.buffer
+            if b is not None and (b in memory or b not in written):
+                touched[b] = None
+        if loop.target.buffer in memory:
+            touched[loop.target.buffer] = None  # type: ignore[index]
+    stored = {b for b in written if b in memory}
+    in_order, first_scalar = with_own_scalars(in_order)
+    return Schedule(outer_sizes, inner_sizes, across, in_order, list(touched), stored, reduces, first_scalar)  # type: ignore[arg-type]
+
+
+def dims_in_order(nest: Nest, inner: set[int]) -> tuple[list[int], bool]:
+    """The dims, outer ones first, with that which vectors run along last of its kind; and whether that is an outer one."""
+    votes = dict.fromkeys(range(len(nest.sizes)), 0.0)
+    for loop in nest.loops:
+        for weight, access in [(2.0, loop.target), *[(1.0, a) for a in all_accesses(loop)]]:
+            for d, step in enumerate(access.steps[: len(nest.sizes)]):
+                if abs(step) == access.dtype.itemsize and nest.sizes[d] > 1:
+                    votes[d] += weight * (1 if loop.level == "full" else 0.1)
+    for d, n in enumerate(nest.sizes):
+        votes[d] += min(n, 64) / 1e4  # of equals, the longer
+    outer = [d for d in range(len(nest.sizes)) if d not in inner]
+    inners = [d for d in range(len(nest.sizes)) if d in inner]
+    if not nest.sizes:
+        return [], False
+    best = max(votes, key=lambda d: (votes[d], d))
+    across = bool(inner) and best not in inner
+    if not inner:
+        outer = [d for d in outer if d != best] + [best]
+    elif across:
+        outer = [d for d in outer if d != best] + [best]
+    else:
+        inners = [d for d in inners if d != best] + [best]
+    return outer + inners, across
+
+
+def buffers_in_memory(loops: Sequence[Loop], kept: set[Buffer], row: int) -> set[Buffer]:
+    """The buffers that must be in memory: `kept`, and what a later pass needs of an earlier one where a row is long. These join `kept`."""
+    memory = {loop.target.buffer for loop in loops if loop.target.buffer in kept}
+    scratch = 0
+    for loop in loops:
+        target = loop.target.buffer
+        if target in memory or is_row(loop):
+            continue
+        later = any(a.buffer is target and other.step > loop.step for other in loops for a in all_accesses(other))
+        if later:
+            scratch += row * loop.target.dtype.itemsize
+            if scratch > SCRATCH:
+                scratch -= row * loop.target.dtype.itemsize
+                memory.add(target)
+                kept.add(target)  # type: ignore[arg-type]
+    return memory  # type: ignore[return-value]
+
+
+def chunks(units: int, operations: int) -> int:
+    """How many units a chunk has. Depends on the work alone, so that any number of threads cuts it alike."""
+    if operations < WORTH_SHARING:
+        return max(units, 1)
+    per_unit = max(operations // max(units, 1), 1)
+    return max(1, -(-CHUNK // per_unit), -(-units // 64))
+
+
+def with_own_scalars(loops: Sequence[Loop]) -> tuple[list[Loop], int | None]:
+    """The loops with their live numbers counted from the first that they use, so that equal loops are equal; and which that is."""
+    used = [n.data for loop in loops for n in nodes_of(loop.value) if n.op == "scalar"]
+    if not used:
+        return list(loops), None
+    first = min(used)
+    done: dict[int, Node] = {}
+
+    def rebuilt(node: Node) -> Node:
+        if id(node) not in done:
+            data = node.data - first if node.op == "scalar" else node.data
+            done[id(node)] = Node(node.op, tuple(rebuilt(a) for a in node.args), node.dtype, data, node.access)
+        return done[id(node)]
+
+    return [Loop(x.sizes, x.target, rebuilt(x.value), x.reduce, x.dims, x.level, x.step) for x in loops], first
