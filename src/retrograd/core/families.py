@@ -24,7 +24,7 @@ from retrograd import dtypes
 from retrograd.config import settings
 from retrograd.core.levels import local, observer, switch
 from retrograd.core.op import CONTINUOUS, FLOAT32, Entry, Op, Rule, needs
-from retrograd.core.tape import QUIET, Node, count, restore, silence, written
+from retrograd.core.tape import Node, count, run_quietly, run_quietly_here, written
 from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node, owner
 from retrograd.dtypes import dtype
 
@@ -329,17 +329,17 @@ def plain_ufunc(op: Elementwise) -> Any:
     return found if isinstance(found, np.ufunc) else None
 
 
-def plain_forward(op: Elementwise) -> Callable[..., ndarray]:
-    """The forward function for floating arrays of any number of dims: its result is an array even without dims."""
+def plain_forwards(op: Elementwise) -> tuple[Callable[..., ndarray], Callable[..., ndarray]]:
+    """The forward function for floating arrays that have dims, and for those that may have none: its result is an array even then."""
     ufunc, forward = plain_ufunc(op), op.forward
-    if ufunc is not None and ELLIPSIS_OUT:
-        return functools.partial(ufunc, out=...)
 
     def as_array(*operands: Any) -> Any:
         y = forward(*operands)
         return y if y.__class__ is ndarray else np.asarray(y)
 
-    return as_array
+    if ufunc is None:
+        return as_array, as_array
+    return ufunc, functools.partial(ufunc, out=...) if ELLIPSIS_OUT else as_array
 
 
 ELLIPSIS_OUT = np.lib.NumpyVersion(np.__version__) >= "2.3.0"  # ufuncs take out=... to return arrays without dims
@@ -364,7 +364,8 @@ def number_array(value: float, like: Any) -> Any:
 
 def make_unary(op: Elementwise) -> Any:
     """The quick entry of an elementwise operation on one operand: floating arrays, nothing unusual afoot."""
-    raw, dispatch, plan_for, forward = op.forward, op.dispatch, op.plan, plain_forward(op)
+    raw, dispatch, plan_for = op.forward, op.dispatch, op.plan
+    forward, forward_without_dims = plain_forwards(op)
     quick = op.result != "bool" and dtypes.FLOATING not in op.refuses
     new_tensor, new_node = Tensor.__new__, Node.__new__
     plan: Any = None
@@ -382,11 +383,11 @@ def make_unary(op: Elementwise) -> Any:
         if x.dtype.kind != "f":
             return dispatch((input,), {})
         node = input._node if input._base is None else current_node(input)
-        token = silence(QUIET)
+        f = forward if x.shape else forward_without_dims
         try:
-            y = forward(x)
-        finally:
-            restore(token)
+            y = run_quietly(f, x)
+        except RuntimeError:  # another thread is there
+            y = run_quietly_here(f, x)
         result = new_tensor(Tensor)
         result._data = y
         result._node = result._grad = result._base = result._extra = None
@@ -398,8 +399,7 @@ def make_unary(op: Elementwise) -> Any:
             n.plan = plan
             n.edges = (input if node is LEAF else node,)
             n.params = NO_PARAMS
-            n.facts = plan.take(x, y, None)
-            n.versions = plan.watch(input._version, version)
+            n.facts, n.versions = plan.keep(x, y, None, input._version, version)
             n.tensors = False
             n.hooks = n.metadata = None
             n.seq = count()
@@ -410,12 +410,26 @@ def make_unary(op: Elementwise) -> Any:
 
 def make_binary(op: Elementwise) -> Any:
     """The quick entry of an elementwise operation on two operands: floating arrays of one dtype, or one and a number."""
-    raw, dispatch, plan_for, forward = op.forward, op.dispatch, op.plan, plain_forward(op)
+    raw, dispatch, plan_for = op.forward, op.dispatch, op.plan
+    forward, forward_without_dims = plain_forwards(op)
     quick = op.result != "bool" and dtypes.FLOATING not in op.refuses
     first, second = op.operands
     takes_number = op.tensors is None or second not in op.tensors
     new_tensor, new_node = Tensor.__new__, Node.__new__
-    plans: list[Any] = [None, None, None]
+    plan_first: Any = None  # where a gradient is needed of the first operand only, of the second only, of both
+    plan_second: Any = None
+    plan_both: Any = None
+
+    def first_plan(node0: Any, node1: Any) -> Any:
+        nonlocal plan_first, plan_second, plan_both
+        plan = plan_for((node0, node1))
+        if node1 is None:
+            plan_first = plan
+        elif node0 is None:
+            plan_second = plan
+        else:
+            plan_both = plan
+        return plan
 
     def call(input: Any, other: Any, *, out: Any = None) -> Any:
         kind = input.__class__
@@ -441,34 +455,33 @@ def make_binary(op: Elementwise) -> Any:
             x1 = NUMBERS[dtype].get(other) if dtype is FLOAT32 else None
             if x1 is None:
                 x1 = number_array(other, dtype)
-            node1 = version1 = None
+            node1, version1 = None, NEVER_WRITTEN
         else:
             return dispatch((input, other), {})
-        token = silence(QUIET)
+        shape0 = x0.shape
+        f = forward if shape0 else forward_without_dims
         try:
-            y = forward(x0, x1)
+            y = run_quietly(f, x0, x1)
+        except RuntimeError:  # another thread is there
+            y = run_quietly_here(f, x0, x1)
         except ValueError:  # the shapes do not broadcast
             return explain_shapes(op, x0, x1)
-        finally:
-            restore(token)
         result = new_tensor(Tensor)
         result._data = y
         result._node = result._grad = result._base = result._extra = None
         result._version = version = [0, None]
         if node0 is not None or node1 is not None:
-            which = 2 if node1 is None else 1 if node0 is None else 0
-            plan = plans[which]
+            plan = plan_first if node1 is None else plan_second if node0 is None else plan_both
             if plan is None:
-                plan = plans[which] = plan_for((node0, node1))
+                plan = first_plan(node0, node1)
             result._node = n = new_node(Node)
             n.plan = plan
             n.edges = (input if node0 is LEAF else node0, other if node1 is LEAF else node1)
             n.params = NO_PARAMS
-            shape0, shape1 = x0.shape, x1.shape
-            n.facts = plan.take(x0, x1, y, None, None) if shape0 == shape1 else plan.take(x0, x1, y, shape0, shape1)
-            n.versions = (
-                plan.watch(input._version, version1, version) if version1 is not None else plan.watch_first(input._version, version)
-            )
+            shape1 = x1.shape
+            if shape0 == shape1:
+                shape0 = shape1 = None  # tells the rules that nothing was broadcast
+            n.facts, n.versions = plan.keep(x0, x1, y, shape0, shape1, input._version, version1, version)
             n.tensors = False
             n.hooks = n.metadata = None
             n.seq = count()
@@ -485,6 +498,7 @@ def make_binary(op: Elementwise) -> Any:
 
 
 NO_PARAMS: dict[str, Any] = {}
+NEVER_WRITTEN: list[Any] = [0, None]  # the version counter of a number
 
 
 def explain_shapes(op: Op, a: Any, b: Any) -> Any:

@@ -354,7 +354,6 @@ class Plan:
             if name not in op.pool_index:
                 raise NameError(f"a rule of {op.name} asks for {name!r}; there is: {', '.join(op.pool_index)}")
         self.names = tuple(names)
-        self.take = chooser([op.pool_index[n] for n in names], len(op.pool_index))
         self.gather = gatherer(op, names)
         where = {n: i for i, n in enumerate(names)} | cotangents
         self.rules = [(at, bind(rule, [where[n] for n in needs(rule)])) for at, rule in wanted]
@@ -365,8 +364,7 @@ class Plan:
         self.saved_positions = [at for _, at in self.saved_operands] + [at for _, at in self.saved_results]
 
         saved, results_at = [i for i, _ in self.saved_operands], [len(op.operands)] * len(self.saved_results)
-        self.watch = watcher(saved + results_at, len(op.operands) + 1)
-        self.watch_first = watcher([min(i, 1) for i in saved + results_at if i != 1], 2)  # of two operands, the second a number
+        self.keep = keeper([op.pool_index[n] for n in names], len(op.pool_index), saved + results_at, len(op.operands) + 1)
 
     def versions(self, args: Sequence[Any], outs: Sequence[Any]) -> tuple[Any, ...]:
         """(counter, value) of every tensor that is saved."""
@@ -409,13 +407,8 @@ def leaf_alias(value: Any, leaf: Tensor) -> Tensor:
     return out
 
 
-def chooser(indices: Sequence[int], n: int) -> Callable[..., tuple[Any, ...]]:
-    """A function of `n` arguments that returns these of them; compiled, since it runs at every recorded operation."""
-    return expression(n, "".join(f"a{i}," for i in indices))
-
-
 def gatherer(op: Op, names: Sequence[str]) -> Callable[..., tuple[Any, ...]]:
-    """A function of (values of operands, results, metadata) that returns what a rule names; compiled, as `chooser` is."""
+    """A function of (values of operands, results, metadata) that returns what a rule names; compiled, as that of `keeper` is."""
     where = {}
     for i, name in enumerate(op.operands):
         if name == op.variadic:
@@ -428,14 +421,14 @@ def gatherer(op: Op, names: Sequence[str]) -> Callable[..., tuple[Any, ...]]:
     return eval(f"lambda d, y, p: ({''.join(where[n] + ',' for n in names)})", {"op": op})
 
 
-def watcher(indices: Sequence[int], n: int) -> Callable[..., tuple[Any, ...]]:
-    """A function of `n` version counters that returns (counter, value now) of these of them."""
-    return expression(n, "".join(f"(a{i}, a{i}[0])," for i in indices))
+def keeper(facts: Sequence[int], n: int, counters: Sequence[int], m: int) -> Callable[..., tuple[Any, Any]]:
+    """A function of `n` values and `m` version counters: these of the values, and (counter, value now) of these of the counters.
 
-
-def expression(n: int, items: str) -> Callable[..., tuple[Any, ...]]:
-    """`lambda a0, ..., a{n-1}: (items)`."""
-    return eval(f"lambda {', '.join(f'a{i}' for i in range(n))}: ({items})")
+    It is compiled, since it runs at every recorded operation.
+    """
+    names = ", ".join([f"a{i}" for i in range(n)] + [f"v{i}" for i in range(m)])
+    kept, watched = "".join(f"a{i}," for i in facts), "".join(f"(v{i}, v{i}[0])," for i in counters)
+    return eval(f"lambda {names}: (({kept}), ({watched}))")
 
 
 def bind(rule: Rule, places: list[int]) -> Callable[[Any, tuple[Any, ...]], Any]:

@@ -18,6 +18,7 @@ import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import Context
 from heapq import heappop, heappush, heappushpop
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,25 @@ count = itertools.count().__next__
 # Note [Floating-point warnings]
 # NumPy warns where an array overflows or divides by zero; PyTorch does not, and inf and nan are ordinary results here too.
 # `np.errstate` takes as long as a small operation, so what it does is done directly: the setting lives in a context variable.
+# Setting and resetting it still takes a third of the time of NumPy's work on few elements. A single call of NumPy is therefore
+# run in a context of its own (`run_quietly(f, *args)`), in which the variable was set once and for all; the caller's context is
+# not touched. Only one thread at a time can be in that context. The one that finds it taken gets a RuntimeError before `f` is
+# called, and sets the variable the long way (`run_quietly_here`).
 silence = umath._extobj_contextvar.set
 restore = umath._extobj_contextvar.reset
 QUIET = umath._make_extobj(all="ignore")
+
+run_quietly = Context().run
+run_quietly(silence, QUIET)
+
+
+def run_quietly_here(f: Callable[..., Any], *args: Any) -> Any:
+    """`f(*args)` without floating-point warnings, in the running context."""
+    token = silence(QUIET)
+    try:
+        return f(*args)
+    finally:
+        restore(token)
 
 
 @contextmanager
