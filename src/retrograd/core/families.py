@@ -251,25 +251,35 @@ def bind_constant(constant: Any) -> Any:
             shape = None if at is None else facts[at]
             return g if shape is None or g.shape == shape else unbroadcast(g, shape)
 
+        call.unpacks = True  # type: ignore[attr-defined]
         return call
 
     return bind
 
 
 def bind_factor(rule: Rule) -> Any:
-    """The same for a derivative that is a function of one fact."""
+    """The same for a derivative that is a function of one fact, or the fact itself."""
+    is_fact = rule.__code__.co_code == (lambda fact: fact).__code__.co_code
+    multiply = np.multiply
 
     def bind(places: Sequence[int]) -> Any:
         known = places[1]
         at = places[2] if len(places) == 3 else None
 
         def call(g: Any, facts: tuple[Any, ...]) -> Any:
-            d = rule(facts[known])
-            kind = g.__class__
-            result = g * d if kind is np.float32 else np.multiply(g, d) if kind is ndarray and g.dtype.kind == "f" else g * conj(d)
+            fact, kind = facts[known], g.__class__
+            if kind is ndarray:
+                d = fact if is_fact else rule(fact)
+                result = multiply(g, d) if g.dtype.kind == "f" else g * conj(d)
+            else:  # a Tensor, or a NumPy scalar: with scalars, its arithmetic is far quicker
+                if fact.__class__ is ndarray and not fact.ndim:
+                    fact = fact[()]
+                d = fact if is_fact else rule(fact)
+                result = g * d if kind is np.float32 else g * conj(d)
             shape = None if at is None else facts[at]
             return result if shape is None or result.shape == shape else unbroadcast(result, shape)
 
+        call.unpacks = True  # type: ignore[attr-defined]
         return call
 
     return bind

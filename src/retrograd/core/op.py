@@ -357,6 +357,11 @@ class Plan:
         self.gather = gatherer(op, names)
         where = {n: i for i, n in enumerate(names)} | cotangents
         self.rules = [(at, bind(rule, [where[n] for n in needs(rule)])) for at, rule in wanted]
+        # For the short way through a walk: the rule of each operand, up to the last that needs a gradient. None if there are several
+        # outputs, or one rule for any number of operands.
+        listed = dict(self.rules)
+        self.by_operand = None if op.outputs or None in listed else [listed.get(i, no_cotangent) for i in range(max(listed) + 1)]
+        self.unpacks = all(getattr(rule, "unpacks", False) for _, rule in self.rules)  # the rules turn arrays without dims into scalars
         results = op.outputs or ("y",)
         self.saved_operands = [(op.operands.index(n), where[n]) for n in names if n in op.operands]
         self.saved_results = [(results.index(n), where[n]) for n in names if n in results]
@@ -429,6 +434,10 @@ def keeper(facts: Sequence[int], n: int, counters: Sequence[int], m: int) -> Cal
     names = ", ".join([f"a{i}" for i in range(n)] + [f"v{i}" for i in range(m)])
     kept, watched = "".join(f"a{i}," for i in facts), "".join(f"(v{i}, v{i}[0])," for i in counters)
     return eval(f"lambda {names}: (({kept}), ({watched}))")
+
+
+def no_cotangent(g: Any, facts: tuple[Any, ...]) -> None:
+    """The rule of an operand that needs no gradient."""
 
 
 def bind(rule: Rule, places: list[int]) -> Callable[[Any, tuple[Any, ...]], Any]:

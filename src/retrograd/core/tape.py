@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context
-from heapq import heappop, heappush, heappushpop
+from heapq import heappop, heappush, heapreplace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -159,7 +159,7 @@ class Node:
         if g.__class__ is list:
             g = [zeros_like_output(n, as_tensors) if x is None else x for x, n in zip(g, self.like, strict=True)]
         elif g.__class__ is not ndarray and not as_tensors and facts:  # a NumPy scalar: with scalars, its arithmetic is far quicker
-            facts = [f[()] if f.__class__ is ndarray and not f.ndim else f for f in facts]  # type: ignore[assignment]
+            facts = as_scalars(facts)
         rules = self.plan.rules
         if len(self.edges) == 1 == len(rules) and rules[0][0] == 0:
             return [rules[0][1](g, facts)]
@@ -208,6 +208,11 @@ def zeros_like_output(like: Any, as_tensors: bool) -> Any:
     shape, dtype = like
     zeros = np.zeros(shape, dtype)
     return constant(zeros) if as_tensors else zeros
+
+
+def as_scalars(facts: Sequence[Any]) -> Any:
+    """Facts with NumPy scalars in place of arrays without dims."""
+    return [f[()] if f.__class__ is ndarray and not f.ndim else f for f in facts]
 
 
 class Port:
@@ -392,7 +397,7 @@ class Walk:
 
     def send(self, edge: Any, g: Any) -> None:
         """Adds a cotangent to what has come over an edge so far."""
-        kind = edge.__class__
+        kind, key = edge.__class__, id(edge)
         if kind is Port:
             node, index = edge.node, edge.index
             slots = self.pending.get(id(node))
@@ -401,8 +406,7 @@ class Walk:
                 heappush(self.heap, (-node.seq, node))
             slots[index] = g if slots[index] is None else self.total((id(node), index), slots[index], g)
             return
-        key = id(edge)
-        if issubclass(kind, Tensor):
+        if kind is Tensor or issubclass(kind, Tensor):
             before = self.leaves.get(key)
             self.leaves[key] = (edge, g if before is None else self.total((key, 0), before[1], g))
             return
@@ -415,7 +419,9 @@ class Walk:
 
     def total(self, key: tuple[int, int], before: Any, g: Any) -> Any:
         """A sum of cotangents; the second and later additions are in place."""
-        if key in self.owned and before.__class__ is ndarray:
+        if before.__class__ is not ndarray:
+            return before + g
+        if key in self.owned:
             before += g
             return before
         self.owned.add(key)
@@ -425,49 +431,76 @@ class Walk:
         """Walks from `roots` (edges) with cotangents `seeds`; fills `leaves` and `found`."""
         if self.wanted is not None:
             self.prune(roots)
-        as_tensors, keep, wanted, useful = self.as_tensors, self.keep, self.wanted, self.useful
+        as_tensors, keep, wanted = self.as_tensors, self.keep, self.wanted
         heap, pending, send = self.heap, self.pending, self.send
         for edge, g in zip(roots, seeds, strict=True):
             send(edge, g)
         anomaly, local.walk = local.anomaly, weakref.ref(self)
-        following: Node | None = None  # waits outside the heap: in a chain each node follows from the one before
+        short = not as_tensors and wanted is None and anomaly is None
+        # Note [The node that follows]
+        # In a chain each node follows from the one before. So the first node that a rule leads to waits, with its cotangent,
+        # outside the heap and `pending`, and is taken at once unless the heap has a node of higher number.
+        following: Any = None
+        carried: Any = None
         while heap or following is not None:
             if following is None:
                 node = heappop(heap)[1]
-            elif heap:
-                node = heappushpop(heap, (-following.seq, following))[1]
+                g = pending.pop(id(node))
+            elif heap and heap[0][0] < -following.seq:
+                pending[id(following)] = carried
+                node = heapreplace(heap, (-following.seq, following))[1]
+                g = pending.pop(id(node))
             else:
-                node = following
+                node, g = following, carried
             following = None
-            g = pending.pop(id(node))
-            if node.hooks is not None:
-                gs = run_node_hooks(node, g if g.__class__ is list else [g], as_tensors)
-                g = gs if g.__class__ is list else gs[0]
-            if wanted is not None:
-                for index, one in enumerate(g if g.__class__ is list else (g,)):
-                    if (id(node), index) in wanted and one is not None:
-                        self.found[id(node), index] = one
-                if id(node) not in useful:  # type: ignore[operator]
+            if not (short and node.__class__ is Node and node.hooks is None and node.metadata is None and node.plan.by_operand):
+                self.visit(node, g, anomaly)
+                continue
+            # what `visit` does, for a node of one output with nothing unusual about it, without further calls
+            facts = node.facts
+            if facts is None:
+                facts = node.known(False)  # raises
+            for counter, version in node.versions:
+                if counter[0] != version:
+                    node.complain_of_write(counter, version)
+            plan = node.plan
+            if g.__class__ is not ndarray and facts and not plan.unpacks:
+                facts = as_scalars(facts)
+            for edge, rule in zip(node.edges, plan.by_operand, strict=False):
+                if edge is None:
                     continue
-            results = node.pull(g, as_tensors) if anomaly is None else anomaly.pull(node, g, as_tensors)
-            if node.hooks is not None:
-                results = self.run_post_hooks(node, results, g if g.__class__ is list else [g])
-            if not keep:
-                node.free()
-            at = 0
-            for edge in node.edges:
-                result = results[at]
-                at += 1
-                if edge is None or result is None:
+                result = rule(g, facts)
+                if result is None:
                     continue
-                if edge.__class__ is Node and id(edge) not in pending:
-                    pending[id(edge)] = result
-                    if following is None:
-                        following = edge
-                    else:
-                        heappush(heap, (-edge.seq, edge))
+                if edge is following:
+                    carried = self.total((id(edge), 0), carried, result)
+                elif following is None and edge.__class__ is Node and id(edge) not in pending:
+                    following, carried = edge, result
                 else:
                     send(edge, result)
+            if facts and not keep:
+                node.facts = None
+
+    def visit(self, node: Node, g: Any, anomaly: Any) -> None:
+        """Takes the cotangent(s) of a node's output(s) through its hooks and rules, and sends on what comes of them."""
+        as_tensors, wanted = self.as_tensors, self.wanted
+        if node.hooks is not None:
+            gs = run_node_hooks(node, g if g.__class__ is list else [g], as_tensors)
+            g = gs if g.__class__ is list else gs[0]
+        if wanted is not None:
+            for index, one in enumerate(g if g.__class__ is list else (g,)):
+                if (id(node), index) in wanted and one is not None:
+                    self.found[id(node), index] = one
+            if id(node) not in self.useful:  # type: ignore[operator]
+                return
+        results = node.pull(g, as_tensors) if anomaly is None else anomaly.pull(node, g, as_tensors)
+        if node.hooks is not None:
+            results = self.run_post_hooks(node, results, g if g.__class__ is list else [g])
+        if not self.keep:
+            node.free()
+        for edge, result in zip(node.edges, results, strict=True):
+            if edge is not None and result is not None:
+                self.send(edge, result)
 
     def will_reach(self, edges: Sequence[Any], running: int) -> set[int]:
         """Which of `edges` this walk is still to reach; the one at `running` is being reached now."""
