@@ -7,18 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.compile.arrays import NATIVE, Array, ArrayBuilder, Callback, Map, Product, Reduce, Statement, Unsupported, is_dense, whole
+from retrograd.compile.arrays import NATIVE, Array, ArrayBuilder, Callback, Statement, Unsupported, is_dense
 from retrograd.compile.graph import Buffer, Call, Program, Update, View, Write
 
 
 class Lowering:
-    """The statements of a program, the buffers that they need besides the program's, and the live numbers they read."""
+    """The statements of a program, and the buffers that they need besides the program's."""
 
     def __init__(self, program: Program) -> None:
         self.statements: list[Statement] = []
         self.own: set[Buffer] = set()  # buffers that rules made
         self.alias: dict[Buffer, Buffer] = {}  # a rule's own buffer that turned out to be the result's
-        self.scalars: list[Any] = []  # updates, in the order of their numbers
         self.uniform: dict[Buffer, Any] = {b: number for b in program.buffers() if (number := uniform_number(b)) is not None}
         self.reasons: dict[str, str] = {}  # why an operation has no loops
         for step in program.steps:
@@ -105,13 +104,12 @@ class Lowering:
         """An optimizer's update by its rule for one element."""
         w, *buffers = [k.read(v) for v in step.targets]
         g = k.read(step.gradient)
-        numbers = [k.scalar(len(self.scalars) + i, w.dtype) for i in range(step.scalar_count())]
+        numbers = [k.scalar(step.first + i, w.dtype) for i in range(step.count)]
         results = step.optimizer.rule(k, w, k.neg(g) if step.group.get("maximize") else g, buffers, numbers, step.group)
         kept = [value if value.op == "read" else k.keep(value) for value in results]
         for target, value in zip(step.targets, kept, strict=True):
             if value.data is not target:
                 k.fill(target, value)
-        self.scalars += [(step, i) for i in range(len(numbers))]
 
     # ------------------------------------------------------------ the end
 
@@ -140,6 +138,3 @@ def uniform_number(buffer: Buffer) -> Any:
     first = array.reshape(-1)[:1]
     same = (array.reshape(-1).view(f"V{array.itemsize}") == first.view(f"V{array.itemsize}")).all()
     return first[0].item() if same else None
-
-
-__all__ = ["Lowering", "Map", "Product", "Reduce", "whole"]

@@ -141,6 +141,14 @@ def schedule(nest: Nest, kept: set[Buffer], lanes: int) -> Schedule:
     return Schedule(outer_sizes, inner_sizes, across, in_order, list(touched), stored, reduces, first_scalar)  # type: ignore[arg-type]
 
 
+def product_schedule(nest: Nest, kept: set[Buffer]) -> Schedule:
+    """How the loops on the results of a matrix product run: point by point, as the results come."""
+    stored = {b for b in nest.written if b in kept}
+    buffers = [b for b in dict.fromkeys([*nest.read, *nest.written]) if b in stored or b not in nest.written]
+    loops, first_scalar = with_own_scalars(nest.loops)
+    return Schedule(list(nest.sizes), [], False, loops, buffers, stored, False, first_scalar)
+
+
 def dims_in_order(nest: Nest, inner: set[int]) -> tuple[list[int], bool]:
     """The dims, outer ones first, with that which vectors run along last of its kind; and whether that is an outer one."""
     votes = dict.fromkeys(range(len(nest.sizes)), 0.0)

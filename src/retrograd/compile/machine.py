@@ -1,0 +1,205 @@
+"""The executor that runs a program as machine code: units become stages, buffers get places in one arena, and what has no loops calls back.
+
+A program is cut where a step runs in Python; between the cuts one native call runs everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd.compile.arrays import Callback, Product
+from retrograd.compile.executor import perform
+from retrograd.compile.fuse import Fusion, Single, Unit, read_by, written_by
+from retrograd.compile.graph import Buffer, Program, View
+from retrograd.compile.loops import Nest
+from retrograd.compile.lower import Lowering
+from retrograd.compile.native import gemm
+from retrograd.compile.native.entry import Runner, Step
+from retrograd.compile.native.epilogue import LoopEpilogue
+from retrograd.compile.native.host import host
+from retrograd.compile.native.nests import NestEmitter, lanes_for
+from retrograd.compile.native.objects import Stage, addresses_of
+from retrograd.compile.replay import elements
+from retrograd.compile.schedule import Schedule, chunks, product_schedule, schedule
+from retrograd.core.tape import quiet
+from retrograd.core.tensor import address
+
+ALIGNMENT = 64
+QUICK = 200_000  # operations below which the GIL is kept
+
+
+@dataclass(frozen=True)
+class Place:
+    """An operand of a stage: a buffer, and how many bytes after its beginning. Without a buffer: the live numbers."""
+
+    buffer: Buffer | None
+    offset: int = 0
+
+
+class Machine:
+    """Runs one program. See `executor.Executor`."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.host = host()
+        self.external = program.external()
+        self.lowering = Lowering(program)
+        self.units = Fusion(self.lowering.statements, self.lowering.settled, self.lowering.fresh).units
+        self.constants = {b: np.ascontiguousarray(b.source) for b in program.buffers() if b.kind == "constant"}
+        self.kept = self.shared_buffers()
+        self.stages: list[list[Stage]] = [self.stages_of(unit) for unit in self.units]
+        self.offsets: dict[Buffer, int] = {}
+        self.arena = np.empty(self.plan_memory() + ALIGNMENT, np.uint8)
+        self.start = -(-address(self.arena) // ALIGNMENT) * ALIGNMENT
+        self.scalars = np.zeros(0)
+        self.segments = self.make_segments()
+
+    # ------------------------------------------------------------ memory
+
+    def shared_buffers(self) -> set[Buffer]:
+        """The buffers that more than one unit touches, or that outlive the program, or that Python looks at."""
+        users: dict[Buffer, set[int]] = {}
+        for at, unit in enumerate(self.units):
+            for b in written_by(unit) | read_by(unit):
+                users.setdefault(b, set()).add(at)
+                if isinstance(unit, Single) or (unit.head is not None and b in (unit.head.a.buffer, unit.head.b.buffer)):
+                    users[b].add(-1)
+        return {b for b, at in users.items() if len(at) > 1 or b.kind != "made"} | set(self.external)
+
+    def plan_memory(self) -> int:
+        """Gives each buffer that only the program knows a place in the arena, where none that lives at the same time is. Returns the size."""
+        first: dict[Buffer, int] = {}
+        last: dict[Buffer, int] = {}
+        for at, unit in enumerate(self.units):
+            for b in written_by(unit) | read_by(unit) | {p.buffer for s in self.stages[at] for p in s.operands if p.buffer is not None}:
+                if b in self.kept and b.kind == "made" and b not in self.external:
+                    first.setdefault(b, at)
+                    last[b] = at
+        placed: list[tuple[int, int, Buffer]] = []
+        for b in sorted(first, key=lambda b: -b.nbytes):
+            size = -(-max(b.nbytes, 1) // ALIGNMENT) * ALIGNMENT
+            offset = 0
+            for start, end, other in sorted((s, e, o) for s, e, o in placed if first[o] <= last[b] and first[b] <= last[o]):
+                if offset + size <= start:
+                    break
+                offset = max(offset, end)
+            self.offsets[b] = offset
+            placed.append((offset, offset + size, b))
+        return max((end for _, end, _ in placed), default=0)
+
+    # ------------------------------------------------------------ stages
+
+    def stages_of(self, unit: Unit) -> list[Stage]:
+        """The kernels of a unit; none for one that runs in Python."""
+        if isinstance(unit, Single):
+            return []
+        if isinstance(unit.head, Product):
+            return self.product_stages(unit, unit.head)
+        lanes = lanes_for(unit.loops, self.host)
+        plan = schedule(unit, self.kept, lanes)
+        operations = plan.operations() // 8
+        units = plan.units(lanes)
+        operands = (*map(Place, plan.buffers), self.scalar_place(plan))
+        key = f"{self.host.cpu} {lanes}\n{plan.key()}"
+        grain = chunks(units, operations)
+        return [
+            Stage(key, "nest", lambda: NestEmitter(plan, lanes).module("nest"), operands, units, grain, plan.operations(), plan.traffic(), label_of(plan))
+        ]
+
+    @staticmethod
+    def scalar_place(plan: Schedule) -> Place:
+        """Where a kernel's live numbers begin."""
+        return Place(None, 8 * (plan.first_scalar or 0))
+
+    def product_stages(self, unit: Nest, head: Product) -> list[Stage]:
+        """The kernel of a matrix product with what is done with its results."""
+        plan = product_schedule(unit, self.kept)
+        shape, size = head.target.shape, head.target.dtype.itemsize
+        batch = [d for d in range(len(shape) - 2) if shape[d] != 1]
+        product = gemm.Product(
+            head.target.dtype, shape[-2], shape[-1], head.a.shape[-1],
+            (head.a.strides[-2] // size, head.a.strides[-1] // size), (head.b.strides[-2] // size, head.b.strides[-1] // size),
+            tuple(shape[d] for d in batch), tuple(head.a.strides[d] // size for d in batch), tuple(head.b.strides[d] // size for d in batch),
+        )  # fmt: skip
+        kept = [d for d, n in enumerate(shape) if n != 1]
+        dims = [kept.index(d) if d in kept else None for d in (*batch, len(shape) - 2, len(shape) - 1)]
+        operands = (*map(Place, plan.buffers), self.scalar_place(plan))
+        a, b = Place(head.a.buffer, head.a.offset), Place(head.b.buffer, head.b.offset)
+        label = f"product {'x'.join(map(str, shape))} over {head.a.shape[-1]}" + (f" and {label_of(plan)}" if len(plan.loops) > 1 else "")
+        return [gemm.stage(product, self.host, a, b, LoopEpilogue(plan, dims), operands, label)]
+
+    # ------------------------------------------------------------ running
+
+    def make_segments(self) -> list[Any]:
+        """What runs in turn: native calls, and steps in Python."""
+        segments: list[Any] = []
+        native: list[Stage] = []
+
+        def close() -> None:
+            if native:
+                segments.append(self.runner(list(native)))
+                native.clear()
+
+        for unit, stages in zip(self.units, self.stages, strict=True):
+            native.extend(stages)
+            if isinstance(unit, Single) and isinstance(unit.statement, Callback):
+                close()
+                segments.append(unit.statement.step)
+            elif isinstance(unit, Single):
+                raise NotImplementedError(f"no kernel for {unit.statement}")
+        close()
+        return segments
+
+    def runner(self, stages: Sequence[Stage]) -> Runner:
+        """Stages as one native call over the external buffers and the live numbers."""
+        number = {b: i for i, b in enumerate(self.external)}
+        patches: list[list[tuple[int, int]]] = [[] for _ in range(len(self.external) + 1)]
+        steps = []
+        for stage, kernel in zip(stages, addresses_of(stages), strict=True):
+            table = np.zeros(len(stage.operands), np.uint64)
+            for i, place in enumerate(stage.operands):
+                slot = table.ctypes.data + 8 * i
+                if place.buffer is None or place.buffer in number:
+                    at = len(self.external) if place.buffer is None else number[place.buffer]
+                    patches[at].append((slot, place.offset))
+                else:
+                    table[i] = self.address_of(place.buffer) + place.offset
+            steps.append(Step(kernel, table, stage.extent, max(stage.grain, 1), stage.extent <= stage.grain))
+        return Runner(steps, patches, sum(s.flops for s in stages) > QUICK)
+
+    def address_of(self, buffer: Buffer) -> int:
+        """Where a buffer of the program's own is."""
+        return address(self.constants[buffer]) if buffer in self.constants else self.start + self.offsets[buffer]
+
+    def run(self, memory: list[Any], scalars: ndarray) -> None:
+        """See `Executor`."""
+        for segment in self.segments:
+            if isinstance(segment, Runner):
+                segment.call(*memory, scalars)
+            else:
+                with quiet():
+                    perform(segment, self.arrays(memory), scalars)
+
+    def arrays(self, memory: list[Any]) -> Callable[[View], ndarray]:
+        """Finds the elements of views in this run."""
+        places = {b: address(a) for b, a in zip(self.external, memory, strict=True)}
+
+        def array(view: View) -> ndarray:
+            settled = self.lowering.settled(view)
+            start = places.get(settled.buffer)
+            return elements(self.address_of(settled.buffer) if start is None else start, settled)
+
+        return array
+
+
+def label_of(plan: Schedule) -> str:
+    """What a nest computes, for people."""
+    names = [loop.reduce or loop.value.op for loop in plan.loops]
+    names = [n for n in dict.fromkeys(names) if n not in ("read", "head")]
+    sizes = "x".join(map(str, plan.outer + plan.inner)) or "1"
+    return f"{' '.join(names[:6]) or 'copy'} on {sizes}"
