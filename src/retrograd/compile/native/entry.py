@@ -160,6 +160,8 @@ class Runner:
 
 def native_stage(i: int, step: Step) -> tuple[int, int, int, int, int, bool]:
     """The fields of a stage in pool.ll."""
+    if step.extent == 0:
+        return step.kernel, step.table.ctypes.data, 0, 1, 0, False
     if step.grain < 1 or step.extent < 0:
         raise ValueError(f"a stage needs an extent of 0 or more and a grain of 1 or more, but stage {i} has {step.extent} and {step.grain}")
     chunks = -(-step.extent // step.grain)

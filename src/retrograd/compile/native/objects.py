@@ -141,6 +141,13 @@ def fingerprint() -> str:
     return "\n".join(map(str, (host().cpu, target_features(), *versions, sources.hexdigest())))
 
 
+# Note [Passes]
+# Kernels are emitted as vectors and as loops in SSA form, so LLVM's optimizer finds little to do. For products of matrices, and for exp,
+# log and tanh, machine code ran equally fast (within 1%) after no pass, after the three below, and after the whole of O1, O2 and O3; in
+# milliseconds per kernel, code and all, no pass took 4 to 19, the three 4 to 22, O1 7 to 47. The three are kept since they clean up what a
+# builder may leave: variables in memory, empty blocks, arithmetic on constants. Code generation at level 0 is ten times slower to run; 1 and 2 are alike.
+
+
 # ---- LLVM ---------------------------------------------------------------------------------------------------------------
 
 
@@ -177,7 +184,7 @@ def compile_text(text: str, symbol: str = "", renamed: str = "") -> bytes:
 
 
 def optimize(module: llvm.ModuleRef) -> None:
-    """Runs LLVM's passes. Kernels come as vectors and loops in SSA form, so few are worth their time: see Note [Passes]."""
+    """Runs LLVM's passes. Kernels come as vectors and loops in SSA form, so few are worth their time, see Note [Passes]."""
     builder = llvm.create_pass_builder(target_machine(), llvm.create_pipeline_tuning_options(speed_level=1))
     passes = llvm.create_new_function_pass_manager()
     passes.add_sroa_pass()
