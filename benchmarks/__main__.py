@@ -1,12 +1,12 @@
-"""`python -m benchmarks NAME` runs one of the benchmarks."""
+"""`python -m benchmarks NAME OPTIONS` runs one of the benchmarks."""
 
 import sys
 
-from benchmarks import eager
+from benchmarks import compile, eager
 
-BENCHMARKS = {"eager": eager.main}
+BENCHMARKS = {"eager": eager.main, "compile": compile.main}
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in BENCHMARKS:
-        sys.exit(f"usage: python -m benchmarks {{{','.join(BENCHMARKS)}}}")
-    sys.exit(BENCHMARKS[sys.argv[1]]())
+    if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:
+        sys.exit(f"usage: python -m benchmarks {{{','.join(BENCHMARKS)}}} [OPTIONS]")
+    sys.exit(BENCHMARKS[sys.argv[1]](sys.argv[2:]))

@@ -10,12 +10,12 @@ import importlib
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from benchmarks.timing import interleaved, shown
+from retrograd.cli.timing import interleaved, shown
 
 BATCHES = (1, 16, 64, 256, 1024)
 LIBRARIES = ("retrograd", "torch")
@@ -128,8 +128,11 @@ def check_same(row: str, steps: dict[str, Callable[[], Any]]) -> None:
     np.testing.assert_allclose(first, second, rtol=2e-3, atol=1e-5, err_msg=f"{row}: the libraries disagree")
 
 
-def main() -> int:
-    """Prints the table. Returns the exit status."""
+def main(argv: Sequence[str] = ()) -> int:
+    """Prints the table. Takes no options. Returns the exit status."""
+    if argv:
+        print(f"python -m benchmarks eager takes no options, got {' '.join(argv)}", file=sys.stderr)
+        return 2
     try:
         libraries = {name: importlib.import_module(name) for name in LIBRARIES}
     except ImportError as error:

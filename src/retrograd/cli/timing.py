@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import time
 from collections.abc import Callable
+from statistics import median
 
 Step = Callable[[], object]
 
@@ -22,25 +23,42 @@ def calls_per_round(step: Step, seconds: float) -> int:
         n *= 4
 
 
-def interleaved(steps: dict[str, Step], rounds: int = 15, seconds: float = 0.05) -> dict[str, float]:
-    """The median time of a call of each, in seconds, over rounds in which all take turns; who begins changes each round."""
+def turns(steps: dict[str, Step], rounds: int = 15, seconds: float = 0.05, rest: float = 0.0) -> dict[str, list[float]]:
+    """The time of a call of each, in seconds, in each of the rounds in which all take turns; who begins changes each round.
+
+    With a `rest`, each turn begins with so many seconds of sleep, in which the predecessor's idle threads stop spinning, and with one
+    call that is not timed, which wakes the contender's own and fills the caches.
+    """
     counts = {name: calls_per_round(step, seconds) for name, step in steps.items()}
     times: dict[str, list[float]] = {name: [] for name in steps}
     names = list(steps)
     gc.collect()
     for i in range(rounds):
-        for name in names[i % len(names) :] + names[: i % len(names)]:
+        first = i % max(1, len(names))
+        for name in names[first:] + names[:first]:
             step, n = steps[name], counts[name]
+            if rest:
+                time.sleep(rest)
+                step()
             start = time.perf_counter()
             for _ in range(n):
                 step()
             times[name].append((time.perf_counter() - start) / n)
-    return {name: sorted(found)[len(found) // 2] for name, found in times.items()}
+    return times
+
+
+def interleaved(steps: dict[str, Step], rounds: int = 15, seconds: float = 0.05, rest: float = 0.0) -> dict[str, float]:
+    """The median time of a call of each, in seconds."""
+    return {name: median(found) for name, found in turns(steps, rounds, seconds, rest).items()}
 
 
 def shown(seconds: float) -> str:
-    """A time in the unit that fits."""
+    """A time in the unit that fits.
+
+    >>> shown(0.0123), shown(4e-7)
+    ('12.30 ms', '400.00 ns')
+    """
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
         if seconds >= size:
-            return f"{seconds / size:8.2f} {unit}"
-    return f"{seconds / 1e-9:8.2f} ns"
+            return f"{seconds / size:.2f} {unit}"
+    return f"{seconds / 1e-9:.2f} ns"
