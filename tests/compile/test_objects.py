@@ -11,14 +11,15 @@ import time
 import warnings
 from pathlib import Path
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 from llvmlite import ir
 
-from retrograd.compile.native import cache, limits, objects
+from retrograd.compile.native import cache, limits, objects, pool
 from retrograd.compile.native.cache import Folder
 from retrograd.compile.native.entry import Runner, Step
-from retrograd.compile.native.host import cache_size, host
+from retrograd.compile.native.host import cache_size, host, vectors
 
 from .native_kernels import ADD, address, table
 
@@ -314,6 +315,28 @@ def test_the_host_is_what_the_system_says():
     assert 1 <= h.cores <= (os.cpu_count() or 1)
     assert h.cpu
     assert cache_size(9, default=77) == 77
+    assert vectors({"avx512f": True, "avx512vl": True, "avx512dq": True}, "AMD64") == (512, 32)
+    assert vectors({"avx512f": True, "avx2": True, "fma": True}, "x86_64") == (256, 16)
+    assert vectors({}, "x86_64") == (128, 16)
+    assert vectors({"neon": True}, "aarch64") == vectors({}, "arm64") == (128, 32)
+
+
+def test_the_pool_is_compiled_for_other_processors():
+    """The modules in LLVM assembly are right for ARM too, and ask for nothing there but the functions that they name."""
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    for triple, pause in (("aarch64-unknown-linux-gnu", "arm"), ("arm64-apple-darwin", "arm"), ("x86_64-pc-windows-msvc-elf", "x86")):
+        machine = llvm.Target.from_triple(triple).create_target_machine(opt=2)
+        for name in ("pool.ll", "entry.ll"):
+            system = pool.WINDOWS.replace("TICK", "100") if "windows" in triple else pool.POSIX.replace("CLOCK", "1")
+            text = system + pool.PAUSES[pause] + (Path(pool.__file__).parent / name).read_text()
+            module = llvm.parse_assembly(text)
+            module.triple, module.data_layout = triple, str(machine.target_data)
+            module.verify()
+            code = machine.emit_assembly(module)
+            assert "__aarch64" not in code
+            assert "__atomic" not in code
+            assert len(machine.emit_object(module)) > 1000
 
 
 def test_the_limits_are_measured_once_and_kept(fresh):

@@ -6,6 +6,7 @@ Kernels are specialised to these facts. Knows nothing of kernels or programs.
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -48,15 +49,8 @@ class Host:
 @cache
 def host() -> Host:
     """The processor that this process runs on."""
-    features = dict(llvm.get_host_cpu_features())
-    if features.get("avx512f") and features.get("avx512vl"):
-        bits, registers = 512, 32
-    elif features.get("avx2"):
-        bits, registers = 256, 16
-    elif features.get("neon"):
-        bits, registers = 128, 32
-    else:
-        bits, registers = 128, 16
+    found = host_features()
+    bits, registers = vectors(found, platform.machine())
     return Host(
         vector_bits=bits,
         vector_registers=registers,
@@ -65,8 +59,29 @@ def host() -> Host:
         l3=cache_size(3, default=4 << 20),
         cores=available_cores(),
         cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
+        features=",".join(("+" if found[name] else "-") + name for name in sorted(found)),
     )
+
+
+def host_features() -> dict[str, bool]:
+    """Which instruction sets the processor has, by LLVM's names; empty where LLVM cannot tell and uses what its name implies."""
+    try:
+        return dict(llvm.get_host_cpu_features())
+    except RuntimeError:
+        return {}
+
+
+def vectors(features: dict[str, bool], machine: str) -> tuple[int, int]:
+    """The bits of the widest vectors and how many registers hold them.
+
+    >>> vectors({"avx2": True, "fma": True}, "x86_64")
+    (256, 16)
+    """
+    if machine.lower() in ("arm64", "aarch64"):
+        return 128, 32
+    if features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"):
+        return 512, 32
+    return (256 if features.get("avx2") and features.get("fma") else 128), 16
 
 
 def cache_size(level: int, *, default: int) -> int:
