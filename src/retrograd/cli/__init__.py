@@ -1,1 +1,1 @@
-"""The command line: `retrograd train` and `retrograd lesson`."""
+"""The command line: `retrograd train`, `retrograd lesson` and `retrograd bench`."""

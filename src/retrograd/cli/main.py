@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import retrograd
-from retrograd.cli import lesson, train
+from retrograd.cli import bench, lesson, train
 from retrograd.cli.texts import LANGUAGES, UserError, default_language
 
 
@@ -38,7 +38,7 @@ def seed(text: str) -> int:
     return value
 
 
-def learning_rate(text: str) -> float:
+def positive_number(text: str) -> float:
     """A finite number above 0."""
     try:
         value = float(text)
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     one.add_argument("--batch", type=positive_int, default=defaults.batch, help="digits in a batch (default: %(default)s)")
     one.add_argument("--epochs", type=positive_int, default=defaults.epochs, help="passes over the training digits (default: %(default)s)")
-    one.add_argument("--lr", type=learning_rate, default=defaults.lr, help="learning rate (default: %(default)s)")
+    one.add_argument("--lr", type=positive_number, default=defaults.lr, help="learning rate (default: %(default)s)")
     one.add_argument(
         "--seed", type=seed, default=defaults.seed, help="of the first weights and of the order of digits (default: %(default)s)"
     )
@@ -81,6 +81,13 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     two.add_argument("--seed", type=seed, default=0, help="of all random numbers (default: %(default)s)")
     two.add_argument("--pause", action="store_true", help="wait for Enter after each step")
+
+    three = commands.add_parser(
+        "bench", parents=[shared], allow_abbrev=False, help="the time of a few training steps on this machine",
+        description="Times a few steps (the note's, elementwise work, a small GPT), compiled and eager, and by PyTorch where it is "
+        "installed. All take turns, and what they compute is compared before it is timed.",
+    )  # fmt: skip
+    three.add_argument("--seconds", type=positive_number, default=2.0, help="length of each row (default: %(default)s)")
     return top
 
 
@@ -90,6 +97,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if given.command == "lesson":
             return lesson.run(given.seed, given.lang, given.pause)
+        if given.command == "bench":
+            return bench.run(given.seconds, given.lang)
         options = train.Options(given.batch, given.epochs, given.lr, given.seed, given.data, given.out)
         return train.run(options, given.lang)
     except BrokenPipeError:  # the reader of our output has gone

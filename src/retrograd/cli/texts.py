@@ -62,3 +62,38 @@ TRAIN = {
         "title": "784 -> 256 -> 10 por retropropagación: {last:.1f} % de {test} dígitos que no había visto",
     },
 }
+
+BENCH = {
+    "en": {
+        "title": "Time of a step (median of 9 turns)",
+        "caption": "ratios above 1: the first column is faster",
+        "no torch": "ratios above 1: the first column is faster; PyTorch is not installed",
+        "step": "step",
+        "compiled": "compiled",
+        "eager": "eager",
+        "torch": "PyTorch",
+        "ratio": "beside {name}",
+        "note 1": "the note's training step, batch 1",
+        "note 16": "the note's training step, batch 16",
+        "note 64": "the note's training step, batch 64",
+        "note 256": "the note's training step, batch 256",
+        "pointwise": "tanh, exp and log sigmoid of 1M numbers, with gradient",
+        "gpt": "a small GPT's training step",
+    },
+    "es": {
+        "title": "Tiempo de un paso (mediana de 9 turnos)",
+        "caption": "cociente mayor que 1: la primera columna es más rápida",
+        "no torch": "cociente mayor que 1: la primera columna es más rápida; PyTorch no está instalado",
+        "step": "paso",
+        "compiled": "compilado",
+        "eager": "sin compilar",
+        "torch": "PyTorch",
+        "ratio": "frente a {name}",
+        "note 1": "el paso de entrenamiento de la nota, lote 1",
+        "note 16": "el paso de entrenamiento de la nota, lote 16",
+        "note 64": "el paso de entrenamiento de la nota, lote 64",
+        "note 256": "el paso de entrenamiento de la nota, lote 256",
+        "pointwise": "tanh, exp y log sigmoide de un millón de números, con gradiente",
+        "gpt": "el paso de entrenamiento de un GPT pequeño",
+    },
+}
