@@ -11,6 +11,7 @@ guards must look at `local`, never assume.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,18 +22,30 @@ if TYPE_CHECKING:
 
 
 class Switch:
-    """Counts the reasons, over all threads, why an operation may not take the shortest path."""
+    """Counts the reasons, over all threads, why an operation may not take the shortest path.
 
-    __slots__ = ("_lock", "special")
+    `modules` is another number whenever an attribute of any module was set: who remembers what modules hold looks at it.
+    """
+
+    __slots__ = ("_lock", "modules", "special")
 
     def __init__(self) -> None:
         self.special = 0
+        self.modules = 0
         self._lock = threading.Lock()
 
     def add(self, n: int) -> None:
         """Adds (or with a negative `n` takes away) reasons."""
         with self._lock:
             self.special += n
+
+
+_module_changes = itertools.count(1)
+
+
+def module_changed() -> None:
+    """Says that an attribute of some module was set."""
+    switch.modules = next(_module_changes)
 
 
 class Local(threading.local):
@@ -85,8 +98,17 @@ class Observer:
     def made(self, tensor: Any) -> None:
         """A tensor was made from nothing but numbers that the program states (`zeros(3)`)."""
 
+    def drew(self, name: str, function: Callable[..., Any], operands: Sequence[Any], result: Any) -> None:
+        """`function(*operands)` took numbers from a generator and gave the fresh array `result` (None: it only set the generator)."""
+
+    def shared(self, tensor: Any, other: Any) -> None:
+        """`other` was made on the memory of `tensor`, without an operation."""
+
+    def exchanged(self, tensor: Any) -> None:
+        """A tensor is about to get the memory of another."""
+
     def refuse(self, why: str) -> None:
-        """Something happened that no record of operations can tell: numbers were looked at, or drawn."""
+        """Something happened that no record of operations can tell: numbers were looked at."""
 
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
         """A backward pass began at these edges; unless `keep`, it freed what it went through."""
@@ -99,6 +121,9 @@ class Observer:
 
     def updates(self, optimizer: Any, group: dict[str, Any], p: Any, grad: Any) -> None:
         """An optimizer is about to update a parameter."""
+
+    def stepped(self, optimizer: Any) -> None:
+        """An optimizer has taken a step, and is about to tell those who wait for it."""
 
 
 class Interpreter:

@@ -10,11 +10,13 @@ import math
 import os
 import threading
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
+from retrograd.core.levels import local, refuse_record, switch
 from retrograd.core.tensor import Tensor, wrap
 
 DEFAULT_SEED = 67280421310721
@@ -51,10 +53,16 @@ class Generator:
         seed = int(seed)
         if not -(2**63) <= seed < 2**64:
             raise RuntimeError(f"Overflow when unpacking long: a seed is a number of 64 bits, and got {seed}")
-        self._seed = seed % 2**64
+        self.begin(seed % 2**64)
+        if switch.special and local.observer is not None:
+            local.observer.drew("manual_seed", partial(self.begin, seed % 2**64), (), None)
+        return self
+
+    def begin(self, seed: int) -> None:
+        """Begins the stream of a seed from 0 on."""
+        self._seed = seed
         self._bits: Any = None
         self.spare: float | None = None  # the second normal number of a pair
-        return self
 
     @property
     def bits(self) -> Any:
@@ -70,11 +78,13 @@ class Generator:
 
     def seed(self) -> int:
         """Takes a seed from the operating system, and returns it."""
+        refuse_record("a seed was taken from the operating system")
         self.manual_seed(int.from_bytes(os.urandom(8), "little"))
         return self._seed
 
     def get_state(self) -> Tensor:
         """All that decides what comes next, in PyTorch's form: a uint8 tensor of shape (5056,)."""
+        refuse_record("the state of a generator was looked at")
         mt = self.bits.state["state"]
         record = np.zeros((), STATE)
         record["seed"], record["seeded"], record["key"] = self._seed, 1, mt["key"]
@@ -93,6 +103,7 @@ class Generator:
         """
         if not isinstance(new_state, Tensor) or new_state._data.dtype != np.uint8:
             raise TypeError("RNG state must be a torch.ByteTensor")
+        refuse_record("the state of a generator was set")
         if new_state._data.size != STATE.itemsize:
             raise RuntimeError(f"RNG state is wrong size: expected {STATE.itemsize} bytes and got {new_state._data.size}")
         record = np.frombuffer(new_state._data.tobytes(), STATE)[0]

@@ -233,7 +233,10 @@ class Tensor:
     @property
     def data(self) -> Tensor:
         """The same memory without history. In-place writes to it are not noticed by the tape."""
-        return wrap(self._data, None, type(self)) if type(self) is Tensor else wrap(self._data)
+        out = wrap(self._data)
+        if switch.special and local.observer is not None:
+            local.observer.shared(self, out)
+        return out
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -241,6 +244,8 @@ class Tensor:
             raise TypeError(f"Variable data has to be a tensor, but got {type(value).__name__}")
         if self._node is not None and value.dtype.category < dtypes.FLOATING:
             raise RuntimeError("data set to a tensor that requires gradients must be floating point or complex dtype")
+        if switch.special and local.observer is not None and value._data is not self._data:
+            local.observer.exchanged(self)
         self._data = value._data
 
     @property

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from retrograd.core.levels import module_changed
 from retrograd.core.tensor import Tensor
 from retrograd.ops.join import stack
 
@@ -117,10 +118,12 @@ def swapped(module: Any, values: Mapping[str, Any]) -> Iterator[None]:
                 raise TypeError(f"{value!r} is not an instance of torch.Tensor")
             undo.append((table, name, table[name]))
             table[name] = value
+        module_changed()
         yield
     finally:
         for table, name, before in reversed(undo):
             table[name] = before
+        module_changed()
 
 
 def place_of(module: Any, path: str) -> tuple[dict[str, Any], str]:

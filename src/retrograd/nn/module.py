@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from retrograd.autograd import Function, no_grad
 from retrograd.core import tape
+from retrograd.core.levels import module_changed
 from retrograd.core.tape import Handle
 from retrograd.core.tensor import Tensor, wrap
 from retrograd.dtypes import dtype
@@ -45,7 +46,17 @@ def _add(hooks: dict[int, Any], hook: Any, *, prepend: bool = False) -> Handle:
     hooks[key] = hook
     if prepend and isinstance(hooks, OrderedDict):
         hooks.move_to_end(key, last=False)
-    return Handle(hooks, key)
+    module_changed()
+    return _Hook(hooks, key)
+
+
+class _Hook(Handle):
+    """Removes a hook of a module."""
+
+    def remove(self) -> None:
+        """Takes the hook away; a second call does nothing."""
+        super().remove()
+        module_changed()
 
 
 def register_module_forward_hook(hook: Callable[..., Any]) -> Handle:
@@ -151,6 +162,7 @@ class Module:
     # ------------------------------------------------------------ attributes
 
     def __setattr__(self, name: str, value: Any) -> None:
+        module_changed()
         put = self.__dict__.get
         parameters, modules, buffers = put("_parameters"), put("_modules"), put("_buffers")
         if isinstance(value, Parameter):
@@ -197,6 +209,7 @@ class Module:
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __delattr__(self, name: str) -> None:
+        module_changed()
         for place in (self._parameters, self._buffers, self._modules):
             if name in place:
                 del place[name]
@@ -238,6 +251,7 @@ class Module:
                     f"'{name}' as a function of another Tensor, compute the value in the forward() method."
                 )
         self._parameters[name] = param
+        module_changed()
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Adds a tensor that is part of the state but not trained; with `persistent`, of the `state_dict` too."""
@@ -247,6 +261,7 @@ class Module:
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"cannot assign '{_type_name(tensor)}' object to buffer '{name}' (torch Tensor or None required)")
         self._buffers[name] = tensor
+        module_changed()
         (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
@@ -255,6 +270,7 @@ class Module:
             raise TypeError(f"{_type_name(module)} is not a Module subclass")
         self._check_name("module", name, self._modules)
         self._modules[name] = module
+        module_changed()
 
     def register_module(self, name: str, module: Module | None) -> None:
         """The same as `add_module`."""
@@ -418,6 +434,7 @@ class Module:
             for name, buffer in self._buffers.items():
                 if buffer is not None:
                     self._buffers[name] = fn(buffer)
+                    module_changed()
         return self
 
     def to(self, *args: Any, **kwargs: Any) -> Self:

@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.config import settings
-from retrograd.core.levels import refuse_record
+from retrograd.core.levels import local, refuse_record, switch
 from retrograd.core.printing import tensor_repr
 from retrograd.core.tensor import LEAF, Box, Tensor, address, current_node, owner, wrap
 from retrograd.device import check_device, device
@@ -136,6 +136,8 @@ def detach(self: Tensor) -> Tensor:
         return self.interpreter.detach(self)
     out = wrap(self._data)
     out._version = self._version
+    if switch.special and local.observer is not None:
+        local.observer.shared(self, out)
     return out
 
 

@@ -92,6 +92,7 @@ def tensor(data: Any, *, dtype: dtype | None = None, device: Any = None, require
 def array_from(data: Any, wanted: dtype | None) -> Any:
     """A fresh array holding `data`, of the dtype wanted or inferred as PyTorch does."""
     if isinstance(data, (np.ndarray, np.generic)):
+        refuse_record("the numbers of a NumPy array were copied: use from_numpy, or make the tensor outside")
         found = dtypes.from_numpy(data.dtype)
         return np.array(data, dtype=(wanted or found).numpy, order="C")
     if isinstance(data, str) or data is None:
@@ -131,9 +132,11 @@ def as_integers(leaves: list[Any], wanted: dtype) -> Any:
 def measure(data: Any, leaves: list[Any], path: list[int]) -> tuple[int, ...]:
     """The shape of nested sequences, whose numbers are appended to `leaves`."""
     if isinstance(data, Tensor):
+        refuse_record()
         leaves.extend(data._data.ravel().tolist() if data.ndim else [data._data.item()])
         return data.shape
     if isinstance(data, (np.ndarray, np.generic)):
+        refuse_record("the numbers of a NumPy array were copied: use from_numpy, or make the tensor outside")
         leaves.extend(data.ravel().tolist())
         return data.shape
     if isinstance(data, (list, tuple, range)) or (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.core import random
 from retrograd.core.families import write_out
-from retrograd.core.levels import local, refuse_record
+from retrograd.core.levels import local, switch
 from retrograd.core.random import Generator
 from retrograd.core.tape import check_writable, rebase, written
-from retrograd.core.tensor import Box, Tensor, wrap
+from retrograd.core.tensor import Box, Tensor, constant, wrap
 from retrograd.device import check_device
 from retrograd.dtypes import dtype
 from retrograd.errors import user_location
@@ -80,12 +81,28 @@ def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
 
 def source(generator: Generator | None) -> Generator:
     """The generator to draw from."""
-    refuse_record("random numbers were drawn")
     if generator is None:
         return random.default_generator
     if not isinstance(generator, Generator):
         raise TypeError(f"argument 'generator' must be torch.Generator, not {type(generator).__name__}")
     return generator
+
+
+def draw(function: Callable[..., Any], *operands: Any) -> Any:
+    """The fresh array `function(*operands)`, which takes numbers from a generator. `operands` are the arrays of tensors.
+
+    Whoever watches is told, so that the same can be drawn anew: everything that is random goes through here.
+    """
+    array = function(*operands)
+    if switch.special and local.observer is not None:
+        local.observer.drew(user_name(function), function, operands, array)
+    return array
+
+
+def user_name(function: Callable[..., Any]) -> str:
+    """What a draw is called in a record."""
+    name: str = getattr(function, "func", function).__name__
+    return "numbers" if name == "<lambda>" else name
 
 
 # ---------------------------------------------------------------- factories
@@ -120,9 +137,8 @@ def rand(
     check_device(device)
     if out is not None and dtype is None:
         dtype = out.dtype
-    return finish(
-        random.uniform(source(generator), sizes_of(size, "rand"), floating_dtype("check_uniform_bounds", dtype)), requires_grad, out
-    )
+    drawn = partial(random.uniform, source(generator), sizes_of(size, "rand"), floating_dtype("check_uniform_bounds", dtype))
+    return finish(draw(drawn), requires_grad, out)
 
 
 def randn(
@@ -145,7 +161,8 @@ def randn(
     check_device(device)
     if out is not None and dtype is None:
         dtype = out.dtype
-    return finish(random.normal(source(generator), sizes_of(size, "randn"), floating_dtype("normal_kernel_cpu", dtype)), requires_grad, out)
+    drawn = partial(random.normal, source(generator), sizes_of(size, "randn"), floating_dtype("normal_kernel_cpu", dtype))
+    return finish(draw(drawn), requires_grad, out)
 
 
 def randint(
@@ -183,13 +200,9 @@ def randint(
         high = given.pop()
     if given:
         low = given.pop()
-    return finish(
-        whole_numbers(
-            source(generator), sizes_of((size,), "randint"), dtype or (out.dtype if out is not None else dtypes.int64), low or 0, high
-        ),
-        requires_grad,
-        out,
-    )
+    kind = dtype or (out.dtype if out is not None else dtypes.int64)
+    drawn = partial(whole_numbers, source(generator), sizes_of((size,), "randint"), kind, low or 0, high)
+    return finish(draw(drawn), requires_grad, out)
 
 
 def whole_numbers(gen: Generator, shape: Sequence[int], kind: dtype, low: Any, high: Any) -> Any:
@@ -246,7 +259,8 @@ def randperm(
     kind = dtype if out is None else out.dtype
     if n > whole_range(kind)[1] + 1:
         raise RuntimeError(f"n is too large for result tensor type: '{dtypes.scalar_name(kind)}'")
-    return finish(random.permutation(source(generator), n).astype(kind.numpy), requires_grad, out)
+    gen = source(generator)
+    return finish(draw(lambda: random.permutation(gen, n).astype(kind.numpy)), requires_grad, out)
 
 
 def rand_like(
@@ -335,28 +349,32 @@ def normal(
         if size is None:
             raise TypeError("normal(): mean and std are numbers, and so it needs the argument 'size'")
         check_std(std)
-        return finish(
-            random.normal(source(generator), sizes_of((size,), "normal"), floating_dtype("normal_kernel_cpu", dtype), mean, std),
-            requires_grad,
-            out,
+        drawn = partial(
+            random.normal, source(generator), sizes_of((size,), "normal"), floating_dtype("normal_kernel_cpu", dtype), mean, std
         )
+        return finish(draw(drawn), requires_grad, out)
+    gen = source(generator)
     means, stds = (numbers_of("normal", x) if isinstance(x, Tensor) else x for x in (mean, std))
     kind = means.dtype if isinstance(mean, Tensor) else stds.dtype
     floating_dtype("normal_kernel_cpu", mean.dtype if isinstance(mean, Tensor) else std.dtype)
-    if np.size(stds):
-        check_std(float(np.min(stds)))
     try:
         shape = np.broadcast_shapes(np.shape(means), np.shape(stds))
     except ValueError:
         raise RuntimeError(
             f"normal(): the shapes of mean {list(np.shape(means))} and std {list(np.shape(stds))} do not broadcast"
         ) from None
-    drawn = (
-        random.normal(source(generator), shape, kind)
-        if isinstance(std, Tensor)
-        else random.normal(source(generator), shape, kind, 0.0, std)
-    )
-    result = wrap(np.asarray(drawn * stds + means if isinstance(std, Tensor) else drawn + means, kind))
+
+    def normal_around(*arrays: Any) -> Any:
+        given = list(arrays)
+        centre = given.pop(0) if isinstance(mean, Tensor) else mean
+        spread = given.pop(0) if isinstance(std, Tensor) else std
+        if np.size(spread):
+            check_std(float(np.min(spread)))
+        if isinstance(std, Tensor):
+            return np.asarray(random.normal(gen, shape, kind) * spread + centre, kind)
+        return np.asarray(random.normal(gen, shape, kind, 0.0, spread) + centre, kind)
+
+    result = wrap(draw(normal_around, *[x for x, t in ((means, mean), (stds, std)) if isinstance(t, Tensor)]))
     return result if out is None else write_out(out, result)
 
 
@@ -382,19 +400,22 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     >>> bernoulli(tensor([0., 1.]))
     tensor([0., 1.])
     """
-    chances = numbers_of("bernoulli", input)
+    chances, gen = numbers_of("bernoulli", input), source(generator)
     if p is not None:
         check_probability("bernoulli_", p)
-        result = wrap(random.bernoulli(source(generator), p, input.shape, chances.dtype))
+        result = wrap(draw(partial(random.bernoulli, gen, p, input.shape, chances.dtype)))
     else:
         if input.dtype.category < dtypes.FLOATING:
             raise NotImplementedError(f"\"bernoulli_tensor_cpu_p_\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
-        if chances.size and not (np.min(chances) >= 0 and np.max(chances) <= 1):
-            raise RuntimeError(
-                "Expected p_in >= 0 && p_in <= 1 to be true, but got false: bernoulli draws with the probabilities in its input"
-            )
-        result = wrap(random.bernoulli(source(generator), chances, input.shape, chances.dtype))
+        result = wrap(draw(partial(coins, gen), chances))
     return result if out is None else write_out(out, result)
+
+
+def coins(gen: Generator, chances: Any) -> Any:
+    """1 with the probabilities in an array, else 0. Raises RuntimeError if one is no probability."""
+    if chances.size and not (np.min(chances) >= 0 and np.max(chances) <= 1):
+        raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false: bernoulli draws with the probabilities in its input")
+    return random.bernoulli(gen, chances, chances.shape, chances.dtype)
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
@@ -403,12 +424,16 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
     Raises:
         RuntimeError: if a rate is negative.
     """
-    rates = numbers_of("poisson", input)
+    rates, gen = numbers_of("poisson", input), source(generator)
     if input.dtype.category != dtypes.FLOATING:
         raise NotImplementedError(f"\"poisson_cpu\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
-    if rates.size and not np.min(rates) >= 0:
-        raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
-    return wrap(random.poisson(source(generator), rates))
+
+    def poisson_numbers(rates: Any) -> Any:
+        if rates.size and not np.min(rates) >= 0:
+            raise RuntimeError("invalid Poisson rate, expected rate to be non-negative")
+        return random.poisson(gen, rates)
+
+    return wrap(draw(poisson_numbers, rates))
 
 
 def multinomial(
@@ -436,32 +461,45 @@ def multinomial(
         raise RuntimeError("cannot sample n_sample <= 0 samples")
     if not replacement and num_samples > weights.shape[-1]:
         raise RuntimeError(f"cannot sample n_sample > prob_dist.size(-1) samples without replacement: {num_samples} > {weights.shape[-1]}")
+    result = wrap(draw(partial(places, source(generator), num_samples, replacement), weights))
+    return result if out is None else write_out(out, result)
+
+
+def places(gen: Generator, n: int, replacement: bool, weights: Any) -> Any:
+    """`n` places drawn with the weights in a vector, or in each row of a matrix. Raises RuntimeError if they are no weights."""
     rows = np.atleast_2d(weights)
     if not np.isfinite(rows).all() or (rows < 0).any():
         raise RuntimeError("probability tensor contains either `inf`, `nan` or element < 0")
     if (rows.sum(-1) == 0).any():
         raise RuntimeError("invalid multinomial distribution (sum of probabilities <= 0)")
     # PyTorch takes one draw, too, as a draw without replacement
-    draw = random.choices if replacement and num_samples > 1 else random.distinct_choices
-    result = wrap(draw(source(generator), rows, num_samples).reshape(*weights.shape[:-1], num_samples))
-    return result if out is None else write_out(out, result)
+    choose = random.choices if replacement and n > 1 else random.distinct_choices
+    return choose(gen, rows, n).reshape(*weights.shape[:-1], n)
 
 
 # ---------------------------------------------------------------- over a tensor
 
 
-def overwrite(self: Tensor, draw: Callable[[tuple[int, ...], Any], Any]) -> Tensor:
-    """Writes what `draw(shape, dtype)` draws over a tensor: what it was before counts for nothing."""
-    if isinstance(self, Box):
-        raise RuntimeError(
-            "a random operation wrote over a tensor inside a function transform: the draw would be one for all of a batch; draw outside, and pass the numbers in"
-        )
+def overwrite(self: Tensor, drawn: Callable[[tuple[int, ...], Any], Any]) -> Tensor:
+    """Writes what `drawn(shape, dtype)` draws over a tensor: what it was before counts for nothing."""
+    check_outside_transforms(self)
     check_writable(self, False)
-    self._data[...] = draw(self.shape, self._data.dtype)
+    numbers = draw(partial(drawn, tuple(self.shape), self._data.dtype))
+    if switch.special and local.observer is not None:
+        local.observer.wrote(self, wrap(numbers))
+    self._data[...] = numbers
     written(self, user_location())
     if local.grad and (self._node is not None or self._base is not None):
         rebase(self, None)
     return self
+
+
+def check_outside_transforms(self: Tensor) -> None:
+    """Raises RuntimeError for a value of a transform."""
+    if isinstance(self, Box):
+        raise RuntimeError(
+            "a random operation wrote over a tensor inside a function transform: the draw would be one for all of a batch; draw outside, and pass the numbers in"
+        )
 
 
 def check_floating(function: str, self: Tensor) -> None:
@@ -504,11 +542,12 @@ def random_(self: Tensor, *bounds: int | None, generator: Generator | None = Non
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Writes 1 with probability `p` (a number, or a tensor that broadcasts), else 0."""
+    gen = source(generator)
     if isinstance(p, Tensor):
-        drawn = bernoulli(wrap(np.broadcast_to(numbers_of("bernoulli_", p), self.shape)), generator=generator)
-        return overwrite(self, lambda shape, kind: drawn._data.astype(kind))
+        check_outside_transforms(self)
+        return self.copy_(bernoulli(p.detach().expand(self.shape), generator=generator))
     check_probability("bernoulli_", p)
-    return overwrite(self, lambda shape, kind: random.bernoulli(source(generator), p, shape, kind))
+    return overwrite(self, lambda shape, kind: random.bernoulli(gen, p, shape, kind))
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -553,7 +592,7 @@ def check_dropout(p: float) -> None:
 
 def kept(shape: Sequence[int], kind: Any, p: float) -> Any:
     """1 where an element stays, 0 where it falls."""
-    return random.bernoulli(source(None), 1 - p, shape, kind)
+    return random.bernoulli(random.default_generator, 1 - p, shape, kind)
 
 
 def channels(input: Tensor) -> tuple[int, ...]:
@@ -567,10 +606,15 @@ def dropped(input: Tensor, p: float, training: bool, shape: Sequence[int]) -> Te
     if not training or p == 0 or not input.shape.numel():
         return input
     if p == 1:
-        return input * wrap(np.zeros((), input._data.dtype))
-    noise = kept(shape, input._data.dtype, p)
-    noise /= noise.dtype.type(1 - p)
-    return input * wrap(noise)
+        return input * constant(np.zeros((), input._data.dtype))
+    kind = input._data.dtype
+
+    def dropout_noise() -> Any:
+        noise = kept(shape, kind, p)
+        noise /= kind.type(1 - p)
+        return noise
+
+    return input * wrap(draw(dropout_noise))
 
 
 def alpha_dropped(input: Tensor, p: float, training: bool, shape: Sequence[int]) -> Tensor:
@@ -579,12 +623,13 @@ def alpha_dropped(input: Tensor, p: float, training: bool, shape: Sequence[int])
     if not training or p == 0 or not input.shape.numel():
         return input
     if p == 1:
-        return input * wrap(np.zeros((), input._data.dtype))
+        return input * constant(np.zeros((), input._data.dtype))
     alpha = 1.7580993408473766
     scale = 1 / math.sqrt((alpha**2 * p + 1) * (1 - p))
-    noise = kept(shape, input._data.dtype, p)
-    shift = (noise - noise.dtype.type(1)) * noise.dtype.type(alpha * scale) + noise.dtype.type(alpha * scale * p)
-    return input * wrap(noise * noise.dtype.type(scale)) + wrap(shift)
+    kind = input._data.dtype
+    noise = wrap(draw(partial(kept, shape, kind, p)))
+    shift = (noise - 1) * (alpha * scale) + alpha * scale * p
+    return input * (noise * scale) + shift
 
 
 def dropout(input: Tensor, p: float, train: bool) -> Tensor:

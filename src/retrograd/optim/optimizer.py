@@ -153,6 +153,9 @@ class Optimizer:
         with quiet():
             for group in self.param_groups:
                 self.step_group(group)
+        watched = observer()
+        if watched is not None:
+            watched.stepped(self)
         for hook in list(self._step_post_hooks.values()):
             hook(self, (closure,) if closure else (), {})
         return loss
@@ -162,6 +165,8 @@ class Optimizer:
         watched = observer()
         for p in group["params"]:
             grad = real_grad(p)
+            if watched is not None:
+                watched.gradient_met(p, grad)
             if grad is None:
                 continue
             if grad.__class__ is Box or p.__class__ is Box:

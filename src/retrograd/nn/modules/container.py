@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
+from retrograd.core.levels import module_changed
 from retrograd.core.tensor import Tensor
 from retrograd.nn.module import Module
 from retrograd.nn.parameter import Parameter
@@ -215,7 +216,7 @@ class ModuleDict(Module):
         self.add_module(key, module)
 
     def __delitem__(self, key: str) -> None:
-        del self._modules[key]
+        delattr(self, key)
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -229,6 +230,7 @@ class ModuleDict(Module):
     def clear(self) -> None:
         """Takes out all modules."""
         self._modules.clear()
+        module_changed()
 
     def pop(self, key: str) -> Any:
         """Takes out a module, and returns it."""

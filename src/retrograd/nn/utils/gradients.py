@@ -8,13 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.core.levels import refuse_record
-from retrograd.core.tensor import Tensor, real_grad, wrap
+from retrograd.autograd import no_grad
+from retrograd.core.levels import observer, refuse_record
+from retrograd.core.tensor import Tensor, constant, real_grad, wrap
+from retrograd.ops.arithmetic import clamp
+from retrograd.ops.basis import cast
+from retrograd.ops.join import stack
+from retrograd.ops.norm import vector_norm
 
 
 def gradients_of(parameters: Any) -> list[Tensor]:
     """The gradients that came; a gradient that `zero_grad` cleared is none."""
     given = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    watched = observer()
+    if watched is not None:
+        for p in given:
+            watched.gradient_met(p, real_grad(p))
     return [g for g in map(real_grad, given) if g is not None]
 
 
@@ -26,8 +35,9 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     """
     given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not given:
-        return wrap(np.zeros((), np.float32))
-    refuse_record()
+        return constant(np.zeros((), np.float32))
+    if observer() is not None:
+        return total_norm_of_tensors(given, norm_type, error_if_nonfinite)
     norms = np.array(
         [np.linalg.norm(x._data.reshape(-1).astype(np.result_type(x._data.dtype, np.float32), copy=False), norm_type) for x in given]
     )
@@ -40,8 +50,23 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     return wrap(np.asarray(total, given[0]._data.dtype))
 
 
+def total_norm_of_tensors(given: list[Tensor], norm_type: float, error_if_nonfinite: bool) -> Tensor:
+    """The same in operations that whoever watches can record."""
+    if error_if_nonfinite:
+        refuse_record("error_if_nonfinite=True looks at the norm of the gradients")
+    with no_grad():
+        norms = stack([vector_norm(x if x.dtype.itemsize >= 4 else x.float(), norm_type) for x in given])
+        return cast(vector_norm(norms, norm_type), given[0].dtype)
+
+
 def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
     """Scales all gradients by max_norm / (total_norm + 1e-6) where that is less than 1, in place."""
+    if observer() is not None:
+        with no_grad():
+            ratio = clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
+        for g in gradients_of(parameters):
+            g.mul_(ratio)
+        return
     scale = float(max_norm) / (float(total_norm) + 1e-6)
     scale = scale if math.isnan(scale) else min(scale, 1.0)
     for g in gradients_of(parameters):
