@@ -13,14 +13,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from retrograd.compile.graph import Buffer, View, dense_strides
 
 BOOL, INT64, FLOAT32, FLOAT64 = (np.dtype(t) for t in (np.bool_, np.int64, np.float32, np.float64))
-NATIVE = frozenset([BOOL, INT64, FLOAT32, FLOAT64, *(np.dtype(t) for t in (np.int8, np.int16, np.int32))])  # what machine code computes with
+NATIVE = frozenset(
+    [BOOL, INT64, FLOAT32, FLOAT64, *(np.dtype(t) for t in (np.int8, np.int16, np.int32))]
+)  # what machine code computes with
 
 
 class Unsupported(Exception):
@@ -88,13 +90,29 @@ class Native:
 
 
 @dataclass(eq=False)
+class Check:
+    """Raises IndexError unless the numbers `least` and `most` (int64) are in [low, high]."""
+
+    least: View
+    most: View
+    low: int
+    high: int
+
+    def raise_for(self, least: int, most: int) -> None:
+        """Raises IndexError if an index is out of range."""
+        if least < self.low or most > self.high:
+            wrong = least if least < self.low else most
+            raise IndexError(f"index {wrong} is out of range: expected {self.low} <= index <= {self.high}")
+
+
+@dataclass(eq=False)
 class Callback:
     """A step of the recorded program that runs by its forward function."""
 
     step: Any
 
 
-Statement = Map | Reduce | Product | Native | Callback
+Statement = Map | Reduce | Product | Native | Check | Callback
 
 
 # ---------------------------------------------------------------- views
@@ -300,6 +318,29 @@ class ArrayBuilder:
         target = self.new((*batch, a.shape[-2], b.shape[-1]), a.dtype)
         views = [broadcast_view(self.view_of(x), (*batch, *x.shape[-2:])) for x in (a, b)]
         self.statements.append(Product(target, *views))
+        return self.read(target)
+
+    def refuse(self, why: str) -> NoReturn:
+        """Says that the operation has no loops for these operands: it runs by its forward function."""
+        raise Unsupported(why)
+
+    def check_index(self, index: Array, size: int, negative: bool = True) -> None:
+        """Has indices checked when the program runs, before anything is done with them."""
+        if index.dtype.kind != "i":
+            self.refuse("indices that are no signed integers")
+        if math.prod(index.shape):
+            wide = self.cast(index, INT64)
+            dims = range(len(index.shape))
+            least, most = (self.view_of(self.reduce(kind, wide, dims)) for kind in ("min", "max"))
+            self.statements.append(Check(least, most, -size if negative else 0, size - 1))
+
+    def scatter_sum(self, value: Array, index: Array, dim: int, shape: Sequence[int]) -> Array:
+        """Zeros of a shape, to which each element of `value` is added at its index along `dim`; the index broadcasts to the value's shape."""
+        self.check_index(index, shape[dim])
+        target = self.new(shape, value.dtype)
+        self.fill(target, 0)
+        places = broadcast_view(self.view_of(self.cast(index, INT64)), value.shape)
+        self.statements.append(Native("scatter_sum", [target], [self.view_of(value), places], {"dim": dim}))
         return self.read(target)
 
     def native(self, kind: str, targets: Sequence[View], operands: Sequence[Array], **spec: Any) -> None:

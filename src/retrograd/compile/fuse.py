@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retrograd.compile.arrays import Callback, Map, Native, Product, Reduce, Statement
+from retrograd.compile.arrays import Callback, Check, Map, Native, Product, Reduce, Statement
 from retrograd.compile.graph import Buffer, View
 from retrograd.compile.loops import Access, Loop, Nest, Node, loop_of, map_accesses, pieces, refinement, split
 
@@ -23,18 +23,22 @@ PARTS = 8  # how many parts a nest should have, so that every core finds some
 
 @dataclass(eq=False)
 class Single:
-    """A unit of one statement that is no loop: a Native kernel, or a call back into Python."""
+    """A unit of one statement that is no loop: a Native kernel, a check, or a call back into Python."""
 
-    statement: Native | Callback
+    statement: Native | Check | Callback
 
     def reads(self) -> list[View]:
         """The views that are read."""
         s = self.statement
+        if isinstance(s, Check):
+            return [s.least, s.most]
         return s.operands if isinstance(s, Native) else s.step.reads()
 
     def writes(self) -> list[View]:
         """The views that are written."""
         s = self.statement
+        if isinstance(s, Check):
+            return []
         return s.targets if isinstance(s, Native) else s.step.writes()
 
 

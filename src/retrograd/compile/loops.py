@@ -208,9 +208,7 @@ def merged(loops: Sequence[Loop], sizes: Sequence[int], apart: Sequence[Any]) ->
     def change(old: Sequence[int]) -> list[int]:
         return [old[g[-1]] for g in groups]
 
-    changed = [
-        map_accesses(loop, change, new, frozenset(i for i, g in enumerate(groups) if g[-1] in loop.dims)) for loop in loops
-    ]
+    changed = [map_accesses(loop, change, new, frozenset(i for i, g in enumerate(groups) if g[-1] in loop.dims)) for loop in loops]
     return changed, new, groups
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from retrograd.compile.arrays import NATIVE, Array, ArrayBuilder, Callback, Statement, Unsupported, is_dense
+from retrograd.compile.arrays import NATIVE, Array, ArrayBuilder, Callback, Statement, Unsupported, is_dense, reshape_view
 from retrograd.compile.graph import Buffer, Call, Program, Update, View, Write
 
 
@@ -91,11 +92,21 @@ class Lowering:
         if value.op == "read" and value.dtype == view.dtype:
             source: View = value.data
             own = source.buffer in self.own and source.buffer not in self.alias
-            if own and source.offset == view.offset == 0 and is_dense(source) and is_dense(view) and source.buffer.nbytes == view.buffer.nbytes:
+            if (
+                own
+                and source.offset == view.offset == 0
+                and is_dense(source)
+                and is_dense(view)
+                and source.buffer.nbytes == view.buffer.nbytes
+            ):
                 self.alias[source.buffer] = view.buffer
                 return
-        if view.shape != value.shape and value.op == "read":
-            value = k.reshape(value, view.shape) if np.prod(view.shape) == np.prod(value.shape) else value
+        if view.shape != value.shape and math.prod(view.shape) == math.prod(value.shape):
+            target = reshape_view(view, value.shape)
+            if target is None:
+                value = k.reshape(value, view.shape)
+            else:
+                view = target
         k.fill(view, value)
 
     # ------------------------------------------------------------ updates

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy import ndarray
 
-from retrograd.compile.arrays import Callback, Product
+from retrograd.compile.arrays import Callback, Check, Native, Product, whole
 from retrograd.compile.executor import perform
 from retrograd.compile.fuse import Fusion, Single, Unit, read_by, written_by
 from retrograd.compile.graph import Buffer, Program, View
@@ -24,6 +25,7 @@ from retrograd.compile.native.epilogue import LoopEpilogue
 from retrograd.compile.native.host import host
 from retrograd.compile.native.nests import NestEmitter, lanes_for
 from retrograd.compile.native.objects import Stage, addresses_of
+from retrograd.compile.native.scatter import Scatter, scatter_stage
 from retrograd.compile.replay import elements
 from retrograd.compile.schedule import Schedule, chunks, product_schedule, schedule
 from retrograd.core.tape import quiet
@@ -84,7 +86,7 @@ class Machine:
         for b in sorted(first, key=lambda b: -b.nbytes):
             size = -(-max(b.nbytes, 1) // ALIGNMENT) * ALIGNMENT
             offset = 0
-            for start, end, other in sorted((s, e, o) for s, e, o in placed if first[o] <= last[b] and first[b] <= last[o]):
+            for start, end in sorted((s, e) for s, e, other in placed if first[other] <= last[b] and first[b] <= last[other]):
                 if offset + size <= start:
                     break
                 offset = max(offset, end)
@@ -97,7 +99,7 @@ class Machine:
     def stages_of(self, unit: Unit) -> list[Stage]:
         """The kernels of a unit; none for one that runs in Python."""
         if isinstance(unit, Single):
-            return []
+            return [self.native_stage(unit.statement)] if isinstance(unit.statement, Native) else []
         if isinstance(unit.head, Product):
             return self.product_stages(unit, unit.head)
         lanes = lanes_for(unit.loops, self.host)
@@ -108,8 +110,32 @@ class Machine:
         key = f"{self.host.cpu} {lanes}\n{plan.key()}"
         grain = chunks(units, operations)
         return [
-            Stage(key, "nest", lambda: NestEmitter(plan, lanes).module("nest"), operands, units, grain, plan.operations(), plan.traffic(), label_of(plan))
+            Stage(
+                key,
+                "nest",
+                lambda: NestEmitter(plan, lanes).module("nest"),
+                operands,
+                units,
+                grain,
+                plan.operations(),
+                plan.traffic(),
+                label_of(plan),
+            )
         ]
+
+    def native_stage(self, native: Native) -> Stage:
+        """A kernel of a kind of its own."""
+        (target,), (value, index) = native.targets, native.operands
+        scatter = Scatter(
+            target.dtype,
+            value.shape,
+            value.strides,
+            index.strides,
+            steps_of(target, native.spec["dim"]),
+            *along(target, native.spec["dim"]),
+        )
+        places = [Place(v.buffer, v.offset) for v in (target, value, index)]
+        return scatter_stage(scatter, self.host, places)
 
     @staticmethod
     def scalar_place(plan: Schedule) -> Place:
@@ -147,13 +173,16 @@ class Machine:
 
         for unit, stages in zip(self.units, self.stages, strict=True):
             native.extend(stages)
-            if isinstance(unit, Single) and isinstance(unit.statement, Callback):
+            if isinstance(unit, Single) and not isinstance(unit.statement, Native):
                 close()
-                segments.append(unit.statement.step)
-            elif isinstance(unit, Single):
-                raise NotImplementedError(f"no kernel for {unit.statement}")
+                segments.append(unit.statement.step if isinstance(unit.statement, Callback) else self.check(unit.statement))
         close()
         return segments
+
+    def check(self, check: Check) -> partial[None]:
+        """A look at whether indices are in range."""
+        least, most = (elements(self.address_of(v.buffer), whole(v.buffer, (1,), v.dtype)) for v in (check.least, check.most))
+        return partial(lambda: check.raise_for(least[0], most[0]))
 
     def runner(self, stages: Sequence[Stage]) -> Runner:
         """Stages as one native call over the external buffers and the live numbers."""
@@ -181,6 +210,8 @@ class Machine:
         for segment in self.segments:
             if isinstance(segment, Runner):
                 segment.call(*memory, scalars)
+            elif isinstance(segment, partial):
+                segment()
             else:
                 with quiet():
                     perform(segment, self.arrays(memory), scalars)
@@ -195,6 +226,16 @@ class Machine:
             return elements(self.address_of(settled.buffer) if start is None else start, settled)
 
         return array
+
+
+def steps_of(target: View, dim: int) -> tuple[int, ...]:
+    """A target's strides, 0 along the dim that an index moves along."""
+    return tuple(0 if d == dim else s for d, s in enumerate(target.strides))
+
+
+def along(target: View, dim: int) -> tuple[int, int]:
+    """The stride and the size of the dim that an index moves along."""
+    return target.strides[dim], target.shape[dim]
 
 
 def label_of(plan: Schedule) -> str:

@@ -100,7 +100,9 @@ def text_of(root: Node, at: Any) -> str:
     def visit(node: Node) -> str:
         if id(node) not in names:
             args = [visit(a) for a in node.args]
-            inside = ",".join([*args, *([at(node.access)] if node.access is not None else []), *([] if node.data is None else [repr(node.data)])])
+            inside = ",".join(
+                [*args, *([at(node.access)] if node.access is not None else []), *([] if node.data is None else [repr(node.data)])]
+            )
             names[id(node)] = f"%{len(parts)}"
             parts.append(f"{node.op}:{node.dtype.char}({inside})")
         return names[id(node)]

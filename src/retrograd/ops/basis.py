@@ -356,6 +356,13 @@ def cast_op(input, *, dtype, source):
     return input.astype(dtype.numpy)
 
 
+@cast_op.lowering
+def _(k, input, *, dtype, source):
+    if input.dtype.kind == "f" and dtype.category < dtypes.FLOATING and dtype is not dtypes.bool:
+        k.refuse("rounding to integers")
+    return k.cast(input, dtype.numpy)
+
+
 @cast_op.transpose
 def _(g, dtype, source):
     return cast_op(g, dtype=source, source=dtype)
@@ -380,6 +387,11 @@ def cast(input: Tensor, to: dtype) -> Tensor:
 def clone_op(input):
     """A copy in memory of its own, contiguous."""
     return np.array(input, order="C")
+
+
+@clone_op.lowering
+def _(k, input):
+    return input
 
 
 @clone_op.transpose
@@ -418,6 +430,11 @@ def sum_op(input, *, dims, keepdim, whole=False):
     if input.dtype.itemsize == 2:  # float16 and bfloat16 accumulate in float32
         return np.add.reduce(input, dims, np.float32, keepdims=keepdim).astype(input.dtype)
     return np.add.reduce(input, dims, keepdims=keepdim)
+
+
+@sum_op.lowering
+def _(k, input, *, dims, keepdim, whole=False):
+    return k.reduce("sum", k.cast(input, np.dtype(np.int64)) if input.dtype.kind in "bui" else input, dims, keepdim)
 
 
 @sum_op.transpose
@@ -672,6 +689,16 @@ def embed_op(input, *, dim, start, step, size):
     return out
 
 
+@embed_op.lowering
+def _(k, input, *, dim, start, step, size):
+    shape = list(input.shape)
+    stop, shape[dim] = start + (shape[dim] - 1) * step + 1 if shape[dim] else start, size
+    target = k.new(shape, input.dtype)
+    k.fill(target, 0)
+    k.fill(k.slice(k.read(target), dim, start, stop, step).data, input)
+    return k.read(target)
+
+
 @embed_op.transpose
 def _(g, input_shape, dim, start, step):
     n = input_shape[dim]
@@ -696,6 +723,11 @@ def mm_op(input, mat2):
     return product(input, mat2)
 
 
+@mm_op.lowering
+def _(k, input, mat2):
+    return k.product(input, mat2)
+
+
 @mm_op.transpose("input")
 def _(g, mat2):
     return matmul_op(g, swap_last(mat2))
@@ -715,6 +747,11 @@ def _(args, mapped):
 def matmul_op(input, mat2):
     """Products of matrices in the last two dims, broadcasting over those before."""
     return product(input, mat2)
+
+
+@matmul_op.lowering
+def _(k, input, mat2):
+    return k.product(input, mat2)
 
 
 @matmul_op.transpose("input")
@@ -749,6 +786,17 @@ def gather_op(input, index, *, dim):
     return np.take_along_axis(window, index, dim) if index.shape else input.copy()
 
 
+@gather_op.lowering
+def _(k, input, index, *, dim):
+    if not index.shape:
+        return input
+    k.check_index(index, input.shape[dim])
+    for d, n in enumerate(index.shape):
+        if d != dim:
+            input = k.slice(input, d, 0, n)
+    return k.take(k.view_of(input), [(dim, index)], index.shape)
+
+
 @gather_op.vjp("input")
 def _(g, index, input_shape, dim):
     return scatter_sum_op(g, index, dim=dim, shape=input_shape)
@@ -775,6 +823,17 @@ def scatter_sum_op(input, index, *, dim, shape):
     where[dim] = index
     add_at(out, where, input[tuple([slice(n) for n in index.shape])])
     return out
+
+
+@scatter_sum_op.lowering
+def _(k, input, index, *, dim, shape):
+    if not index.shape:
+        return input
+    for d, n in enumerate(index.shape):
+        input = k.slice(input, d, 0, n)
+    if index.shape[dim] == 1 and all(n == shape[d] or d == dim for d, n in enumerate(index.shape)):
+        return k.select(k.eq(k.iota(shape, dim), index), input, k.const(0, input))
+    return k.scatter_sum(input, index, dim, shape)
 
 
 @scatter_sum_op.vjp("input")

@@ -111,6 +111,15 @@ def linear_op(input, weight, bias=None, *, called="AddmmBackward0"):
     return y
 
 
+@linear_op.lowering
+def _(k, input, weight, bias=None, *, called):
+    if len(weight.shape) != 2:
+        k.refuse("a weight of other than 2 dims")
+    rows = k.reshape(input, (math.prod(input.shape[:-1]), input.shape[-1]))
+    y = k.product(rows, k.permute(weight, (1, 0)))
+    return y if bias is None else k.add(y, bias)
+
+
 @linear_op.vjp("input")
 def _(g, weight):
     return linear_op(g, permute_op(conj_of(weight), dims=(1, 0)))
@@ -236,6 +245,11 @@ def dot_op(input, tensor):
     return np.asarray(product(input, tensor))
 
 
+@dot_op.lowering
+def _(k, input, tensor):
+    return k.reduce("sum", k.mul(input, tensor), (0,), keepdim=False)
+
+
 @dot_op.transpose("input")
 def _(g, tensor):
     return g * conj_of(tensor)
@@ -255,6 +269,11 @@ def _(args, mapped):
 def mv_op(input, vec):
     """The product of a matrix and a vector."""
     return product(input, vec)
+
+
+@mv_op.lowering
+def _(k, input, vec):
+    return k.product(input, k.reshape(vec, (vec.shape[0], 1)))
 
 
 @mv_op.transpose("input")

@@ -22,6 +22,16 @@ def embedding_op(weight, index, *, padding):
     return np.take(weight, index, 0)
 
 
+@embedding_op.lowering
+def _(k, weight, index, *, padding):
+    if not index.shape:
+        k.refuse("an index without dims")
+    k.check_index(index, weight.shape[0], negative=False)
+    rows = k.reshape(index, (*index.shape, 1))
+    table = k.view_of(k.reshape(weight, (*(1,) * (len(index.shape) - 1), *weight.shape)))
+    return k.take(table, [(len(index.shape) - 1, rows)], (*index.shape, weight.shape[1]))
+
+
 @embedding_op.vjp("weight")
 def _(g, index, weight_shape, padding):
     return index_sum_op(without_padding(g, index, padding), index, dims=(0,), shape=weight_shape)

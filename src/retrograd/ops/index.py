@@ -6,6 +6,7 @@ and are applied at once by `index_op`, which its transpose `index_sum_op` and `i
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -79,6 +80,19 @@ def index_op(input, *indices, dims, called="IndexBackward0"):
         raise
 
 
+@index_op.lowering
+def _(k, input, *indices, dims, called):
+    if len(dims) != 1 or dims[0] != 0 or len(input.shape) < 2 or not indices[0].shape:
+        k.refuse("indices of other dims than the first")
+    (index,) = indices
+    k.check_index(index, input.shape[0])
+    rank = len(index.shape)
+    rest = input.shape[1:]
+    places = k.reshape(index, (*index.shape, *(1,) * len(rest)))
+    table = k.view_of(k.reshape(input, (*(1,) * (rank - 1), *input.shape)))
+    return k.take(table, [(rank - 1, places)], (*index.shape, *rest))
+
+
 @index_op.vjp("input")
 def _(g, indices, input_shape, dims):
     return index_sum_op(g, *indices, dims=dims, shape=input_shape)
@@ -148,6 +162,16 @@ def index_sum_op(input, *indices, dims, shape):
     else:
         np.add.at(out, key_of(len(shape), indices, dims), input)
     return out
+
+
+@index_sum_op.lowering
+def _(k, input, *indices, dims, shape):
+    if len(dims) != 1 or dims[0] != 0 or len(shape) < 2:
+        k.refuse("indices of other dims than the first")
+    n = math.prod(indices[0].shape)
+    k.check_index(indices[0], shape[0])
+    index = k.reshape(indices[0], (n, *(1,) * (len(shape) - 1)))
+    return k.scatter_sum(k.reshape(input, (n, *shape[1:])), index, 0, shape)
 
 
 def add_rows(out: Any, index: Any, rows: Any) -> None:

@@ -29,6 +29,18 @@ def cat_op(*tensors, dim):
     return np.concatenate([x for x in tensors if x.shape != NOTHING] or tensors, dim)
 
 
+@cat_op.lowering
+def _(k, *tensors, dim):
+    pieces = [x for x in tensors if x.shape != NOTHING] or [tensors[0]]
+    shape = list(pieces[0].shape)
+    shape[dim] = sum(x.shape[dim] for x in pieces)
+    target, start = k.new(shape, pieces[0].dtype), 0
+    for x in pieces:
+        k.fill(k.slice(k.read(target), dim, start, start + x.shape[dim]).data, x)
+        start += x.shape[dim]
+    return k.read(target)
+
+
 @cat_op.vjp("tensors")
 def _(g, tensors_shape, dim):
     pieces, start = [], 0
@@ -66,6 +78,15 @@ def stack_op(*tensors, dim):
     for i, x in enumerate(tensors):
         by_dim[i] = x
     return out
+
+
+@stack_op.lowering
+def _(k, *tensors, dim):
+    shape = tensors[0].shape
+    target = k.new((*shape[:dim], len(tensors), *shape[dim:]), tensors[0].dtype)
+    for i, x in enumerate(tensors):
+        k.fill(k.slice(k.read(target), dim, i, i + 1).data, k.reshape(x, (*shape[:dim], 1, *shape[dim:])))
+    return k.read(target)
 
 
 @stack_op.vjp("tensors")

@@ -40,6 +40,20 @@ def normalize_op(input, weight=None, bias=None, *, dims, eps, called="NativeLaye
     return narrow(y, input), mean, rstd
 
 
+@normalize_op.lowering
+def _(k, input, weight=None, bias=None, *, dims, eps, called):
+    n = math.prod([input.shape[d] for d in dims])
+    total = k.reduce("sum", input, dims)
+    mean = k.keep(k.div(total, k.const(n, total)))
+    d = k.keep(k.sub(input, mean))
+    squares = k.reduce("sum", k.mul(d, d), dims)
+    deviation = k.sqrt(k.add(k.div(squares, k.const(n, squares)), k.const(eps, squares)))
+    rstd = k.keep(k.div(k.const(1, deviation), deviation))
+    y = k.mul(d, rstd)
+    y = y if weight is None else k.mul(y, weight)
+    return y if bias is None else k.add(y, bias), mean, rstd
+
+
 @normalize_op.vjp("input")
 def _(g_values, g_mean, g_rstd, input, mean, rstd, weight, dims):
     n = math.prod([input.shape[d] for d in dims])

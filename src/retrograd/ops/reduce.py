@@ -150,6 +150,12 @@ def mean_op(input, *, dims, keepdim, whole=False):
     return total.astype(input.dtype) if half else total
 
 
+@mean_op.lowering
+def _(k, input, *, dims, keepdim, whole=False):
+    total = k.reduce("sum", input, dims, keepdim)
+    return k.div(total, k.const(count(input.shape, dims), total))
+
+
 @mean_op.transpose
 def _(g, input_shape, dims, keepdim):
     return expand_op(kept(g / float(count(input_shape, dims)), input_shape, dims, keepdim), shape=input_shape)
@@ -237,6 +243,17 @@ def var_op(input, *, dims, keepdim, correction):
     squares = d.real**2 + d.imag**2 if d.dtype.kind == "c" else d * d
     variance = np.add.reduce(squares, dims, keepdims=keepdim) / divisor(x.shape, dims, correction)
     return variance if d.dtype.kind == "c" else narrow(variance, input)
+
+
+@var_op.lowering
+def _(k, input, *, dims, keepdim, correction):
+    n, m = count(input.shape, dims), divisor(input.shape, dims, correction)
+    if not n or not m:
+        k.refuse("the variance of too few numbers")
+    mean = k.reduce("sum", input, dims)
+    d = k.keep(k.sub(input, k.div(mean, k.const(n, mean))))
+    total = k.reduce("sum", k.mul(d, d), dims, keepdim)
+    return k.div(total, k.const(m, total))
 
 
 @var_op.vjp("input")
@@ -354,6 +371,17 @@ def share_op(input, extremum, *, dims):
     return mask / np.add.reduce(mask, dims, input.dtype, keepdims=True)
 
 
+@share_op.lowering
+def _(k, input, extremum, *, dims):
+    equal = (
+        k.logical_or(k.eq(input, extremum), k.logical_and(k.isnan(input), k.isnan(extremum)))
+        if input.dtype.kind == "f"
+        else k.eq(input, extremum)
+    )
+    mask = k.keep(k.cast(equal, input.dtype))
+    return k.div(mask, k.reduce("sum", mask, dims))
+
+
 def extremum_rules(op: Any) -> Any:
     """Gives the rules of an extremum, in which elements that are equal share alike."""
 
@@ -377,11 +405,21 @@ def amax_op(input, *, dims, keepdim, whole=False):
     return np.maximum.reduce(input, dims, keepdims=keepdim)
 
 
+@amax_op.lowering
+def _(k, input, *, dims, keepdim, whole=False):
+    return k.reduce("max", input, dims, keepdim)
+
+
 @extremum_rules
 @reduction(derivative_name=lambda params: "MinBackward1" if params.get("whole") else "AminBackward0")
 def amin_op(input, *, dims, keepdim, whole=False):
     """The least elements along `dims`"""
     return np.minimum.reduce(input, dims, keepdims=keepdim)
+
+
+@amin_op.lowering
+def _(k, input, *, dims, keepdim, whole=False):
+    return k.reduce("min", input, dims, keepdim)
 
 
 def amax(input: Tensor, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
@@ -590,10 +628,20 @@ def all_op(input, *, dims, keepdim):
     return np.logical_and.reduce(input, dims, keepdims=keepdim)
 
 
+@all_op.lowering
+def _(k, input, *, dims, keepdim):
+    return k.ne(k.reduce("min", k.cast(k.ne(input, k.const(0, input)), np.dtype(np.int8)), dims, keepdim), 0)
+
+
 @reduction(differentiable=False, identity=False)
 def any_op(input, *, dims, keepdim):
     """Whether any element along `dims` is true"""
     return np.logical_or.reduce(input, dims, keepdims=keepdim)
+
+
+@any_op.lowering
+def _(k, input, *, dims, keepdim):
+    return k.ne(k.reduce("max", k.cast(k.ne(input, k.const(0, input)), np.dtype(np.int8)), dims, keepdim), 0)
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
@@ -647,6 +695,15 @@ def logsumexp_op(input, *, dims, keepdim):
     e = np.subtract(x, top, out=np.empty(x.shape, x.dtype))
     y = np.log(np.add.reduce(np.exp(e, out=e), dims, keepdims=True)) + top
     return narrow(y if keepdim else y.squeeze(dims), input)
+
+
+@logsumexp_op.lowering
+def _(k, input, *, dims, keepdim):
+    top = k.reduce("max", input, dims)
+    top = k.keep(k.select(k.logical_or(k.isinf(top), k.isnan(top)), k.const(0, top), top))
+    total = k.reduce("sum", k.exp(k.sub(input, top)), dims)
+    y = k.add(k.log(total), top)
+    return y if keepdim else k.reshape(k.keep(y), [n for d, n in enumerate(input.shape) if d not in dims])
 
 
 @logsumexp_op.vjp("input")

@@ -541,6 +541,13 @@ def tril_op(input, *, diagonal):
     return np.tril(input, diagonal)
 
 
+@tril_op.lowering
+def _(k, input, *, diagonal):
+    rank = len(input.shape)
+    below = k.le(k.iota(input.shape, rank - 1), k.add(k.iota(input.shape, rank - 2), diagonal))
+    return k.select(below, input, k.const(0, input))
+
+
 @tril_op.transpose
 def _(g, diagonal):
     return tril_op(g, diagonal=diagonal)
@@ -555,6 +562,13 @@ def _(args, mapped, *, diagonal):
 def triu_op(input, *, diagonal):
     """The upper triangles of matrices, zeros below."""
     return np.triu(input, diagonal)
+
+
+@triu_op.lowering
+def _(k, input, *, diagonal):
+    rank = len(input.shape)
+    above = k.ge(k.iota(input.shape, rank - 1), k.add(k.iota(input.shape, rank - 2), diagonal))
+    return k.select(above, input, k.const(0, input))
 
 
 @triu_op.transpose

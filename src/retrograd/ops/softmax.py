@@ -41,6 +41,12 @@ def softmax_op(input, *, dim):
     return narrow(y, input)
 
 
+@softmax_op.lowering
+def _(k, input, *, dim):
+    e = k.keep(k.exp(k.sub(input, k.reduce("max", input, (dim,)))))
+    return k.div(e, k.reduce("sum", e, (dim,)))
+
+
 @softmax_op.vjp("input")
 def _(g, y, dim):
     return softmax_grad_op(g, y, dim=dim)
@@ -58,6 +64,12 @@ def softmax_grad_op(grad, output, *, dim):
     out = grad * output
     out -= output * np.add.reduce(out, dim, keepdims=True)
     return out
+
+
+@softmax_grad_op.lowering
+def _(k, grad, output, *, dim):
+    each = k.keep(k.mul(grad, output))
+    return k.sub(each, k.mul(output, k.reduce("sum", each, (dim,))))
 
 
 @softmax_grad_op.vjp("grad")
@@ -127,6 +139,12 @@ def log_softmax_op(input, *, dim):
     return narrow(y, input)
 
 
+@log_softmax_op.lowering
+def _(k, input, *, dim):
+    y = k.keep(k.sub(input, k.reduce("max", input, (dim,))))
+    return k.sub(y, k.log(k.reduce("sum", k.exp(y), (dim,))))
+
+
 @log_softmax_op.vjp("input")
 def _(g, y, dim):
     return log_softmax_grad_op(g, y, dim=dim)
@@ -144,6 +162,11 @@ def log_softmax_grad_op(grad, output, *, dim):
     out = np.exp(output, out=np.empty(np.shape(output), output.dtype))
     out *= np.add.reduce(grad, dim, keepdims=True)
     return np.subtract(grad, out, out=out)
+
+
+@log_softmax_grad_op.lowering
+def _(k, grad, output, *, dim):
+    return k.sub(grad, k.mul(k.exp(output), k.reduce("sum", grad, (dim,))))
 
 
 @log_softmax_grad_op.vjp("grad")

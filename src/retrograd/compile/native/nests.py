@@ -232,7 +232,11 @@ class Scope:
         offset: ir.Value | None = None
         uniform = True
         for arg, (step, size) in zip(node.args, node.data, strict=True):
-            outside = self.parent is not None and id(arg) in self.parent.values and not isinstance(self.parent.values[id(arg)].type, ir.VectorType)
+            outside = (
+                self.parent is not None
+                and id(arg) in self.parent.values
+                and not isinstance(self.parent.values[id(arg)].type, ir.VectorType)
+            )
             uniform = uniform and (outside or k.lanes == 1)
             index = self.parent.values[id(arg)] if outside and self.parent is not None else self.values[id(arg)]
             one = k if isinstance(index.type, ir.VectorType) else VectorBuilder(self.b, 1)
@@ -335,6 +339,7 @@ class NestEmitter:
                     kind = I8 if each.target.dtype.char == "?" else type_of(each.target.dtype)
                     self.scratch[target] = self.b.alloca(kind, size=row)
                     self.scratch[target].align = 64  # type: ignore[attr-defined]
+                    self.scratch[target].type = POINTER
 
     def padded(self) -> int:
         """The length of a row in scratch memory."""
