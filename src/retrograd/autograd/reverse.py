@@ -32,8 +32,8 @@ def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], *, shar
     for out, g in zip(outputs, given, strict=True):
         if g is None:
             if out.__class__ is Tensor and not out._data.ndim and out._data.dtype.kind == "f":  # the usual case: one real number
-                dtype = out._data.dtype
-                seeds.append(ONES[dtype] if shared and dtype in ONES and not switch.special else constant(np.array(1, dtype)))
+                seed = ONES.get(out._data.dtype) if shared and not switch.special else None
+                seeds.append(constant(np.array(1, out._data.dtype)) if seed is None else seed)
                 continue
             if out.shape.numel() != 1 and out.requires_grad:
                 raise RuntimeError(

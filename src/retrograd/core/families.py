@@ -23,7 +23,7 @@ from numpy import ndarray
 from retrograd import dtypes
 from retrograd.config import settings
 from retrograd.core.levels import local, observer, switch
-from retrograd.core.op import CONTINUOUS, FLOAT32, Entry, Op, Rule, needs
+from retrograd.core.op import CONTINUOUS, FLOAT32, Entry, Op, Rule, needs, on_arrays
 from retrograd.core.tape import Node, count, run_quietly, run_quietly_here, written
 from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node, owner
 from retrograd.dtypes import dtype
@@ -242,7 +242,7 @@ def conj(d: Any) -> Any:
 def bind_constant(constant: Any) -> Any:
     """What `op.bind` makes of a constant derivative: a rule with fewer calls in it, for it runs at every step of a walk."""
 
-    def bind(places: Sequence[int]) -> Any:
+    def bind(places: Sequence[int], arrays: bool) -> Any:
         at = places[-1] if places[-1] >= 0 else None
 
         def call(g: Any, facts: tuple[Any, ...]) -> Any:
@@ -262,19 +262,20 @@ def bind_factor(rule: Rule) -> Any:
     is_fact = rule.__code__.co_code == (lambda fact: fact).__code__.co_code
     multiply = np.multiply
 
-    def bind(places: Sequence[int]) -> Any:
+    def bind(places: Sequence[int], arrays: bool) -> Any:
+        derivative = on_arrays(rule) if arrays else rule
         known = places[1]
         at = places[2] if len(places) == 3 else None
 
         def call(g: Any, facts: tuple[Any, ...]) -> Any:
             fact, kind = facts[known], g.__class__
             if kind is ndarray:
-                d = fact if is_fact else rule(fact)
+                d = fact if is_fact else derivative(fact)
                 result = multiply(g, d) if g.dtype.kind == "f" else g * conj(d)
             else:  # a Tensor, or a NumPy scalar: with scalars, its arithmetic is far quicker
                 if fact.__class__ is ndarray and not fact.ndim:
                     fact = fact[()]
-                d = fact if is_fact else rule(fact)
+                d = fact if is_fact else derivative(fact)
                 result = g * d if kind is np.float32 else g * conj(d)
             shape = None if at is None else facts[at]
             return result if shape is None or result.shape == shape else unbroadcast(result, shape)

@@ -30,6 +30,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from operator import itemgetter
+from types import FunctionType
 from typing import Any, Protocol
 
 import numpy as np
@@ -213,8 +214,9 @@ class Op:
 
     def prepare(self, args: Sequence[Any]) -> Sequence[Any]:
         """The operands as Tensors (or None, or numbers); families add promotion."""
-        for name, a in zip(self.operands, args, strict=False):
-            if not isinstance(a, Tensor) and isinstance(a, ndarray):
+        for a in args:
+            if a.__class__ is ndarray:
+                name = next(name for name, b in zip(self.operands, args, strict=False) if b is a)
                 raise TypeError(f"{self.name}(): argument '{name}' must be Tensor, not numpy.ndarray: make one with torch.from_numpy(...)")
         return args
 
@@ -227,7 +229,7 @@ class Op:
             if a.__class__ is Box:  # it has left its transform
                 return self.eager([b.interpreter.concrete(b) if b.__class__ is Box else b for b in args], params)
             edge = None
-            if isinstance(a, Tensor):
+            if a.__class__ is Tensor or isinstance(a, Tensor):
                 node = a._node if a._base is None else current_node(a)
                 if node is not None:
                     edge, recorded = (a if node is LEAF else node), True
@@ -239,11 +241,12 @@ class Op:
             y = self.forward(*datas, **params)
         finally:
             restore(token)
-        if not (recorded and self.differentiable and local.grad):
+        special = switch.special  # zero: the flags of this thread are as usual
+        if not (recorded and self.differentiable and (not special or local.grad)):
             edges = None
         if self.outputs:
             outs = self.wrap_several(y, args, datas, edges, params)
-            if switch.special and local.observer is not None:
+            if special and local.observer is not None:
                 local.observer.ran(self, args, params, outs)
             return outs
         if y.__class__ is not ndarray:
@@ -251,11 +254,11 @@ class Op:
         if y.dtype is FLOAT32 and self.family == "elementwise":
             y = rounded(y, datas)
         out = wrap(y)
-        if switch.special and local.observer is not None:
+        if special and local.observer is not None:
             local.observer.ran(self, args, params, (out,))
         if edges is not None and y.dtype.kind in CONTINUOUS:
             out._node = self.record(args, datas, (y,), (out,), edges, params)
-        if local.inference:
+        if special and local.inference:
             out.extra().inference = True
         return out
 
@@ -283,10 +286,11 @@ class Op:
         node.tensors = False
         node.hooks = node.metadata = None
         node.seq = count()
-        if local.saved_hooks:
-            pack_saved(node, args, outs)
-        if local.anomaly is not None:
-            local.anomaly.remember(node)
+        if switch.special:
+            if local.saved_hooks:
+                pack_saved(node, args, outs)
+            if local.anomaly is not None:
+                local.anomaly.remember(node)
         return node
 
     def pool(self, values: Sequence[Any], ys: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
@@ -356,12 +360,13 @@ class Plan:
         self.names = tuple(names)
         self.gather = gatherer(op, names)
         where = {n: i for i, n in enumerate(names)} | cotangents
-        self.rules = [(at, bind(rule, [where[n] for n in needs(rule)])) for at, rule in wanted]
-        # For the short way through a walk: the rule of each operand, up to the last that needs a gradient. None if there are several
-        # outputs, or one rule for any number of operands.
-        listed = dict(self.rules)
-        self.by_operand = None if op.outputs or None in listed else [listed.get(i, no_cotangent) for i in range(max(listed) + 1)]
-        self.unpacks = all(getattr(rule, "unpacks", False) for _, rule in self.rules)  # the rules turn arrays without dims into scalars
+        self.rules = [(at, bind(rule, [where[n] for n in needs(rule)], len(names))) for at, rule in wanted]
+        # For the short way through a walk: the rule of each operand, up to the last that needs a gradient. Empty if there are
+        # several outputs, or one rule for any number of operands.
+        bound = {at: bind(rule, [where[n] for n in needs(rule)], len(names), arrays=True) for at, rule in wanted if not op.outputs}
+        listed = {at: rule for at, rule in bound.items() if at is not None}
+        self.by_operand: list[Rule] = [listed.get(i, no_cotangent) for i in range(max(listed) + 1)] if listed else []
+        self.unpacks = all(getattr(rule, "unpacks", False) for rule in self.by_operand)  # the rules turn arrays without dims into scalars
         results = op.outputs or ("y",)
         self.saved_operands = [(op.operands.index(n), where[n]) for n in names if n in op.operands]
         self.saved_results = [(results.index(n), where[n]) for n in names if n in results]
@@ -440,11 +445,36 @@ def no_cotangent(g: Any, facts: tuple[Any, ...]) -> None:
     """The rule of an operand that needs no gradient."""
 
 
-def bind(rule: Rule, places: list[int]) -> Callable[[Any, tuple[Any, ...]], Any]:
-    """A rule as `f(g, facts)`: each argument is the cotangent (-1), one of several (-2, -3, ...), or a fact."""
+# Note [Rules on arrays]
+# A rule calls operations. Where it runs on bare arrays, each of these calls ends in the operation's forward function, after a few
+# questions that have one answer there. So that rule is the same code with other globals: it finds the forward functions where
+# its module has the operations. The globals of a module are copied once, when the first of its rules is needed.
+
+ON_ARRAYS: dict[str, dict[str, Any]] = {}  # by the name of a module
+
+
+def on_arrays(rule: Rule) -> Rule:
+    """A rule as it runs on bare arrays. See Note [Rules on arrays]."""
+    here = rule.__globals__
+    known = ON_ARRAYS.get(rule.__module__)
+    if known is None:
+        known = {name: value.op.forward if isinstance(getattr(value, "op", None), Op) else value for name, value in here.items()}
+        ON_ARRAYS[rule.__module__] = known
+    if not any(known.get(name) is not here.get(name) for name in rule.__code__.co_names):
+        return rule
+    return FunctionType(rule.__code__, known, rule.__name__, rule.__defaults__, rule.__closure__)
+
+
+def bind(rule: Rule, places: list[int], saved: int, *, arrays: bool = False) -> Callable[[Any, tuple[Any, ...]], Any]:
+    """A rule as `f(g, facts)`: each argument is the cotangent (-1), one of several (-2, -3, ...), or one of `saved` facts.
+
+    With `arrays`, `f` is for bare arrays only.
+    """
     quick = getattr(rule, "bind", None)
     if quick is not None:
-        return quick(places)
+        return quick(places, arrays)
+    if arrays:
+        rule = on_arrays(rule)
     if not places:
         return lambda g, facts: rule()
     if places == [-1]:
@@ -456,6 +486,8 @@ def bind(rule: Rule, places: list[int]) -> Callable[[Any, tuple[Any, ...]], Any]
         if len(places) == 3:
             first, second = places[1:]
             return lambda g, facts: rule(g, facts[first], facts[second])
+        if places[1:] == list(range(saved)):
+            return lambda g, facts: rule(g, *facts)
         rest = itemgetter(*places[1:])
         return lambda g, facts: rule(g, *rest(facts))
 

@@ -611,7 +611,7 @@ def accumulate(leaf: Tensor, g: Any, as_tensors: bool, taken: set[int]) -> None:
     before = leaf._grad
     if before.__class__ is Cleared:
         before = before.written()
-    if switch.special and (watched := observer()) is not None:
+    if as_tensors and (watched := observer()) is not None:  # a watched walk is on tensors
         watched.gradient_met(leaf, before)
         watched.gradient_set(leaf, before)
     if as_tensors and local.grad:  # the gradient has a history
