@@ -36,7 +36,7 @@ def torch_training(torch: Any, loss_of: Callable[..., Any], parameters: dict[str
         "moments": [[torch.zeros_like(p, requires_grad=False) for p in parameters.values()] for _ in range(remembered)],
         "steps": torch.zeros(()),
     }
-    apply = {"sgd": torch_sgd, "momentum": torch_momentum, "adam": torch_adam}[update]
+    apply: Callable[..., Any] = {"sgd": torch_sgd, "momentum": torch_momentum, "adam": torch_adam}[update]
 
     def step(state: Any, *data: Any) -> Any:
         leaves = list(state["parameters"].values())
@@ -78,7 +78,7 @@ def torch_adam(torch: Any, leaves: list[Any], gradients: list[Any], state: Any, 
 def jax_training(jax: Any, loss_of: Callable[..., Any], parameters: Any, update: str, **options: float) -> Training:
     """The step of `loss_of(parameters, *data)` with an update of this module, by its name: sgd, momentum or adam."""
     zeros = [jax.tree.map(jax.numpy.zeros_like, parameters) for _ in range({"sgd": 0, "momentum": 1, "adam": 2}[update])]
-    apply = {"sgd": jax_sgd, "momentum": jax_momentum, "adam": jax_adam}[update]
+    apply: Callable[..., Any] = {"sgd": jax_sgd, "momentum": jax_momentum, "adam": jax_adam}[update]
 
     def step(state: Any, *data: Any) -> Any:
         loss, gradients = jax.value_and_grad(loss_of)(state[0], *data)
