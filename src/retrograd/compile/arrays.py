@@ -115,6 +115,17 @@ class Callback:
 Statement = Map | Reduce | Product | Native | Check | Callback
 
 
+def identity(kind: str, dtype: np.dtype[Any]) -> Any:
+    """What a reduction of nothing gives."""
+    if kind in ("sum", "prod"):
+        return 0 if kind == "sum" else 1
+    if dtype.kind == "f":
+        return -math.inf if kind == "max" else math.inf
+    if dtype.kind == "b":
+        return kind == "min"
+    return np.iinfo(dtype).min if kind == "max" else np.iinfo(dtype).max
+
+
 # ---------------------------------------------------------------- views
 
 
@@ -172,11 +183,11 @@ def reshape_view(view: View, shape: tuple[int, ...]) -> View | None:
 
 # ---------------------------------------------------------------- the builder
 
-FLOATS = (
-    "sqrt floor ceil trunc round exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh "
-    "erf erfc lgamma rsqrt abs neg not_"
-).split()
-SAME = "add sub mul div pow fmod min max copysign atan2 and_ or_ xor shl shr fma".split()
+REAL = (
+    "sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc lgamma rsqrt "
+    "div pow fmod copysign atan2 isinf fma"
+).split()  # of floating numbers alone
+SAME = "add sub mul min max and_ or_ xor shl shr abs neg not_ floor ceil trunc round".split()
 TRUTHS = "eq ne lt le gt ge isnan isinf logical_and logical_or logical_not".split()
 
 
@@ -228,7 +239,9 @@ class ArrayBuilder:
 
     def apply(self, op: str, dtype: np.dtype[Any], *args: Any) -> Array:
         """An operation on elements; numbers take the dtype of the arrays that they meet."""
-        like = next(a.dtype for a in args if isinstance(a, Array))
+        like = self.dtype_of(*args)
+        if like.kind != "f" and op in REAL:
+            raise Unsupported(f"{op} of {like}")
         arrays = tuple(a if isinstance(a, Array) else self.number(a, like) for a in args)
         return Array(op, arrays, np.broadcast_shapes(*[a.shape for a in arrays]), dtype)
 
@@ -358,7 +371,7 @@ def on_elements(name: str, dtype: np.dtype[Any] | None) -> Any:
     return method
 
 
-for _name in [*FLOATS, *SAME]:
+for _name in [*REAL, *SAME]:
     if _name not in ArrayBuilder.__dict__:
         setattr(ArrayBuilder, _name, on_elements(_name, None))
 for _name in TRUTHS:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retrograd.compile.arrays import Callback, Check, Map, Native, Product, Reduce, Statement
+from retrograd.compile.arrays import Array, Callback, Check, Map, Native, Product, Reduce, Statement, identity
 from retrograd.compile.graph import Buffer, View
 from retrograd.compile.loops import Access, Loop, Nest, Node, loop_of, map_accesses, pieces, refinement, split
 
@@ -60,14 +60,22 @@ class Fusion:
         """Finds a place for a statement."""
         if isinstance(statement, (Map, Reduce)):
             loop = loop_of(statement, self.settled)
-            if 0 in loop.sizes and loop.reduce is None:
-                return  # nothing to do
+            if 0 in loop.sizes:
+                return self.take_empty(statement)
             for part in self.in_parts(loop):
                 self.place(part)
+        elif isinstance(statement, Product) and 0 in (*statement.target.shape, *statement.a.shape):
+            self.take(Map(statement.target, Array("const", (), (), statement.target.dtype, 0.0)))
         elif isinstance(statement, Product):
             self.append(self.product_nest(statement))
         else:
             self.append(Single(self.settle(statement)))
+
+    def take_empty(self, statement: Map | Reduce) -> None:
+        """A statement over no elements: a reduction gives what the reduction of nothing is."""
+        if isinstance(statement, Reduce):
+            number = identity(statement.kind, statement.target.dtype)
+            self.take(Map(statement.target, Array("const", (), (), statement.target.dtype, number)))
 
     def settle(self, statement: Any) -> Any:
         """The statement with its views on the buffers that are meant."""

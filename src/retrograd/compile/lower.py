@@ -62,8 +62,9 @@ class Lowering:
         like = self.dtype_of_numbers(step)
         as_arrays = op.lowering_rule is None
         operands = [self.operand(k, a, like if as_arrays else None) for a in step.operands]
-        if as_arrays and op.metadata and not wants(rule, op.metadata):
-            params = {}
+        if as_arrays:
+            params = {name: params[name] for name in needs(rule) if name in op.metadata}
+            operands = [a for n, a in zip(op.operands, operands, strict=False) if n in needs(rule)]
         result = rule(k, *operands, **params)
         values = result if isinstance(result, tuple) else (result,)
         for view, value in zip(step.results, values, strict=True):
@@ -132,11 +133,10 @@ class Lowering:
         return view if buffer is view.buffer else View(buffer, view.offset, view.shape, view.strides, view.dtype)
 
 
-def wants(rule: Any, metadata: Sequence[str]) -> bool:
-    """Whether a kernel rule names the operation's metadata."""
+def needs(rule: Any) -> tuple[str, ...]:
+    """The names of a kernel rule's parameters."""
     code = rule.__code__
-    names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    return any(m in names for m in metadata)
+    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
 def uniform_number(buffer: Buffer) -> Any:

@@ -203,7 +203,7 @@ class Machine:
 
     def address_of(self, buffer: Buffer) -> int:
         """Where a buffer of the program's own is."""
-        return address(self.constants[buffer]) if buffer in self.constants else self.start + self.offsets[buffer]
+        return address(self.constants[buffer]) if buffer in self.constants else self.start + self.offsets.get(buffer, 0)
 
     def run(self, memory: list[Any], scalars: ndarray) -> None:
         """See `Executor`."""

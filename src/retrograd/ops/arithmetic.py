@@ -776,6 +776,7 @@ def xlogy(input, other):
     >>> xlogy(tensor([0., 2.]), tensor([0., 1.]))
     tensor([0., 0.])
     """
+    other = np.asarray(other, getattr(input, "dtype", None))  # a number must not widen the result
     return np.where(np.equal(input, 0) & ~np.isnan(other), np.zeros_like(other), input * np.log(other))
 
 

@@ -630,7 +630,7 @@ def all_op(input, *, dims, keepdim):
 
 @all_op.lowering
 def _(k, input, *, dims, keepdim):
-    return k.ne(k.reduce("min", k.cast(k.ne(input, k.const(0, input)), np.dtype(np.int8)), dims, keepdim), 0)
+    return k.eq(k.reduce("sum", k.cast(k.eq(input, k.const(0, input)), np.dtype(np.int64)), dims, keepdim), 0)
 
 
 @reduction(differentiable=False, identity=False)
@@ -641,7 +641,7 @@ def any_op(input, *, dims, keepdim):
 
 @any_op.lowering
 def _(k, input, *, dims, keepdim):
-    return k.ne(k.reduce("max", k.cast(k.ne(input, k.const(0, input)), np.dtype(np.int8)), dims, keepdim), 0)
+    return k.ne(k.reduce("sum", k.cast(k.ne(input, k.const(0, input)), np.dtype(np.int64)), dims, keepdim), 0)
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Tensor:

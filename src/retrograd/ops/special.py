@@ -257,7 +257,7 @@ def zeta(input, other):
     >>> special.zeta(tensor([2.]), tensor([1.]))
     tensor([1.6449])
     """
-    return arrays.zeta_array(input, other)
+    return arrays.zeta_array(input, np.asarray(other, getattr(input, "dtype", None)))  # a number must not widen the result
 
 
 @zeta.derivative("input")
@@ -365,6 +365,7 @@ def xlog1py(input, other):
     >>> special.xlog1py(tensor([0., 2.]), tensor([-1., 0.]))
     tensor([0., 0.])
     """
+    other = np.asarray(other, getattr(input, "dtype", None))  # a number must not widen the result
     return np.where(np.equal(input, 0) & ~np.isnan(other), np.zeros_like(other), input * np.log1p(other))
 
 

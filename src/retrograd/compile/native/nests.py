@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from retrograd.compile.arrays import identity
 from retrograd.compile.graph import Buffer
 from retrograd.compile.loops import Access, Loop, Node, all_accesses, nodes_of
 from retrograd.compile.native.builder import VectorBuilder
@@ -35,17 +36,6 @@ def type_of(dtype: np.dtype[Any]) -> ir.Type:
 def number(dtype: np.dtype[Any], value: Any) -> ir.Constant:
     """A constant of a dtype."""
     return ir.Constant(type_of(dtype), bool(value) if dtype.char == "?" else float(value) if dtype.kind == "f" else int(value))
-
-
-def identity(kind: str, dtype: np.dtype[Any]) -> Any:
-    """What a reduction of nothing gives."""
-    if kind in ("sum", "prod"):
-        return 0 if kind == "sum" else 1
-    if dtype.kind == "f":
-        return -math.inf if kind == "max" else math.inf
-    if dtype.kind == "b":
-        return kind == "min"
-    return np.iinfo(dtype).min if kind == "max" else np.iinfo(dtype).max
 
 
 COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}

@@ -1,0 +1,233 @@
+"""The inside of a matrix product: blocks of results held in registers, and the rearranging of elements that feeds them.
+
+Each function emits code for one block whose size is known. It knows pointers, strides and vectors, and nothing of how a whole
+product is cut into blocks or what becomes of the results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from llvmlite import ir
+
+from retrograd.compile.native.builder import VectorBuilder
+from retrograd.compile.native.loops import I64, counting, index, loop
+
+I32 = ir.IntType(32)
+CHAINS = 8  # independent accumulators that keep the multipliers busy: latency x throughput of a fused multiply-add
+Block = list[list[ir.Value]]  # of vectors of results, by row
+
+
+def at(b: ir.IRBuilder, pointer: ir.Value, element: ir.Type, *terms: tuple[ir.Value, int]) -> ir.Value:
+    """The address of an element: each term is an index and the stride that it counts, in elements."""
+    offset = index(0)
+    for position, stride in terms:
+        if isinstance(position, ir.Constant):
+            offset = b.add(offset, index(position.constant * stride)) if position.constant * stride else offset
+        elif stride:
+            product = position if stride == 1 else b.mul(position, index(stride), flags=("nsw",))
+            offset = product if offset == index(0) else b.add(offset, product, flags=("nsw",))
+    return b.gep(pointer, [offset], source_etype=element)
+
+
+def shuffle(b: ir.IRBuilder, x: ir.Value, y: ir.Value, lanes: Sequence[int]) -> ir.Value:
+    """The lanes of the concatenation of `x` and `y` with the given numbers."""
+    return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes)))
+
+
+def zeros(element: ir.Type, lanes: int) -> ir.Constant:
+    """A vector of zeros; of one lane, a scalar."""
+    return ir.Constant(element, 0.0) if lanes == 1 else ir.Constant(ir.VectorType(element, lanes), [0.0] * lanes)
+
+
+def outer_block(
+    k: VectorBuilder,
+    element: ir.Type,
+    a: ir.Value,
+    a_strides: tuple[int, int],
+    panel: ir.Value,
+    panel_stride: int,
+    depth: int,
+    rows: int,
+    masks: Sequence[int],
+) -> Block:
+    """Sums of outer products: results [r, c] = sum over l of A[r, l] * panel[l, c], a vector of columns at a time.
+
+    `a` and `panel` point at their first elements; `masks` gives, for each vector of columns, how many of its lanes are valid.
+    """
+    b, size = k.b, rows * len(masks)
+    chains = max(1, min(-(-CHAINS // size), depth // 2))
+    unroll = chains if chains > 1 else max(1, min(4, 16 // size, depth))
+
+    def step(l: ir.Value, u: int, sums: list[ir.Value]) -> None:
+        """Adds the outer product number l + u."""
+        line = at(b, panel, element, (l, panel_stride), (index(u), panel_stride))
+        vectors = [k.load(at(b, line, element, (index(c * k.lanes), 1)), element, mask) for c, mask in enumerate(masks)]
+        for r in range(rows):
+            cell = at(b, a, element, (index(r), a_strides[0]), (l, a_strides[1]), (index(u), a_strides[1]))
+            scalar = k.splat(b.load(cell, typ=element))
+            for c, vector in enumerate(vectors):
+                chain = (u % chains) * size + r * len(masks) + c
+                sums[chain] = k.fma(scalar, vector, sums[chain])
+
+    def body(l: ir.Value, *sums: ir.Value) -> list[ir.Value]:
+        out = list(sums)
+        for u in range(unroll):
+            step(l, u, out)
+        return out
+
+    whole = depth // unroll * unroll
+    sums = loop(b, 0, whole, unroll, [zeros(element, k.lanes)] * (size * chains), body)
+    for u in range(depth - whole):
+        step(index(whole), u, sums)
+    for chain in range(1, chains):
+        sums[:size] = [k.add(x, y) for x, y in zip(sums[:size], sums[chain * size : (chain + 1) * size], strict=True)]
+    return [sums[r * len(masks) : (r + 1) * len(masks)] for r in range(rows)]
+
+
+def dot_block(
+    k: VectorBuilder, element: ir.Type, a: ir.Value, a_stride: int, w: ir.Value, w_stride: int, depth: int, rows: int, columns: int
+) -> list[ir.Value]:
+    """Dot products: results [r, c] = sum over l of A[r, l] * W[c, l], where both are contiguous along l.
+
+    The result is a vector for each row, of the power of two of lanes that holds the columns.
+    """
+    b, size = k.b, rows * columns
+    chains = max(1, min(-(-CHAINS // size), depth // k.lanes // 2))
+
+    def step(l: ir.Value, u: int, sums: list[ir.Value], mask: int | None = None) -> None:
+        """Adds the products of one vector of each row and column."""
+        vectors = [k.load(at(b, a, element, (index(r), a_stride), (l, 1), (index(u * k.lanes), 1)), element, mask) for r in range(rows)]
+        for c in range(columns):
+            vector = k.load(at(b, w, element, (index(c), w_stride), (l, 1), (index(u * k.lanes), 1)), element, mask)
+            for r in range(rows):
+                chain = (u * rows + r) * columns + c
+                sums[chain] = k.fma(vectors[r], vector, sums[chain])
+
+    def body(l: ir.Value, *sums: ir.Value) -> list[ir.Value]:
+        out = list(sums)
+        for u in range(chains):
+            step(l, u, out)
+        return out
+
+    whole = depth // (k.lanes * chains) * k.lanes * chains
+    sums = loop(b, 0, whole, k.lanes * chains, [zeros(element, k.lanes)] * (size * chains), body)
+    for u, start in enumerate(range(whole, depth, k.lanes)):
+        step(index(whole), u, sums, depth - start if depth - start < k.lanes else None)
+    for chain in range(1, chains):
+        sums[:size] = [k.add(x, y) for x, y in zip(sums[:size], sums[chain * size : (chain + 1) * size], strict=True)]
+    return [totals(k, element, sums[r * columns : (r + 1) * columns]) for r in range(rows)]
+
+
+def totals(k: VectorBuilder, element: ir.Type, vectors: Sequence[ir.Value]) -> ir.Value:
+    """The sums over the lanes of each vector, as one vector with the next power of two of lanes, but at most those of `k`."""
+    b, lanes, count = k.b, k.lanes, power_of_two(len(vectors))
+    if lanes == 1:
+        return vectors[0]
+    pending = [*vectors, *[zeros(element, lanes)] * (count - len(vectors))]
+    width = 1  # each vector holds runs of `width` partial sums
+    while len(pending) > 1:
+        even = [half + run + place for run in range(0, lanes, 2 * width) for half in (0, lanes) for place in range(width)]
+        odd = [place + width for place in even]
+        pending = [b.fadd(shuffle(b, x, y, even), shuffle(b, x, y, odd)) for x, y in zip(pending[::2], pending[1::2], strict=True)]
+        width *= 2
+    result = pending[0]
+    while lanes > count:
+        lanes //= 2
+        result = b.fadd(shuffle(b, result, result, range(lanes)), shuffle(b, result, result, range(lanes, 2 * lanes)))
+    return result if count > 1 else b.extract_element(result, ir.Constant(I32, 0)) if isinstance(result.type, ir.VectorType) else result
+
+
+def power_of_two(least: int) -> int:
+    """The smallest power of two that is not below `least`."""
+    return 1 << max(0, least - 1).bit_length()
+
+
+def transposed(b: ir.IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value]:
+    """As many vectors as each has lanes, as the rows of a square: its columns."""
+    lanes, out, bit = len(rows), list(rows), 1
+    while bit < lanes:
+        for low in (i for i in range(lanes) if not i & bit):
+            x, y = out[low], out[low + bit]
+            out[low] = shuffle(b, x, y, [lanes + c - bit if c & bit else c for c in range(lanes)])
+            out[low + bit] = shuffle(b, x, y, [lanes + c if c & bit else c + bit for c in range(lanes)])
+        bit *= 2
+    return out
+
+
+def pack(
+    k: VectorBuilder,
+    element: ir.Type,
+    source: ir.Value,
+    strides: tuple[int, int],
+    panel: ir.Value,
+    panel_stride: int,
+    depth: int,
+    masks: Sequence[int],
+) -> None:
+    """Copies panel[l, c] = source[l, c] with the panel contiguous along c, whole vectors at a time.
+
+    `strides` are the source's along l and c; lanes outside of `masks` are left with anything.
+    """
+    copy: Callable[..., None] = pack_lines if strides[1] == 1 or k.lanes == 1 else pack_squares if strides[0] == 1 else pack_scattered
+    for c, mask in enumerate(masks):
+        first = at(k.b, source, element, (index(c * k.lanes), strides[1]))
+        copy(k, element, first, strides, at(k.b, panel, element, (index(c * k.lanes), 1)), panel_stride, depth, mask)
+
+
+def pack_lines(
+    k: VectorBuilder,
+    element: ir.Type,
+    source: ir.Value,
+    strides: tuple[int, int],
+    panel: ir.Value,
+    panel_stride: int,
+    depth: int,
+    mask: int,
+) -> None:
+    """One vector of columns, of a source that is contiguous along them."""
+    with counting(k.b, 0, depth) as l:
+        k.store(k.load(at(k.b, source, element, (l, strides[0])), element, mask), at(k.b, panel, element, (l, panel_stride)))
+
+
+def pack_squares(
+    k: VectorBuilder,
+    element: ir.Type,
+    source: ir.Value,
+    strides: tuple[int, int],
+    panel: ir.Value,
+    panel_stride: int,
+    depth: int,
+    mask: int,
+) -> None:
+    """One vector of columns, of a source that is contiguous along l: squares are transposed in registers."""
+    b, lanes = k.b, k.lanes
+
+    def square(l: ir.Value, lines: int) -> None:
+        columns = [k.load(at(b, source, element, (l, 1), (index(c), strides[1])), element, lines) for c in range(mask)]
+        columns += [zeros(element, lanes)] * (lanes - mask)
+        for u, line in enumerate(transposed(b, columns)[:lines]):
+            k.store(line, at(b, panel, element, (l, panel_stride), (index(u), panel_stride)))
+
+    whole = depth // lanes * lanes
+    if whole:
+        with counting(b, 0, whole, lanes) as l:
+            square(l, lanes)
+    if depth > whole:
+        square(index(whole), depth - whole)
+
+
+def pack_scattered(
+    k: VectorBuilder,
+    element: ir.Type,
+    source: ir.Value,
+    strides: tuple[int, int],
+    panel: ir.Value,
+    panel_stride: int,
+    depth: int,
+    mask: int,
+) -> None:
+    """One vector of columns, of a source with any strides; lanes outside of the mask repeat the last valid one."""
+    places = ir.Constant(ir.VectorType(I64, k.lanes), [min(c, mask - 1) * strides[1] for c in range(k.lanes)])
+    with counting(k.b, 0, depth) as l:
+        k.store(k.gather(at(k.b, source, element, (l, strides[0])), places, element), at(k.b, panel, element, (l, panel_stride)))
