@@ -26,6 +26,7 @@ from retrograd.compile.native.conv_kernels import (
     SlidingPlan,
     WeightKernel,
     WeightPlan,
+    tiles,
 )
 from retrograd.compile.native.gemm import ELEMENTS, Epilogue
 from retrograd.compile.native.host import Host
@@ -38,8 +39,11 @@ Pair = tuple[int, int]
 STEPS_PER_MICROSECOND = 3500  # vector multiply-adds, roughly
 WORTH_SHARING = 30 * STEPS_PER_MICROSECOND
 CHUNK = 15 * STEPS_PER_MICROSECOND
-SUMS_BYTES = 48 << 10  # results of a block, on the stack
+SUMS_BYTES = 96 << 10  # results of a block, on the stack
 SOURCE_BYTES = 96 << 10  # the part of the source that a block needs, on the stack
+WASTE = 0.04  # the part of taps in the padding from which they are skipped
+PIXELS = 128  # elements of a map that share what is loaded for a block
+UNITS = 32  # enough for any number of threads, where there is a choice
 PARTS = 16  # of the batch, for the gradient of the weight
 PARTIAL_BYTES = 8 << 20  # of all parts
 
@@ -162,7 +166,7 @@ def weight_gradient_stages(
     axes = spec.forward_axes()
     steps = spec.flops / (2 * plan.lanes)
     moved = size * (spec.n * spec.c * spec.h * spec.w + spec.n * spec.o * math.prod(spec.out))
-    extent = plan.parts * spec.groups
+    extent = plan.parts * spec.groups * plan.slices
     first = Stage(
         key=f"convolution weight gradient {spec} {plan} {host.cpu}",
         symbol="weight_gradient",
@@ -176,7 +180,7 @@ def weight_gradient_stages(
     )
     extent = spec.groups * vectors * -(-length // plan.lanes)
     combine = Stage(
-        key=f"convolution combine {spec.dtype} {spec.groups} {outs} {length} {plan.parts} {plan.lanes} {out_epilogue.key} {len(operands)} {host.cpu}",
+        key=f"convolution combine {spec.dtype} {spec.groups} {outs} {length} {plan} {out_epilogue.key} {len(operands)} {host.cpu}",
         symbol="combine",
         build=lambda: CombineKernel(spec.dtype, spec.groups, outs, length, plan, out_epilogue, len(operands)).module,
         operands=(partial, *operands),
@@ -263,17 +267,10 @@ def tile_of(host: Host, vectors: int, columns: int) -> tuple[int, int]:
         most = (host.vector_registers - 2 - v) // v
         if v > 8 or most < 1:
             break
-        tiles = -(-columns // most)
-        width = -(-columns // tiles)
-        cost = vectors // v * sum(max(v * p, 0.6 * p + v, 6) + 2 for p in tile_widths(columns, width))
+        width = -(-columns // -(-columns // most))
+        cost = vectors // v * sum(many * (max(v * p, 0.6 * p + v, 6) + 2 + 0.05 * p) for p, many in tiles(columns, width))
         best = min(best, (cost, v, width))
     return best[1], best[2]
-
-
-def tile_widths(columns: int, width: int) -> list[int]:
-    """The widths of as few tiles as will do, as equal as they can be."""
-    tiles = -(-columns // width)
-    return [columns // tiles + (t < columns % tiles) for t in range(tiles)]
 
 
 def sliding_plan(sliding: Sliding, host: Host) -> SlidingPlan:
@@ -282,24 +279,22 @@ def sliding_plan(sliding: Sliding, host: Host) -> SlidingPlan:
     lanes = min(host.lanes(sliding.dtype), power_of_two(sliding.outs))
     vectors = -(-sliding.outs // lanes)
     rows, columns = sliding.rows, sliding.columns
-    most = SUMS_BYTES // 2 // (lanes * size * rows.phases)
-    width = block_of(columns.size, max(most, lanes * columns.phases), math.lcm(lanes, columns.phases))
+    most = SUMS_BYTES // 4 // (lanes * size * rows.phases)
+    width = block_of(columns.size, most, math.lcm(lanes, columns.phases))
     v, tile = tile_of(host, vectors, -(-width // columns.phases))
-    least = width * rows.phases * v * lanes * size  # results of one row and one block of channels
-    blocks = max(1, min(vectors // v, SUMS_BYTES // least))
-    height = max(1, SUMS_BYTES // (width * blocks * v * lanes * size))
-    while height > rows.phases and rows.span(height) * columns.span(width) * size > SOURCE_BYTES:
+    line = width * v * lanes * size  # bytes of the results of one row and one block of channels
+    height = min(rows.size, max(rows.phases, -(-PIXELS // width), -(-rows.size * sliding.n * sliding.groups // UNITS)))
+    while height > rows.phases and (rows.span(height) * columns.span(width) * size > SOURCE_BYTES or height * line > SUMS_BYTES):
         height -= 1
-    others = sliding.n * sliding.groups
-    wanted = min(height, max(-(-rows.size * others // 16), 4))
-    height = block_of(rows.size, wanted, rows.phases)
+    height = block_of(rows.size, height, rows.phases)
+    units = sliding.n * sliding.groups * -(-rows.size // height) * -(-columns.size // width)
+    blocks = max(1, min(vectors // v, SUMS_BYTES // (height * line), -(-vectors * units // (v * UNITS // 2))))
     room = rows.span(height) * columns.span(width) * size
     taps = math.prod(sliding.window) * v * lanes * size
     channels = max(1, min(sliding.terms, SOURCE_BYTES // room, host.l1 * 7 // 8 // (room + taps)))
-    if sliding.terms * (room + taps) <= host.l1 * 5 // 4 and sliding.terms * room <= SOURCE_BYTES:
-        channels = sliding.terms
     channels = -(-sliding.terms // -(-sliding.terms // channels))
-    return SlidingPlan(lanes, v, tile, height, width, channels, blocks)
+    skip_columns = columns.wasted > WASTE and width == columns.size and -(-columns.size // columns.phases) <= 4 * tile
+    return SlidingPlan(lanes, v, tile, height, width, channels, blocks, rows.wasted > WASTE, skip_columns)
 
 
 def weight_plan(spec: Convolution, host: Host) -> WeightPlan:
@@ -310,13 +305,23 @@ def weight_plan(spec: Convolution, host: Host) -> WeightPlan:
     vectors = -(-outs // lanes)
     rows, columns = spec.forward_axes()
     width = block_of(columns.size, max(1, SUMS_BYTES // (vectors * lanes * size)))
-    height = block_of(rows.size, max(1, SUMS_BYTES // (vectors * lanes * size * width)))
+    height = block_of(rows.size, max(1, min(SUMS_BYTES // (vectors * lanes * size * width), -(-PIXELS // width))))
     while height > 1 and rows.span(height) * columns.span(width) * size > SOURCE_BYTES:
         height = block_of(rows.size, height - 1)
-    room = rows.span(height) * columns.span(width) * size
+    units = spec.n * -(-rows.size // height) * -(-columns.size // width)
+    each = spec.groups * terms * spec.kh * spec.kw * vectors * lanes * size
+    parts = max(1, min(units, PARTS, PARTIAL_BYTES // each, spec.n * rows.size * columns.size // PIXELS))
+    least = max(1, 64 // (spec.kh * spec.kw))  # channels in a slice
+    wanted = max(PARTS // (parts * spec.groups), each // spec.groups // (host.l2 // 2))
+    slices = max((d for d in divisors(terms) if d <= wanted and terms // d >= least), default=1)
+    most = max(1, SOURCE_BYTES // (rows.span(height) * columns.span(width) * size))
+    channels = max(d for d in divisors(terms // slices) if d <= most)
+    return WeightPlan(lanes, *weight_tile(spec, host, vectors, channels), height, width, channels, slices, parts)
+
+
+def weight_tile(spec: Convolution, host: Host, vectors: int, channels: int) -> tuple[int, tuple[int, int, int]]:
+    """How many vectors of y's channels, and how many of x's channels, rows and columns of the window make a tile held in registers."""
     best = (math.inf, 1, (1, 1, 1))
-    most_channels = max(1, min(terms, SOURCE_BYTES // room))
-    channels = max(d for d in divisors(terms) if d <= most_channels)
     for v in divisors(vectors):
         for c in (d for d in divisors(channels) if d <= 16):
             for u in divisors(spec.kh):
@@ -325,8 +330,4 @@ def weight_plan(spec: Convolution, host: Host) -> WeightPlan:
                     if v * taps + v + 2 <= host.vector_registers:
                         cost = max(v * taps, 6) + 0.3 * (v + taps) + 1.5
                         best = min(best, (cost / (v * taps), v, (c, u, x)))
-    units = spec.n * -(-rows.size // height) * -(-columns.size // width)
-    each = spec.groups * terms * spec.kh * spec.kw * vectors * lanes * size
-    pixels = spec.n * rows.size * columns.size
-    parts = max(1, min(units, PARTS, PARTIAL_BYTES // each, pixels // 128))
-    return WeightPlan(lanes, best[1], best[2], height, width, channels, parts)
+    return best[1], best[2]

@@ -15,7 +15,7 @@ import numpy as np
 from llvmlite import ir
 
 from retrograd.compile.native.builder import VectorBuilder
-from retrograd.compile.native.gemm import ELEMENTS, POINTER, Epilogue, cuts, reserve
+from retrograd.compile.native.gemm import ELEMENTS, POINTER, Epilogue, reserve
 from retrograd.compile.native.loops import I64, Bound, counting, index, loop
 from retrograd.compile.native.microkernels import at, pack, transposed, zeros
 
@@ -43,6 +43,17 @@ class Axis:
         high = max((offset for taps in self.taps for _, offset in taps), default=0)
         return (-(-block // self.phases) - 1) * self.move + high - self.low + 1
 
+    def hits(self, element: int) -> int:
+        """How many taps of an element of the result lie within the source."""
+        i, phase = divmod(element, self.phases)
+        return sum(0 <= self.move * i + offset < self.source for _, offset in self.taps[phase])
+
+    @property
+    def wasted(self) -> float:
+        """Which part of all taps lies outside of the source."""
+        total = sum(len(self.taps[element % self.phases]) for element in range(self.size))
+        return 1 - sum(map(self.hits, range(self.size))) / max(1, total)
+
 
 @dataclass(frozen=True)
 class Sliding:
@@ -67,7 +78,9 @@ class SlidingPlan:
     """How a sliding sum is computed.
 
     A tile of `vectors` vectors of channels for `tile` elements of a row is held in registers. A unit of the work is a block of
-    `height` x `width` of a map and up to `blocks` times `vectors` vectors of channels; it takes `channels` of the terms at a time.
+    `height` x `width` of a map and up to `blocks` times `vectors` vectors of channels; it takes `channels` of the terms at a time. Taps that
+    lie in the padding are skipped along the rows and along the columns as the flags say; along the columns that takes a
+    width of all columns, and code for each tile.
     """
 
     lanes: int
@@ -77,6 +90,8 @@ class SlidingPlan:
     width: int
     channels: int
     blocks: int
+    skip_rows: bool
+    skip_columns: bool
 
     def units(self, sliding: Sliding) -> tuple[int, int, int]:
         """How many units there are along the channels, the rows and the columns."""
@@ -89,7 +104,8 @@ class WeightPlan:
     """How the gradient of a weight is computed.
 
     `vectors` vectors of y's channels for a tile of (c, kh, kw) are held in registers. Blocks of `height` x `width` of y's maps, of all
-    images, are shared out evenly among `parts`, each with sums of its own; `channels` of x are taken at a time.
+    images, are shared out evenly among `parts`, each with sums of its own; x's channels are cut into `slices`, units of their own, and
+    `channels` of them are taken at a time.
     """
 
     lanes: int
@@ -98,6 +114,7 @@ class WeightPlan:
     height: int
     width: int
     channels: int
+    slices: int
     parts: int
 
 
@@ -145,6 +162,17 @@ class Packing:
     def units(self) -> int:
         """Units of the work."""
         return self.groups * self.blocks * (self.terms // self.together)
+
+
+def tiles(length: int, most: int) -> list[tuple[int, int]]:
+    """A length in as few tiles as will do, as equal as can be: their sizes, each with how many there are.
+
+    >>> tiles(32, 12)
+    [(11, 2), (10, 1)]
+    """
+    count = -(-length // most)
+    small, more = divmod(length, count) if count else (0, 0)
+    return [(size, many) for size, many in ((small + 1, more), (small, count - more)) if many]
 
 
 # ---- what the kernels share ---------------------------------------------------------------------------------------------
@@ -215,6 +243,16 @@ class Kernel:
                 self.k.store(zero, self.at(memory, (i, 1)))
         if elements > whole:
             self.k.store(zero, self.at(memory, (whole, 1)), elements - whole)
+
+    def pack(self, source: ir.Value, strides: tuple[int, int], to: ir.Value, wide: int, depth: int, count: int) -> None:
+        """Copies to[l, c] = source[l, c] for l below `depth` and c below `count`, `wide` elements apart along l; see `microkernels.pack`."""
+        whole = count // self.lanes
+        with counting(self.b, 0, whole) as v:
+            from_, start = self.at(source, (v, self.lanes * strides[1])), self.at(to, (v, self.lanes))
+            pack(self.k, self.element, from_, strides, start, wide, depth, [self.lanes])
+        if count % self.lanes:
+            from_, start = self.at(source, (whole, self.lanes * strides[1])), self.at(to, (whole, self.lanes))
+            pack(self.k, self.element, from_, strides, start, wide, depth, [count % self.lanes])
 
     def columns_of(self, length: int) -> Iterator[tuple[int, int]]:
         """Where vectors along a line begin, and how many of their lanes count: for lines that are short enough to be written out."""
@@ -409,63 +447,102 @@ class SlidingKernel(Kernel):
             for phase, taps in enumerate(sliding.rows.taps):
                 with counting(b, 0, len(range(phase, height, sliding.rows.phases))) as i:
                     line = self.at(sums, (i, sliding.rows.phases * plan.width * self.wide), (phase, plan.width * self.wide))
-                    patch = self.at(self.patch.memory, (i, sliding.rows.move * self.patch.span[1]))
-                    self.line(weight, patch, line, taps, count, width, fresh)
+                    moved = b.mul(i, index(sliding.rows.move))
+                    valid = self.valid_taps(taps, b.add(moved, row)) if plan.skip_rows else (0, len(taps))
+                    patch = self.at(self.patch.memory, (moved, self.patch.span[1]))
+                    self.line(weight, patch, line, taps, valid, count, width, fresh)
 
-    def line(self, weight: ir.Value, patch: ir.Value, sums: ir.Value, rows: Taps, count: Bound, width: int, fresh: bool) -> None:
-        """One row of a block, tile by tile."""
+    def valid_taps(self, taps: Taps, row: ir.Value) -> tuple[Bound, Bound]:
+        """The range of taps that lie within the source, where the least offset lies in a row of it."""
+        b, axis = self.b, self.sliding.rows
+        if not taps:
+            return 0, 0
+        step = taps[1][1] - taps[0][1] if len(taps) > 1 else 1
+        size, count, zero = abs(step), index(len(taps)), index(0)
+        near = b.add(row, index(min(offset for _, offset in taps) - axis.low))  # the row of the tap with the least offset
+
+        def below(limit: int) -> ir.Value:
+            """How many taps lie in rows below a limit."""
+            rest = b.add(b.sub(index(limit), near), index(size - 1))
+            rest = b.select(b.icmp_signed("<", rest, zero), zero, rest)
+            number = b.udiv(rest, index(size))
+            return b.select(b.icmp_signed("<", number, count), number, count)
+
+        first, last = below(0), below(axis.source)
+        return (first, last) if step > 0 else (b.sub(count, last), b.sub(count, first))
+
+    def line(
+        self, weight: ir.Value, patch: ir.Value, sums: ir.Value, rows: Taps, valid: tuple[Bound, Bound], count: Bound, width: int, fresh: bool
+    ) -> None:  # fmt: skip
+        """One row of a block, tile by tile. Of the taps along the rows, those in the range `valid` count."""
         columns, tile = self.sliding.columns, self.plan.tile
-        for phase, taps in enumerate(columns.taps):
+
+        def one(phase: int, i: ir.Value | int, size: int) -> None:
+            """One tile of the elements i, i + 1, ... of a phase."""
+            from_ = self.at(patch, (i, columns.move))
+            to = self.at(sums, (i, columns.phases * self.wide), (phase, self.wide))
+            places = [[p for p in range(size) if self.counts(i, p, offset)] for _, offset in columns.taps[phase]]
+            self.tile(weight, from_, to, rows, valid, columns.taps[phase], places, count, size, fresh)
+
+        for phase in range(columns.phases):
             length = len(range(phase, width, columns.phases))
-            if not length:
-                continue
-            tiles = -(-length // tile)
-            small, more = divmod(length, tiles)
             start = 0
-            for size, many in ((small + 1, more), (small, tiles - more)):
-                if many:
-                    with counting(self.b, start, start + size * many, size) as i:
-                        from_ = self.at(patch, (i, columns.move))
-                        to = self.at(sums, (i, columns.phases * self.wide), (phase, self.wide))
-                        self.tile(weight, from_, to, rows, taps, count, size, fresh)
-                start += size * many
+            for size, many in tiles(length, tile):
+                stop = start + size * many
+                if self.plan.skip_columns:
+                    for i in range(start, stop, size):
+                        one(phase, i, size)
+                elif many:
+                    with counting(self.b, start, stop, size) as i:
+                        one(phase, i, size)
+                start = stop
+
+    def counts(self, i: ir.Value | int, p: int, offset: int) -> bool:
+        """Whether a tap of the p-th element of a tile may lie within the source."""
+        columns = self.sliding.columns
+        return not self.plan.skip_columns or (isinstance(i, int) and 0 <= (i + p) * columns.move + offset < columns.source)
 
     def tile(
-        self, weight: ir.Value, patch: ir.Value, sums: ir.Value, rows: Taps, columns: Taps, count: Bound, size: int, fresh: bool
-    ) -> None:
-        """One tile: sums in registers over all terms and taps."""
+        self, weight: ir.Value, patch: ir.Value, sums: ir.Value, rows: Taps, valid: tuple[Bound, Bound], columns: Taps,
+        places: Sequence[Sequence[int]], count: Bound, size: int, fresh: bool,
+    ) -> None:  # fmt: skip
+        """One tile: sums in registers over all terms and taps. `places` are the elements that each tap along the columns counts for."""
         plan, sliding, b, k = self.plan, self.sliding, self.b, self.k
         apart = sliding.columns.phases * self.wide
         cells = [self.at(sums, (p, apart), (v * plan.lanes, 1)) for p in range(size) for v in range(plan.vectors)]
         start = [zeros(self.element, k.lanes) if fresh else k.load(cell, self.element) for cell in cells]
-        unroll = len(rows) * len(columns) * len(cells) <= UNROLLED
-        wide = len(columns) * len(cells) <= 2 * UNROLLED
+        known = valid == (0, len(rows))
+        unroll_rows = known and len(rows) * len(columns) * len(cells) <= UNROLLED
+        unroll = plan.skip_columns or len(columns) * len(cells) <= 2 * UNROLLED
 
         def each_channel(c: ir.Value, *acc: ir.Value) -> Sequence[ir.Value]:
             source = self.at(patch, (c, self.patch.size))
             w = self.at(weight, (c, math.prod(sliding.window) * self.wide))
 
-            def each_row(u: ir.Value | int, y: ir.Value | int, acc: Sequence[ir.Value]) -> Sequence[ir.Value]:
-                if isinstance(u, int) and isinstance(y, int):
-                    line = ((y - sliding.rows.low) * self.patch.span[1], u * sliding.window[1] * self.wide)
-                    return self.taps(columns, wide, acc, lambda v, x, acc: self.multiply(w, source, line, v, x, size, acc))
-                s = self.at(source, (b.sub(index(y), index(sliding.rows.low)), self.patch.span[1]))
+            def each_row(u: ir.Value, y: ir.Value, acc: Sequence[ir.Value]) -> Sequence[ir.Value]:
+                line = self.at(source, (b.sub(y, index(sliding.rows.low)), self.patch.span[1]))
                 at_row = self.at(w, (u, sliding.window[1] * self.wide))
-                return self.taps(columns, wide, acc, lambda v, x, acc: self.multiply(at_row, s, (0, 0), v, x, size, acc))
 
-            return self.taps(rows, unroll, acc, each_row)
+                def each_column(v: ir.Value, x: ir.Value, acc: Sequence[ir.Value], t: int = -1) -> Sequence[ir.Value]:
+                    return self.multiply(at_row, line, v, x, range(size) if t < 0 else places[t], acc)
+
+                return self.taps(columns, (0, len(columns)), unroll, acc, each_column)
+
+            return self.taps(rows, valid, unroll_rows, acc, each_row)
 
         totals = loop(b, 0, count, 1, start, each_channel) if rows and columns else start
         for cell, total in zip(cells, totals, strict=True):
             k.store(total, cell)
 
-    def taps(self, taps: Taps, unroll: bool, acc: Sequence[ir.Value], body: Callable[..., Sequence[ir.Value]]) -> Sequence[ir.Value]:
-        """Carries sums through the taps of one dim, which are evenly spaced, one after the other or in a loop."""
-        if unroll or len(taps) <= 1:
-            for place, offset in taps:
-                acc = body(place, offset, acc)
+    def taps(
+        self, taps: Taps, valid: tuple[Bound, Bound], unroll: bool, acc: Sequence[ir.Value], body: Callable[..., Sequence[ir.Value]]
+    ) -> Sequence[ir.Value]:
+        """Carries sums through a range of the taps of one dim, which are evenly spaced: written out, with their numbers, or in a loop."""
+        if unroll:
+            for t, (place, offset) in enumerate(taps):
+                acc = body(index(place), index(offset), acc, *([t] if body.__defaults__ else []))
             return acc
-        (place, offset), (next_place, next_offset) = taps[:2]
+        (place, offset), (next_place, next_offset) = taps[0], taps[min(1, len(taps) - 1)]
         b = self.b
 
         def each(t: ir.Value, *acc: ir.Value) -> Sequence[ir.Value]:
@@ -473,24 +550,21 @@ class SlidingKernel(Kernel):
             at_offset = b.add(b.mul(t, index(next_offset - offset)), index(offset))
             return body(at_place, at_offset, acc)
 
-        return loop(b, 0, len(taps), 1, acc, each)
+        return loop(b, *valid, 1, acc, each)
 
     def multiply(
-        self, weight: ir.Value, source: ir.Value, line: tuple[int, int], v: ir.Value | int, x: ir.Value | int, size: int, acc: Sequence[ir.Value]
-    ) -> Sequence[ir.Value]:  # fmt: skip
-        """The products of one tap: each element of the source with the weights of all channels."""
-        k, columns = self.k, self.sliding.columns
-        if isinstance(v, int) and isinstance(x, int):
-            weight = self.at(weight, (line[1] + v * self.wide, 1))
-            source = self.at(source, (line[0] + x - columns.low, 1))
-        else:
-            weight = self.at(weight, (line[1], 1), (v, self.wide))
-            source = self.at(source, (line[0] - columns.low, 1), (x, 1))
-        vectors = [k.load(self.at(weight, (i * k.lanes, 1)), self.element) for i in range(self.plan.vectors)]
-        out = []
-        for p in range(size):
-            cell = k.splat(self.b.load(self.at(source, (p * columns.move, 1)), typ=self.element))
-            out += [k.fma(cell, vector, acc[p * len(vectors) + i]) for i, vector in enumerate(vectors)]
+        self, weight: ir.Value, line: ir.Value, v: ir.Value, x: ir.Value, places: Sequence[int], acc: Sequence[ir.Value]
+    ) -> Sequence[ir.Value]:
+        """The products of one tap: elements of the source with the weights of all channels."""
+        k, columns, vectors = self.k, self.sliding.columns, self.plan.vectors
+        weight = self.at(weight, (v, self.wide))
+        first = self.at(line, (x, 1), (-columns.low, 1))
+        row = [k.load(self.at(weight, (i * k.lanes, 1)), self.element) for i in range(vectors)]
+        out = list(acc)
+        for p in places:
+            cell = k.splat(self.b.load(self.at(first, (p * columns.move, 1)), typ=self.element))
+            for i, vector in enumerate(row):
+                out[p * vectors + i] = k.fma(cell, vector, out[p * vectors + i])
         return out
 
     def finish(self, height: int, width: int) -> None:
@@ -539,16 +613,14 @@ class PackKernel(Kernel):
 
     def copy(self, source: ir.Value, to: ir.Value, outs: int) -> None:
         """The same, for so many channels."""
-        packing, k = self.packing, self.k
+        packing = self.packing
         _, channel, _, row, column = packing.strides
         kh, kw = packing.window
-        masks = [valid for _, valid in self.columns_of(outs)]
         if row == kw * column:
-            pack(k, self.element, source, (column, channel), to, packing.wide, packing.together * kh * kw, masks)
+            self.pack(source, (column, channel), to, packing.wide, packing.together * kh * kw, outs)
             return
         with counting(self.b, 0, kh) as u:
-            from_, line = self.at(source, (u, row)), self.at(to, (u, kw * packing.wide))
-            pack(k, self.element, from_, (column, channel), line, packing.wide, kw, masks)
+            self.pack(self.at(source, (u, row)), (column, channel), self.at(to, (u, kw * packing.wide)), packing.wide, kw, outs)
 
 
 # ---- the gradient of the weight -----------------------------------------------------------------------------------------
@@ -574,17 +646,20 @@ class WeightKernel(Kernel):
     def part(self, number: ir.Value) -> None:
         """The sums of one part of the work, for one group."""
         spec, plan, b = self.spec, self.plan, self.b
-        part, group = self.divide(number, spec.groups)
+        part, group, slice_ = self.divide(number, spec.groups, plan.slices)
         size = self.length * self.blocks * self.wide
-        self.sums = self.at(self.pointers[2], (number, size))
-        self.clear(self.sums, size)
+        self.first = b.mul(slice_, index(self.terms // plan.slices))
+        self.sums = self.at(self.pointers[2], (b.udiv(number, index(plan.slices)), size), (self.first, spec.kh * spec.kw * self.wide))
+        with counting(b, 0, self.blocks) as block:
+            self.clear(self.at(self.sums, (block, self.length * self.wide)), self.length // plan.slices * self.wide)
         down, across = -(-self.rows.size // plan.height), -(-self.columns.size // plan.width)
         units = spec.n * down * across
         start = b.udiv(b.mul(part, index(units)), index(plan.parts))
         stop = b.udiv(b.mul(b.add(part, index(1)), index(units)), index(plan.parts))
         with counting(b, start, stop) as unit:
             n, y, x = self.divide(unit, down, across)
-            self.source = self.at(self.pointers[1], (n, spec.input_strides[0]), (group, self.terms * spec.input_strides[1]))
+            channel = b.add(self.first, b.mul(group, index(self.terms)))
+            self.source = self.at(self.pointers[1], (n, spec.input_strides[0]), (channel, spec.input_strides[1]))
             row, column = b.mul(y, index(plan.height)), b.mul(x, index(plan.width))
             places = ((n, spec.output_strides[0]), (group, self.outs * spec.output_strides[1]))
             grad = self.at(self.pointers[0], *places, (row, spec.output_strides[2]), (column, spec.output_strides[3]))
@@ -602,7 +677,7 @@ class WeightKernel(Kernel):
         """Adds the products of one block of the maps."""
         spec, plan, b = self.spec, self.plan, self.b
         self.pack_gradient(grad, height, width)
-        with counting(b, 0, self.terms, plan.channels) as first:
+        with counting(b, 0, self.terms // plan.slices, plan.channels) as first:
             self.patch.fill(self.at(self.source, (first, spec.input_strides[1])), plan.channels, row, column)
             tc, tu, tx = plan.tile
             with counting(b, 0, self.blocks) as block:
@@ -623,16 +698,13 @@ class WeightKernel(Kernel):
         """The same, for one block of channels."""
         plan = self.plan
         _, channel, row, column = self.spec.output_strides
-        masks = [valid for _, valid in self.columns_of(outs)]
         source = self.at(grad, (number, self.wide * channel))
         to = self.at(self.grad, (number, plan.height * plan.width * self.wide))
         if row == width * column and width == plan.width:
-            pack(self.k, self.element, source, (column, channel), to, self.wide, height * width, masks)
+            self.pack(source, (column, channel), to, self.wide, height * width, outs)
             return
         with counting(self.b, 0, height) as y:
-            pack(
-                self.k, self.element, self.at(source, (y, row)), (column, channel), self.at(to, (y, plan.width * self.wide)), self.wide, width, masks
-            )  # fmt: skip
+            self.pack(self.at(source, (y, row)), (column, channel), self.at(to, (y, plan.width * self.wide)), self.wide, width, outs)
 
     def tile(self, grad: ir.Value, source: ir.Value, sums: ir.Value, height: int, width: int) -> None:
         """Adds the products of a tile: all taps of it with the gradients of all channels of the block."""
