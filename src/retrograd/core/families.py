@@ -472,9 +472,10 @@ def make_binary(op: Elementwise) -> Any:
         shape0 = x0.shape
         f = forward if shape0 else forward_without_dims
         try:
-            y = run_quietly(f, x0, x1)
-        except RuntimeError:  # another thread is there
-            y = run_quietly_here(f, x0, x1)
+            try:
+                y = run_quietly(f, x0, x1)
+            except RuntimeError:  # another thread is there
+                y = run_quietly_here(f, x0, x1)
         except ValueError:  # the shapes do not broadcast
             return explain_shapes(op, x0, x1)
         result = new_tensor(Tensor)

@@ -378,12 +378,16 @@ class Plan:
 
     def versions(self, args: Sequence[Any], outs: Sequence[Any]) -> tuple[Any, ...]:
         """(counter, value) of every tensor that is saved."""
-        counters = []
+        found = []
         for i, _ in self.saved_operands:
-            chosen = args[i:] if self.op.operands[i] == self.op.variadic else args[i : i + 1]
-            counters += [a._version for a in chosen if isinstance(a, Tensor)]
-        counters += [outs[i]._version for i, _ in self.saved_results]
-        return tuple([(c, c[0]) for c in counters])
+            for a in args[i:] if self.op.operands[i] == self.op.variadic else args[i : i + 1]:
+                if isinstance(a, Tensor):
+                    counter = a._version
+                    found.append((counter, counter[0]))
+        for i, _ in self.saved_results:
+            counter = outs[i]._version
+            found.append((counter, counter[0]))
+        return tuple(found)
 
     def rewrap(self, node: Node, facts: tuple[Any, ...]) -> tuple[Any, ...]:
         """Saved arrays as Tensors with their place on the tape, for a pass that is itself recorded."""

@@ -19,7 +19,7 @@ import numpy as np
 
 from retrograd.autograd import enable_grad
 from retrograd.core.levels import observer
-from retrograd.core.tape import Handle, quiet
+from retrograd.core.tape import QUIET, Handle, restore, silence
 from retrograd.core.tensor import Box, Cleared, Tensor, real_grad, wrap
 from retrograd.optim.arrays import ArrayBuilder
 
@@ -150,9 +150,12 @@ class Optimizer:
         if closure is not None:
             with enable_grad():
                 loss = closure()
-        with quiet():
+        token = silence(QUIET)
+        try:
             for group in self.param_groups:
                 self.step_group(group)
+        finally:
+            restore(token)
         watched = observer()
         if watched is not None:
             watched.stepped(self)
@@ -174,8 +177,8 @@ class Optimizer:
             if watched is not None:
                 watched.updates(self, group, p, grad)
             state, w = self.state[p], p._data
-            scalars = self.scalars(group, state)
-            self.update(w, grad._data, [buffer(state, name, w) for name in self.buffers(group)], scalars, group)
+            scalars, names = self.scalars(group, state), self.buffers(group)
+            self.update(w, grad._data, [buffer(state, name, w) for name in names] if names else (), scalars, group)
             p._version[0] += 1
 
     def update(self, w: Any, g: Any, buffers: Sequence[Any], scalars: Sequence[float], group: dict[str, Any]) -> None:
