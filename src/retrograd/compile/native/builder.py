@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from retrograd.compile.native import functions
+from retrograd.compile.native import error_functions, exponential, logarithmic, trigonometric
 from retrograd.compile.native.arithmetic import (
     BOOL,
     I32,
@@ -30,7 +30,7 @@ I8 = ir.IntType(8)
 
 
 def function_of(emit: Callable[..., ir.Value]) -> Callable[..., ir.Value]:
-    """The builder's method for a function of `functions`, whose operations are rounded as they stand."""
+    """The builder's method for a function of floating-point numbers, whose operations are rounded as they stand."""
 
     def method(self: VectorBuilder, *operands: Any, into: Any = None) -> ir.Value:
         return emit(self.exact, *self.alike(*operands))
@@ -55,9 +55,30 @@ class VectorBuilder(Arithmetic):
         self.exact = Arithmetic(b)
         self.lanes = lanes
 
-    exp, exp2, expm1 = map(function_of, (functions.exp, functions.exp2, functions.expm1))
-    log, log2, log10, log1p = map(function_of, (functions.log, functions.log2, functions.log10, functions.log1p))
-    tanh = function_of(functions.tanh)
+    exp = function_of(exponential.exp)
+    exp2 = function_of(exponential.exp2)
+    expm1 = function_of(exponential.expm1)
+    sinh = function_of(exponential.sinh)
+    cosh = function_of(exponential.cosh)
+    tanh = function_of(exponential.tanh)
+    log = function_of(logarithmic.log)
+    log2 = function_of(logarithmic.log2)
+    log10 = function_of(logarithmic.log10)
+    log1p = function_of(logarithmic.log1p)
+    asinh = function_of(logarithmic.asinh)
+    acosh = function_of(logarithmic.acosh)
+    atanh = function_of(logarithmic.atanh)
+    pow = function_of(logarithmic.pow)
+    sin = function_of(trigonometric.sin)
+    cos = function_of(trigonometric.cos)
+    tan = function_of(trigonometric.tan)
+    asin = function_of(trigonometric.asin)
+    acos = function_of(trigonometric.acos)
+    atan = function_of(trigonometric.atan)
+    atan2 = function_of(trigonometric.atan2)
+    erf = function_of(error_functions.erf)
+    erfc = function_of(error_functions.erfc)
+    lgamma = function_of(error_functions.lgamma)
 
     # ------------------------------------------------------------ lanes
 

@@ -5,13 +5,14 @@ Nothing here is particular to one function.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from llvmlite import ir
 
-from retrograd.compile.native.arithmetic import Arithmetic, Operand, constant, element_type, is_floating, like_shape
+from retrograd.compile.native.arithmetic import Arithmetic, Operand, constant, element_type, is_floating, like_shape, type_name
 from retrograd.compile.native.host import host
 
 I16, I32, I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
@@ -83,11 +84,11 @@ def shift_right(k: Arithmetic, i: ir.Value, count: int) -> ir.Value:
     return k.b.ashr(i, constant(i.type, count))
 
 
-def nearest(k: Arithmetic, x: ir.Value, factor: float, offset: float = 0.0) -> tuple[ir.Value, ir.Value]:
-    """The integers next to `factor * x + offset`, as numbers n and in the low bits of integers: for |n| below 2**21 (2**50 of doubles)."""
+def nearest(k: Arithmetic, x: ir.Value, factor: float = 1.0) -> tuple[ir.Value, ir.Value]:
+    """The integers next to `factor * x`, as numbers and in the low bits of integers: for those below 2**21 (2**50 of doubles)."""
     magic = format_of(x).magic
-    shifted = k.fma(x, factor, magic + offset)
-    return k.sub(shifted, magic + offset), bits_of(k, shifted)
+    shifted = k.add(x, magic) if factor == 1 else k.fma(x, factor, magic)
+    return k.sub(shifted, magic), bits_of(k, shifted)
 
 
 def power_of_two(k: Arithmetic, n: ir.Value, like: ir.Value, times: int = 0) -> ir.Value:
@@ -144,11 +145,14 @@ def scale(k: Arithmetic, x: ir.Value, n: ir.Value, low: ir.Value) -> ir.Value:
 
 
 def decompose(k: Arithmetic, x: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """(m, e) with x = m * 2**e and m in [0.75, 1.5), for positive x. Where x is not, e or m make a logarithm right (see `finish_log`)."""
+    """(m, e) with x = m * 2**e and m in [0.75, 1.5), for positive x.
+
+    Where x is not, e + log2(m) still is the logarithm: e is -inf for 0 and inf for inf, and one of them is nan for negative numbers and nan.
+    """
     mantissa = in_wide_registers(k, "getmant", [x], 3 | 2 << 2)  # in [3/4, 3/2), nan for negative numbers
     if mantissa is not None:
-        exponents = [in_wide_registers(k, "getexp", [v]) for v in (x, mantissa)]
-        return mantissa, k.sub(*exponents)
+        exponent, above = (in_wide_registers(k, "getexp", [v]) for v in (x, mantissa))
+        return mantissa, k.sub(exponent, above)
     form = format_of(x)
     small = k.lt(x, form.smallest_normal)
     bits = bits_of(k, k.select(small, k.mul(x, 2.0**form.digits), x))
@@ -156,15 +160,9 @@ def decompose(k: Arithmetic, x: ir.Value) -> tuple[ir.Value, ir.Value]:
     exponent = shift_right(k, k.sub(bits, boundary), form.stored)
     mantissa = from_bits(k, k.sub(bits, shift_left(k, exponent, form.stored)), x)
     e = k.b.sitofp(exponent, x.type)
-    return mantissa, k.sub(e, k.select(small, k.const(form.digits, x), 0))
-
-
-def finish_log(k: Arithmetic, x: ir.Value, result: ir.Value) -> ir.Value:
-    """A logarithm of x with what it is for nan, infinity, zero and negative numbers."""
-    if has_wide_registers(x):
-        return result  # there the exponents of 0 and infinity are infinite, and mantissas of negative numbers nan
-    result = k.select(k.lt(x, float("inf")), result, x)
-    return k.select(k.lt(x, 0.0), float("nan"), k.select(k.eq(x, 0.0), float("-inf"), result))
+    e = k.sub(e, k.select(small, k.const(form.digits, x), 0.0))
+    e = k.select(k.lt(x, math.inf), e, x)
+    return mantissa, k.select(k.gt(x, 0.0), e, k.select(k.eq(x, 0.0), k.const(-math.inf, x), math.nan))
 
 
 # ---------------------------------------------------------------- polynomials and exact sums
@@ -176,6 +174,13 @@ def polynomial(k: Arithmetic, t: ir.Value, coefficients: Sequence[Operand]) -> i
     for c in reversed(coefficients[:-1]):
         total = k.fma(total, t, c)
     return total
+
+
+def odd_polynomial(k: Arithmetic, x: ir.Value, coefficients: Sequence[Operand], square: ir.Value | None = None) -> ir.Value:
+    """x + x * (c1 x**2 + c2 x**4 + ...), where the first coefficient is 1 and not looked at. Zero keeps its sign."""
+    square = k.mul(x, x) if square is None else square
+    rest = k.fma(polynomial(k, square, coefficients[1:]), square, 0.0)  # plus 0, so that it is not -0
+    return k.fma(rest, x, x)
 
 
 def clamp(k: Arithmetic, x: ir.Value, low: float, high: float) -> ir.Value:
@@ -200,3 +205,26 @@ def unordered_total(k: Arithmetic, a: ir.Value, b: ir.Value) -> tuple[ir.Value, 
     high = k.add(a, b)
     part = k.sub(high, a)
     return high, k.add(k.sub(a, k.sub(high, part)), k.sub(b, part))
+
+
+# ---------------------------------------------------------------- functions of the module
+
+
+def outlined(k: Arithmetic, emit: Callable[..., ir.Value], *operands: ir.Value) -> ir.Value:
+    """A call of `emit(k, *operands)` as a function of the module, for what is too long to be repeated wherever it is used."""
+    name = f"retrograd.{emit.__name__}.{type_name(operands[0].type)}"
+    function = k.b.module.globals.get(name)
+    if function is None:
+        kinds = [x.type for x in operands]
+        function = internal_function(k.b.module, name, kinds[0], kinds)
+        inside = Arithmetic(ir.IRBuilder(function.append_basic_block("entry")))
+        inside.b.ret(emit(inside, *function.args))
+    return k.b.call(function, operands)
+
+
+def internal_function(module: ir.Module, name: str, result: ir.Type, operands: Sequence[ir.Type]) -> ir.Function:
+    """A new function that only its module knows, and that is not copied into its callers."""
+    function = ir.Function(module, ir.FunctionType(result, operands), name)
+    function.linkage = "internal"
+    function.attributes.add("noinline")
+    return function
