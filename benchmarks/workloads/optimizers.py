@@ -30,13 +30,12 @@ def jax_arrays(jax: Any, numbers: Numbers) -> dict[str, Any]:
 
 def torch_training(torch: Any, loss_of: Callable[..., Any], parameters: dict[str, Any], update: str, **options: float) -> Training:
     """The step of `loss_of(parameters, *data)` with an update of this module, by its name: sgd, momentum or adam."""
-    remembered = {"sgd": 0, "momentum": 1, "adam": 2}[update]
+    apply, remembered = TORCH_UPDATES[update]
     state = {
         "parameters": parameters,
         "moments": [[torch.zeros_like(p, requires_grad=False) for p in parameters.values()] for _ in range(remembered)],
         "steps": torch.zeros(()),
     }
-    apply: Callable[..., Any] = {"sgd": torch_sgd, "momentum": torch_momentum, "adam": torch_adam}[update]
 
     def step(state: Any, *data: Any) -> Any:
         leaves = list(state["parameters"].values())
@@ -77,8 +76,8 @@ def torch_adam(torch: Any, leaves: list[Any], gradients: list[Any], state: Any, 
 
 def jax_training(jax: Any, loss_of: Callable[..., Any], parameters: Any, update: str, **options: float) -> Training:
     """The step of `loss_of(parameters, *data)` with an update of this module, by its name: sgd, momentum or adam."""
-    zeros = [jax.tree.map(jax.numpy.zeros_like, parameters) for _ in range({"sgd": 0, "momentum": 1, "adam": 2}[update])]
-    apply: Callable[..., Any] = {"sgd": jax_sgd, "momentum": jax_momentum, "adam": jax_adam}[update]
+    apply, remembered = JAX_UPDATES[update]
+    zeros = [jax.tree.map(jax.numpy.zeros_like, parameters) for _ in range(remembered)]
 
     def step(state: Any, *data: Any) -> Any:
         loss, gradients = jax.value_and_grad(loss_of)(state[0], *data)
@@ -108,3 +107,10 @@ def jax_adam(jax: Any, state: Any, gradients: Any, rate: float, decay: float = 0
     second = jax.tree.map(lambda v, g: BETA2 * v + (1 - BETA2) * g * g, second, gradients)
     new = jax.tree.map(lambda p, m, v: p * (1 - rate * decay) - size * m / (jax.numpy.sqrt(v) / root + EPSILON), parameters, first, second)
     return new, [first, second], t
+
+
+# ---------------------------------------------------------------- by name, with how many tensors each remembers for a parameter
+
+Updates = dict[str, tuple[Callable[..., Any], int]]
+TORCH_UPDATES: Updates = {"sgd": (torch_sgd, 0), "momentum": (torch_momentum, 1), "adam": (torch_adam, 2)}
+JAX_UPDATES: Updates = {"sgd": (jax_sgd, 0), "momentum": (jax_momentum, 1), "adam": (jax_adam, 2)}
