@@ -106,9 +106,10 @@ def circular_functions() -> None:
 
 
 def error_functions() -> None:
-    """erf(x) / x - 1 in x * x up to 1, and (1 + 2x) erfcx(x) - 1 in (x - 3.75) / (x + 3.75)."""
+    """erf(x) / x - 1 in x * x up to 1, log2(erfc(x)) beyond, and (1 + 2x) erfcx(x) - 1 in (x - 3.75) / (x + 3.75)."""
     show("ERF_SINGLE", fit_rest(lambda t: of_square(mp.erf)(t) - 1, 0, 1, [], 7))
     show("ERF_DOUBLE", fit_rest(lambda t: of_square(mp.erf)(t) - 1, 0, 1, [], 14))
+    show("LOG2_ERFC", fit(lambda x: mp.log(mp.erfc(x)) / LN2, 0.99, 4, 8))
     show("ERFCX_SINGLE", fit(lambda t: erfcx_part(t) - 1, -1, 0.5, 11))
     show("ERFCX_DOUBLE", fit(lambda t: erfcx_part(t) - 1, -1, 0.765, 26))
 

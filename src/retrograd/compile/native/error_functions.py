@@ -7,24 +7,26 @@ from llvmlite import ir
 from retrograd.compile.native import coefficients as c
 from retrograd.compile.native.arithmetic import I32, Arithmetic, like_shape
 from retrograd.compile.native.exponential import reduce_exp, small_expm1
-from retrograd.compile.native.floating import SINGLE, format_of, outlined, pick, polynomial, product, scale, total
+from retrograd.compile.native.floating import SINGLE, format_of, nearest, outlined, pick, polynomial, power_of_two, product, scale, total
 
 
 def erf(k: Arithmetic, x: ir.Value) -> ir.Value:
-    """The error function of x"""
-    return outlined(k, error_function, x)
+    """The error function of x: a polynomial up to 1, and 1 - erfc(x) beyond."""
+    a = k.min(k.abs(x), pick(x, 4.0, 6.0))
+    far = k.sub(1.0, rough_complement(k, a) if format_of(x) is SINGLE else outlined(k, complement_of_positive, a))
+    return k.select(k.lt(a, 1.0), small_erf(k, x), k.copysign(far, x))
+
+
+def rough_complement(k: Arithmetic, x: ir.Value) -> ir.Value:
+    """erfc(x) for x from 1 to 4, right to a part in 2**22"""
+    q = polynomial(k, x, c.LOG2_ERFC)
+    n, low = nearest(k, q)
+    return k.mul(polynomial(k, k.sub(q, n), c.EXP2_SINGLE), power_of_two(k, low, x))
 
 
 def erfc(k: Arithmetic, x: ir.Value) -> ir.Value:
     """1 - erf(x): exact where that is small."""
     return outlined(k, complement, x)
-
-
-def error_function(k: Arithmetic, x: ir.Value) -> ir.Value:
-    """A polynomial up to 1, and 1 - erfc(x) beyond."""
-    a = k.abs(x)
-    far = k.copysign(k.sub(1.0, complement_of_positive(k, k.min(a, pick(x, 4.0, 6.0)))), x)
-    return k.select(k.lt(a, 1.0), small_erf(k, x), far)
 
 
 def small_erf(k: Arithmetic, x: ir.Value) -> ir.Value:

@@ -175,7 +175,8 @@ def power_of_single(k: Arithmetic, a: ir.Value, y: ir.Value) -> ir.Value:
     exponent = k.max(k.min(k.mul(logarithm, k.b.fpext(y, wide)), 200.0), -200.0)
     n, _ = nearest(k, exponent)
     r = k.b.fptrunc(k.sub(exponent, n), a.type)
-    return scale(k, polynomial(k, r, c.EXP2_SINGLE), *nearest(k, k.b.fptrunc(n, a.type)))
+    n = k.b.fptrunc(n, a.type)
+    return scale(k, polynomial(k, r, c.EXP2_SINGLE), n, nearest(k, n)[1])
 
 
 def power_of_double(k: Arithmetic, a: ir.Value, y: ir.Value) -> ir.Value:

@@ -277,7 +277,10 @@ def part_of_pi(x: ir.Value, share: float) -> tuple[float, float]:
 def less_from(k: Arithmetic, share: float, x: ir.Value, rest: ir.Value | None = None) -> ir.Value:
     """share * pi - (x + rest)"""
     high, low = part_of_pi(x, share)
-    return k.sub(high, k.sub(x, low)) if rest is None else k.add(k.sub(high, x), k.sub(low, rest))
+    if rest is None:
+        return k.sub(high, k.sub(x, low))
+    near, lost = total(k, k.const(high, x), k.neg(x))
+    return k.add(near, k.add(lost, k.sub(low, rest)))
 
 
 def asin_parts(k: Arithmetic, a: ir.Value) -> tuple[ir.Value, ir.Value, ir.Value]:
