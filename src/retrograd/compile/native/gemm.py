@@ -30,9 +30,9 @@ SYMBOL = "matrix_product"
 
 @dataclass(frozen=True)
 class Product:
-    """C[b, i, j] = sum over l of A[b, i, l] B[b, l, j].
+    """C[b, i, j] = sum over p of A[b, i, p] B[b, p, j].
 
-    m, n and k are the numbers of i, j and l; `a` holds the strides of A along i and l, `b` those of B along l and j, in elements: an
+    m, n and k are the numbers of i, j and p; `a` holds the strides of A along i and p, `b` those of B along p and j, in elements: an
     operand is transposed by its strides. `batch` are dims that both have in common, and `a_batch` and `b_batch` the strides along
     them, 0 where an operand is the same for all.
     """
@@ -61,9 +61,11 @@ class Product:
 
 
 class Epilogue(Protocol):
-    """What becomes of the results. `key` is a text that determines what `emit` emits."""
+    """What becomes of the results."""
 
-    key: str
+    @property
+    def key(self) -> str:
+        """A text that determines what `emit` emits."""
 
     def emit(
         self,
@@ -152,7 +154,7 @@ class Swapped:
 # ---- the plan -----------------------------------------------------------------------------------------------------------
 # Note [Costs]
 # Costs are in steps: the time of one fused multiply-add of a full vector where they follow one another without a pause. A block of
-# r x c accumulators needs r * c of them for each l (in the dot form: for each vector of l) and at least r + c loads. To that
+# r x c accumulators needs r * c of them for each p (in the dot form: for each vector of them) and at least r + c loads. To that
 # come the beginning and the end of a block, the horizontal sums of the dot form, and the copying of panels. All figures are
 # measured on processors with AVX-512.
 
@@ -168,7 +170,7 @@ class Plan:
     """How a product is computed.
 
     A block of `rows` x `columns` results stays in registers, a tile has at most `tile_rows` x `tile_columns`; both are multiples of the
-    block's, or all there is. `lanes` is the length of the vectors that run along j, or along l in the dot form.
+    block's, or all there is. `lanes` is the length of the vectors that run along j, or along p in the dot form.
     """
 
     form: str
@@ -352,7 +354,7 @@ class Kernel:
         product, plan = self.product, self.plan
         if plan.form == "packed":
             source = at(self.b, self.w, self.element, (j, product.b[1]))
-            pack(self.k, self.element, source, product.b, self.panel, self.panel_stride, product.k, self.masks(width))
+            pack(self.k, self.element, source, product.b, self.panel, self.panel_stride, product.k, width)
         self.blocks(row, product.m, plan.tile_rows, plan.rows, lambda i, rows: self.block(i, rows, j, width))
 
     def masks(self, width: int) -> list[int]:
@@ -396,14 +398,10 @@ def stage(
     if product.n == 1 and product.m > 1:
         product, a, b, epilogue = product.swapped(), b, a, Swapped(epilogue)
     size, batch = product.dtype.itemsize, math.prod(product.batch)
-    extent = grain = 0
-    plan = None
-    if product.m and product.n and batch:
-        plan = choose(product, host, form)
-        extent = batch * -(-product.m // plan.tile_rows) * -(-product.n // plan.tile_columns)
-        work = 2 * product.m * product.n * product.k / (2 * host.lanes(product.dtype)) + product.m * product.n
-        tiles = extent // batch
-        grain = extent if work * batch < WORTH_SHARING else max(1, math.ceil(TILE * tiles / max(work, 1.0) / 2))
+    plan = choose(replace(product, m=max(1, product.m), n=max(1, product.n)), host, form)
+    tiles = -(-product.m // plan.tile_rows) * -(-product.n // plan.tile_columns)
+    steps = product.m * product.n * (product.k / host.lanes(product.dtype) + 1)
+    grain = batch * tiles if steps * batch < WORTH_SHARING else math.ceil(TILE * tiles / steps)
 
     def build() -> ir.Module:
         return Kernel(product, plan, epilogue, len(operands)).module
@@ -413,8 +411,8 @@ def stage(
         symbol=SYMBOL,
         build=build,
         operands=(a, b, *operands),
-        extent=extent,
-        grain=grain,
+        extent=batch * tiles,
+        grain=max(1, grain),
         flops=2 * product.m * product.n * product.k * batch,
         bytes=size
         * (touched(product, product.a_batch, product.m) + touched(product, product.b_batch, product.n) + batch * product.m * product.n),

@@ -6,7 +6,7 @@ product is cut into blocks or what becomes of the results.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from llvmlite import ir
 
@@ -51,7 +51,7 @@ def outer_block(
     rows: int,
     masks: Sequence[int],
 ) -> Block:
-    """Sums of outer products: results [r, c] = sum over l of A[r, l] * panel[l, c], a vector of columns at a time.
+    """Sums of outer products: results [r, c] = sum over p of A[r, p] * panel[p, c], a vector of columns at a time.
 
     `a` and `panel` point at their first elements; `masks` gives, for each vector of columns, how many of its lanes are valid.
     """
@@ -59,21 +59,21 @@ def outer_block(
     chains = max(1, min(-(-CHAINS // size), depth // 2))
     unroll = chains if chains > 1 else max(1, min(4, 16 // size, depth))
 
-    def step(l: ir.Value, u: int, sums: list[ir.Value]) -> None:
-        """Adds the outer product number l + u."""
-        line = at(b, panel, element, (l, panel_stride), (index(u), panel_stride))
+    def step(p: ir.Value, u: int, sums: list[ir.Value]) -> None:
+        """Adds the outer product number p + u."""
+        line = at(b, panel, element, (p, panel_stride), (index(u), panel_stride))
         vectors = [k.load(at(b, line, element, (index(c * k.lanes), 1)), element, mask) for c, mask in enumerate(masks)]
         for r in range(rows):
-            cell = at(b, a, element, (index(r), a_strides[0]), (l, a_strides[1]), (index(u), a_strides[1]))
+            cell = at(b, a, element, (index(r), a_strides[0]), (p, a_strides[1]), (index(u), a_strides[1]))
             scalar = k.splat(b.load(cell, typ=element))
             for c, vector in enumerate(vectors):
                 chain = (u % chains) * size + r * len(masks) + c
                 sums[chain] = k.fma(scalar, vector, sums[chain])
 
-    def body(l: ir.Value, *sums: ir.Value) -> list[ir.Value]:
+    def body(p: ir.Value, *sums: ir.Value) -> list[ir.Value]:
         out = list(sums)
         for u in range(unroll):
-            step(l, u, out)
+            step(p, u, out)
         return out
 
     whole = depth // unroll * unroll
@@ -88,26 +88,26 @@ def outer_block(
 def dot_block(
     k: VectorBuilder, element: ir.Type, a: ir.Value, a_stride: int, w: ir.Value, w_stride: int, depth: int, rows: int, columns: int
 ) -> list[ir.Value]:
-    """Dot products: results [r, c] = sum over l of A[r, l] * W[c, l], where both are contiguous along l.
+    """Dot products: results [r, c] = sum over p of A[r, p] * W[c, p], where both are contiguous along p.
 
     The result is a vector for each row, of the power of two of lanes that holds the columns.
     """
     b, size = k.b, rows * columns
     chains = max(1, min(-(-CHAINS // size), depth // k.lanes // 2))
 
-    def step(l: ir.Value, u: int, sums: list[ir.Value], mask: int | None = None) -> None:
+    def step(p: ir.Value, u: int, sums: list[ir.Value], mask: int | None = None) -> None:
         """Adds the products of one vector of each row and column."""
-        vectors = [k.load(at(b, a, element, (index(r), a_stride), (l, 1), (index(u * k.lanes), 1)), element, mask) for r in range(rows)]
+        vectors = [k.load(at(b, a, element, (index(r), a_stride), (p, 1), (index(u * k.lanes), 1)), element, mask) for r in range(rows)]
         for c in range(columns):
-            vector = k.load(at(b, w, element, (index(c), w_stride), (l, 1), (index(u * k.lanes), 1)), element, mask)
+            vector = k.load(at(b, w, element, (index(c), w_stride), (p, 1), (index(u * k.lanes), 1)), element, mask)
             for r in range(rows):
                 chain = (u * rows + r) * columns + c
                 sums[chain] = k.fma(vectors[r], vector, sums[chain])
 
-    def body(l: ir.Value, *sums: ir.Value) -> list[ir.Value]:
+    def body(p: ir.Value, *sums: ir.Value) -> list[ir.Value]:
         out = list(sums)
         for u in range(chains):
-            step(l, u, out)
+            step(p, u, out)
         return out
 
     whole = depth // (k.lanes * chains) * k.lanes * chains
@@ -144,7 +144,7 @@ def power_of_two(least: int) -> int:
 
 
 def transposed(b: ir.IRBuilder, rows: Sequence[ir.Value]) -> list[ir.Value]:
-    """As many vectors as each has lanes, as the rows of a square: its columns."""
+    """The columns of a square of a power of two of rows, each a vector; of one row, a scalar."""
     lanes, out, bit = len(rows), list(rows), 1
     while bit < lanes:
         for low in (i for i in range(lanes) if not i & bit):
@@ -163,71 +163,53 @@ def pack(
     panel: ir.Value,
     panel_stride: int,
     depth: int,
-    masks: Sequence[int],
+    width: int,
 ) -> None:
-    """Copies panel[l, c] = source[l, c] with the panel contiguous along c, whole vectors at a time.
+    """Copies panel[p, c] = source[p, c] for c < width, with the panel contiguous along c, and zeros up to whole vectors.
 
-    `strides` are the source's along l and c; lanes outside of `masks` are left with anything.
+    `strides` are the source's along p and c.
     """
-    copy: Callable[..., None] = pack_lines if strides[1] == 1 or k.lanes == 1 else pack_squares if strides[0] == 1 else pack_scattered
-    for c, mask in enumerate(masks):
-        first = at(k.b, source, element, (index(c * k.lanes), strides[1]))
-        copy(k, element, first, strides, at(k.b, panel, element, (index(c * k.lanes), 1)), panel_stride, depth, mask)
-
-
-def pack_lines(
-    k: VectorBuilder,
-    element: ir.Type,
-    source: ir.Value,
-    strides: tuple[int, int],
-    panel: ir.Value,
-    panel_stride: int,
-    depth: int,
-    mask: int,
-) -> None:
-    """One vector of columns, of a source that is contiguous along them."""
-    with counting(k.b, 0, depth) as l:
-        k.store(k.load(at(k.b, source, element, (l, strides[0])), element, mask), at(k.b, panel, element, (l, panel_stride)))
+    b, rest = k.b, width % k.lanes
+    if strides[0] == 1 and strides[1] != 1 and depth:
+        if rest:
+            with counting(b, 0, depth) as p:
+                k.store(zeros(element, k.lanes), at(b, panel, element, (p, panel_stride), (index(width - rest), 1)))
+        pack_squares(b, element, source, strides[1], panel, panel_stride, depth, width, min(k.lanes, power_below(min(depth, width))))
+        return
+    with counting(b, 0, depth) as p:
+        for start in range(0, width, k.lanes):
+            valid = min(k.lanes, width - start)
+            first = at(b, source, element, (p, strides[0]), (index(start), strides[1]))
+            if strides[1] == 1 or k.lanes == 1:
+                line = k.load(first, element, valid if valid < k.lanes else None)
+            else:  # lanes that do not count repeat the last one
+                line = k.gather(
+                    first, ir.Constant(ir.VectorType(I64, k.lanes), [min(c, valid - 1) * strides[1] for c in range(k.lanes)]), element
+                )
+            k.store(line, at(b, panel, element, (p, panel_stride), (index(start), 1)))
 
 
 def pack_squares(
-    k: VectorBuilder,
-    element: ir.Type,
-    source: ir.Value,
-    strides: tuple[int, int],
-    panel: ir.Value,
-    panel_stride: int,
-    depth: int,
-    mask: int,
+    b: ir.IRBuilder, element: ir.Type, source: ir.Value, stride: int, panel: ir.Value, panel_stride: int, depth: int, width: int, side: int
 ) -> None:
-    """One vector of columns, of a source that is contiguous along l: squares are transposed in registers."""
-    b, lanes = k.b, k.lanes
+    """Copies a source that is contiguous along p, in squares that are transposed in registers. The last ones overlap with those before."""
+    k = VectorBuilder(b, side)
 
-    def square(l: ir.Value, lines: int) -> None:
-        columns = [k.load(at(b, source, element, (l, 1), (index(c), strides[1])), element, lines) for c in range(mask)]
-        columns += [zeros(element, lanes)] * (lanes - mask)
-        for u, line in enumerate(transposed(b, columns)[:lines]):
-            k.store(line, at(b, panel, element, (l, panel_stride), (index(u), panel_stride)))
+    def clamped(position: ir.Value, length: int) -> ir.Value:
+        """Where a square begins that would begin at `position`, but must end within `length`."""
+        if length % side == 0:
+            return position
+        return b.select(b.icmp_signed("<", position, index(length - side)), position, index(length - side))
 
-    whole = depth // lanes * lanes
-    if whole:
-        with counting(b, 0, whole, lanes) as l:
-            square(l, lanes)
-    if depth > whole:
-        square(index(whole), depth - whole)
+    with counting(b, 0, width, side) as c, counting(b, 0, depth, side) as p:
+        column, line = clamped(c, width), clamped(p, depth)
+        corner = at(b, source, element, (line, 1), (column, stride))
+        columns = [k.load(at(b, corner, element, (index(u), stride)), element) for u in range(side)]
+        target = at(b, panel, element, (line, panel_stride), (column, 1))
+        for u, vector in enumerate(transposed(b, columns)):
+            k.store(vector, at(b, target, element, (index(u), panel_stride)))
 
 
-def pack_scattered(
-    k: VectorBuilder,
-    element: ir.Type,
-    source: ir.Value,
-    strides: tuple[int, int],
-    panel: ir.Value,
-    panel_stride: int,
-    depth: int,
-    mask: int,
-) -> None:
-    """One vector of columns, of a source with any strides; lanes outside of the mask repeat the last valid one."""
-    places = ir.Constant(ir.VectorType(I64, k.lanes), [min(c, mask - 1) * strides[1] for c in range(k.lanes)])
-    with counting(k.b, 0, depth) as l:
-        k.store(k.gather(at(k.b, source, element, (l, strides[0])), places, element), at(k.b, panel, element, (l, panel_stride)))
+def power_below(most: int) -> int:
+    """The largest power of two that is not above `most`, which is at least 1."""
+    return 1 << most.bit_length() - 1
