@@ -79,6 +79,8 @@ def exponentials() -> None:
     show("EXPM1_DOUBLE", fit_rest(mp.exp, -half, half, [1, 1, 0.5], 13))
     show("EXP2_SINGLE", fit_rest(lambda r: mp.mpf(2) ** r, -0.505, 0.505, [1], 6))
     show("EXP2_DOUBLE", fit_rest(lambda r: mp.mpf(2) ** r, -0.505, 0.505, [1], 12))
+    show("EXP_TWICE_SINGLE", fit_rest(lambda r: mp.exp(2 * r), -half / 2, half / 2, [1, 2], 6))
+    show("EXP_TWICE_DOUBLE", fit_rest(lambda r: mp.exp(2 * r), -half / 2, half / 2, [1, 2], 11))
     show("SINH_SINGLE", fit_rest(of_square(mp.sinh), 0, half**2, [1], 3))
     show("SINH_DOUBLE", fit_rest(of_square(mp.sinh), 0, half**2, [1], 7))
     show("COSH_SINGLE", fit_rest(even_of_square(mp.cosh), 0, half**2, [1, 0.5], 3))

@@ -62,9 +62,10 @@ def expm1(k: Arithmetic, x: ir.Value) -> ir.Value:
 def tanh(k: Arithmetic, x: ir.Value) -> ir.Value:
     """The hyperbolic tangent of x: 1 - 2 / (exp(2x) + 1), and a polynomial where that would lose digits."""
     a = k.abs(x)
-    r, _, low = reduce_exp(k, k.min(k.add(a, a), pick(x, 20.0, 40.0)))
-    power = power_of_two(k, low, x)
-    above = k.fma(power, polynomial(k, r, pick(x, c.EXP_SINGLE, c.EXP_DOUBLE)), 1.0)
+    most = k.min(a, pick(x, 10.0, 20.0))
+    n, low = nearest(k, most, 2 / math.log(2))
+    r = k.fma(n, -math.log(2) / 2, most)  # one constant is enough: what it lacks does not matter where n is large
+    above = k.fma(power_of_two(k, low, x), polynomial(k, r, pick(x, c.EXP_TWICE_SINGLE, c.EXP_TWICE_DOUBLE)), 1.0)
     large = k.copysign(k.sub(1.0, k.div(2.0, above)), x)
     return k.select(k.lt(a, 0.55), odd_polynomial(k, x, pick(x, c.TANH_SINGLE, c.TANH_DOUBLE)), large)
 
