@@ -12,6 +12,7 @@ from math import e, inf, nan, pi
 from retrograd import autograd, backends, cuda, func, linalg, methods, nn, optim, random, special, utils
 from retrograd.autograd import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
 from retrograd.autograd.batching import vmap
+from retrograd.compile import compile
 from retrograd.config import get_default_dtype, get_num_threads, set_default_dtype, set_num_threads
 from retrograd.core.printing import set_printoptions
 from retrograd.core.random import default_generator

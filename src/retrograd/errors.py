@@ -4,7 +4,8 @@ Every exception this library raises is of the type PyTorch raises in the same pl
 for the few classes that PyTorch itself names:
 
     RuntimeError
-     └─ LinAlgError      torch.linalg.LinAlgError: a matrix is singular, not positive-definite, or has no decomposition
+     ├─ LinAlgError      torch.linalg.LinAlgError: a matrix is singular, not positive-definite, or has no decomposition
+     └─ Uncompilable     torch._dynamo.exc.Unsupported: compile(..., fullgraph=True) met something that it cannot record
 
 This module knows nothing of tensors.
 """
@@ -16,6 +17,10 @@ import sys
 from types import FrameType
 
 PACKAGE = os.path.dirname(__file__) + os.sep
+
+
+class Uncompilable(RuntimeError):
+    """A function does something that `compile(..., fullgraph=True)` cannot record."""
 
 
 class LinAlgError(RuntimeError):

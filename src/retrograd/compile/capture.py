@@ -7,6 +7,10 @@ record is thrown away.
 Arrays are told apart by the memory they own. Memory that is met and that no recorded operation made belongs to an argument, or to a
 tensor outside (alive when the call is over), or to a constant of the program (`made`); any other was computed by means that the
 record does not show, and the record is refused.
+
+# Note [Memory of arguments]
+An argument is often a piece of something larger (`step(data[i : i + 16])`), and another piece at the next call. So its buffer begins at
+its own first element, not where the memory that it is a piece of begins, and a tensor belongs to it if it was derived from it.
 """
 
 from __future__ import annotations
@@ -14,48 +18,80 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numpy import ndarray
 
-from retrograd.compile.graph import Buffer, Call, Program, Result, Update, View, Write
-from retrograd.core.levels import Observer, observed
+from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Source, Update, View, Write
+from retrograd.compile.witness import watching_python
+from retrograd.core.levels import Observer, local, observed
 from retrograd.core.op import Op
 from retrograd.core.tensor import LEAF, Box, Cleared, Tensor, address, owner, wrap
-from retrograd.errors import user_location
+from retrograd.errors import Uncompilable, user_location
 from retrograd.pytree import tree_flatten
+
+LATER = "the optimizer's state did not exist yet"  # no fault of the program: the next call is recorded
 
 
 class Refused(Exception):
     """A call cannot be recorded; the text says why, and where."""
 
 
-class Recorder(Observer):
-    """Writes down one call."""
+class Met:
+    """A tensor that the record did not see made: as it was when it was first met."""
 
-    def __init__(self, arguments: Sequence[Tensor]) -> None:
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = weakref.ref(tensor)
+        self.data, self.counter = tensor._data, tensor._version
+        self.version = tensor._version[0]
+        node = tensor._node
+        self.node = node if node is None or node is LEAF else weakref.ref(node.grad_fn)
+
+    def moved(self, tensor: Tensor) -> bool:
+        """Whether the tensor has other memory, or another place on the tape."""
+        node = tensor._node
+        place = node if node is None or node is LEAF else node.grad_fn
+        return tensor._data is not self.data or place is not (self.node() if isinstance(self.node, weakref.ref) else self.node)
+
+
+class Recorder(Observer):
+    """Writes down one call. With `strict`, what cannot be recorded raises there and then."""
+
+    def __init__(self, arguments: Sequence[Tensor], strict: bool = False) -> None:
+        self.strict = strict
         self.steps: list[Any] = []
-        self.buffers: dict[int, Buffer] = {}  # by id of the owner
-        self.owners: dict[Buffer, ndarray] = {}  # kept alive, so that ids stay theirs
-        self.written: dict[Buffer, int] = {}
-        self.tensors: dict[Buffer, list[Any]] = {}  # tensors from outside that were met on a buffer, weakly
-        self.set: dict[int, Tensor] = {}  # leaves whose .grad was set
-        self.entry: list[tuple[Tensor, bool]] = []  # leaves whose .grad mattered before it was set, and whether there was one
-        self.cleared_first: list[tuple[Tensor, bool]] = []  # leaves whose .grad was set before it mattered, and whether there was one
-        self.refused: str | None = None
-        self.outputs: list[Any] = []  # weak references to the tensors that operations gave
-        self.walked_roots: list[Any] = []
         self.scalars = 0
-        self.arguments = arguments
+        self.shared_scalars: dict[Any, int] = {}  # where the live numbers of parameters that have the same begin
+        self.arrays: dict[int, tuple[ndarray, Buffer]] = {}  # by id: arrays of which it is known where they are
+        self.roots: dict[int, list[Buffer]] = {}  # by id of the array that owns memory: the buffers there
+        self.owners: dict[Buffer, ndarray] = {}  # kept alive, so that ids stay theirs
+        self.starts: dict[Buffer, int] = {}  # addresses
+        self.written: set[Buffer] = set()
+        self.met: dict[int, Met] = {}  # by id of the tensor
+        self.on_buffer: dict[Buffer, list[Met]] = {}
+        self.made_here: dict[int, Any] = {}  # tensors that operations gave, weakly, by id
+        self.states: dict[int, tuple[Any, Any, str]] = {}  # by id of a tensor of an optimizer's state: where it is found
+        self.set: dict[int, tuple[Any, bool]] = {}  # leaves whose .grad was set, weakly, and whether there was one before
+        self.entry: dict[int, tuple[Any, Any, int]] = {}  # leaves whose .grad mattered before it was set, what it was, its version
+        self.refused: str | None = None
+        self.walked_roots: list[Any] = []
+        self.stepped_optimizers: list[Any] = []
+        self.arguments = list(arguments)
         for i, x in enumerate(arguments):
-            self.known(x, "argument", i)
+            self.meet(x)
+            if any(n < 0 for n in x._data.strides):
+                self.refuse("an argument has negative strides")
+            buffer = self.add(x._data, "argument", address(x._data), extent(x._data), Source(None, i))
+            self.arrays[id(x._data)] = x._data, buffer
 
     # ------------------------------------------------------------ what happens
 
     def refuse(self, why: str) -> None:
         if self.refused is None:
             self.refused = f"{why}, at {user_location()}"
+            if self.strict and why is not LATER:
+                raise Uncompilable(self.refused)
 
     def ran(self, op: Op, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
         if self.refused is not None:
@@ -65,129 +101,217 @@ class Recorder(Observer):
         fresh = False
         for out in outs:
             root = owner(out._data)
-            fresh = fresh or id(root) not in self.buffers
-            buffer = self.buffers.get(id(root)) or self.add(root, "made")
-            results.append(self.view_in(buffer, root, out._data))
-            self.outputs.append(weakref.ref(out))
+            inside = next((a.buffer for a in operands if isinstance(a, View) and self.owners[a.buffer] is root), None)
+            if inside is None and id(root) not in self.roots:
+                fresh = True
+            buffer = inside or self.buffer_of(out._data, root, "made")
+            self.arrays[id(out._data)] = out._data, buffer
+            self.made_here[id(out)] = weakref.ref(out)
+            results.append(self.view_in(buffer, out._data))
         if fresh:
             self.steps.append(Call(op, operands, dict(params), results))
 
     def wrote(self, target: Tensor, value: Tensor) -> None:
         if self.refused is None:
             to, what = self.view(target), self.view(value)
-            self.count_write(to.buffer)
+            self.written.add(to.buffer)
             self.steps.append(Write(to, what))
 
     def made(self, tensor: Tensor) -> None:
         root = owner(tensor._data)
-        if id(root) not in self.buffers:
-            self.add(root, "constant", root.copy())
+        self.made_here[id(tensor)] = weakref.ref(tensor)
+        if id(root) not in self.roots:
+            self.add(root, "constant", address(root), root.nbytes, root.copy())
+
+    def drew(self, name: str, function: Callable[..., Any], operands: Sequence[ndarray], result: ndarray | None) -> None:
+        if self.refused is not None:
+            return
+        given = [self.view(wrap(a)) for a in operands]
+        views = []
+        if result is not None:
+            root = owner(result)
+            views = [self.view_in(self.add(root, "made", address(root), root.nbytes), result)]
+        self.steps.append(Draw(name, function, given, views))
+
+    def shared(self, tensor: Tensor, other: Tensor) -> None:
+        if tensor.__class__ is not Box:
+            self.view(tensor)  # `other` has the same array
+            self.made_here[id(other)] = weakref.ref(other)
+
+    def exchanged(self, tensor: Tensor) -> None:
+        self.refuse("a tensor got the memory of another (x.data = y)")
 
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
         if not keep:
-            self.walked_roots.extend(edges)
+            self.walked_roots.extend(weakref.ref(e.grad_fn) for e in edges if not isinstance(e, Tensor))
 
     def gradient_met(self, leaf: Tensor, grad: Tensor | None) -> None:
-        if id(leaf) not in self.set:
-            if not any(x is leaf for x, _ in self.entry):
-                self.entry.append((leaf, grad is not None))
+        if id(leaf) not in self.set and id(leaf) not in self.entry and not self.is_made_here(leaf):
+            self.entry[id(leaf)] = weakref.ref(leaf), grad, grad._version[0] if grad is not None else 0
             if grad is not None:
-                self.known(grad, "gradient", leaf)
+                self.add_gradient(leaf, grad)
 
     def gradient_set(self, leaf: Tensor, before: Tensor | None) -> None:
         if id(leaf) not in self.set:
-            self.cleared_first.append((leaf, before is not None))
-        self.set[id(leaf)] = leaf
+            self.set[id(leaf)] = weakref.ref(leaf), before is not None
 
     def updates(self, optimizer: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> None:
         if self.refused is not None:
             return
-        self.gradient_met(p, grad)
         state = optimizer.state[p]
         names = optimizer.buffers(group)
-        if any(state.get(n) is None for n in names):
-            return self.refuse("the optimizer's state did not exist yet: the next call is recorded")
+        if any(state.get(n) is None for n in names) or ("step" in state) != counts(optimizer, group, state):
+            return self.refuse(LATER)
+        self.states.update({id(state[n]): (optimizer, p, n) for n in names})
         targets = [self.view(t) for t in (p, *[state[n] for n in names])]
-        for to in targets:
-            self.count_write(to.buffer)
-        trial = {k: wrap(v._data.copy()) if isinstance(v, Tensor) and not v.ndim else v for k, v in state.items()}
-        count = len(optimizer.scalars(group, trial))  # of a copy: it counts a step
-        self.steps.append(Update(optimizer, group, p, targets, self.view(grad), self.scalars, count))
-        self.scalars += count
+        self.written.update(to.buffer for to in targets)
+        count = len(optimizer.scalars(group, trial_state(state)))
+        earlier = sum(isinstance(s, Update) and s.parameter is p and s.optimizer is optimizer for s in self.steps)
+        like = (id(optimizer), id(group), earlier, float(state["step"]._data) if "step" in state else None)
+        first = self.shared_scalars.setdefault(like, self.scalars)
+        self.scalars = max(self.scalars, first + count)
+        self.steps.append(Update(optimizer, group, p, targets, self.view(grad), first, count))
+
+    def stepped(self, optimizer: Any) -> None:
+        self.stepped_optimizers.append(optimizer)
 
     # ------------------------------------------------------------ whose memory is whose
 
-    def add(self, root: ndarray, kind: str, source: Any = None) -> Buffer:
-        buffer = Buffer(kind, root.nbytes, f"{kind[0]}{len(self.buffers)}", source)
-        self.buffers[id(root)], self.owners[buffer] = buffer, root
+    def add(self, data: ndarray, kind: str, start: int, nbytes: int, source: Any = None) -> Buffer:
+        root = owner(data)
+        buffer = Buffer(kind, nbytes, f"{kind[0]}{len(self.owners)}", source)
+        self.roots.setdefault(id(root), []).append(buffer)
+        self.owners[buffer], self.starts[buffer] = root, start
         return buffer
 
-    def known(self, tensor: Tensor, kind: str, source: Any) -> None:
-        """Says whose memory a tensor's is."""
-        root = owner(tensor._data)
-        if id(root) not in self.buffers:
-            self.add(root, kind, source)
+    def add_gradient(self, leaf: Tensor, grad: Tensor) -> None:
+        """Says that memory is that of a leaf's gradient."""
+        if id(grad._data) not in self.arrays and id(owner(grad._data)) not in self.roots:
+            self.meet(grad)
+            buffer = self.add(grad._data, "gradient", address(grad._data), extent(grad._data), leaf)
+            buffer.layout = grad._data.shape, grad._data.strides, grad._data.dtype
+            self.arrays[id(grad._data)] = grad._data, buffer
+
+    def buffer_of(self, data: ndarray, root: ndarray, kind: str) -> Buffer:
+        """The buffer that an array is in, of which only the memory is known; `kind` if there is none."""
+        known = self.arrays.get(id(data))
+        if known is not None:
+            return known[1]
+        there = self.roots.get(id(root))
+        if there is None:
+            return self.add(root, kind, address(root), root.nbytes)
+        if len(there) > 1 or there[0].kind == "argument":
+            self.refuse("a tensor shares memory with an argument of which it was not made")
+        return there[0]
+
+    def is_made_here(self, tensor: Tensor) -> bool:
+        reference = self.made_here.get(id(tensor))
+        return reference is not None and reference() is tensor
+
+    def meet(self, tensor: Tensor) -> Met:
+        """Notes what a tensor that the record did not see made is like."""
+        met = self.met.get(id(tensor))
+        if met is None or met.tensor() is not tensor:
+            met = self.met[id(tensor)] = Met(tensor)
+        return met
 
     def view(self, tensor: Tensor) -> View:
         """A tensor as elements of a buffer."""
         if tensor.__class__ is Box:
             self.refuse("a value of a transform reached an operation outside it")
-        root = owner(tensor._data)
-        buffer = self.buffers.get(id(root))
-        if buffer is None:
-            buffer = self.add(root, "held")
-        if buffer.kind == "held":
-            self.tensors.setdefault(buffer, []).append(weakref.ref(tensor))
-        return self.view_in(buffer, root, tensor._data)
+        data = tensor._data
+        buffer = self.buffer_of(data, owner(data), "held")
+        if not self.is_made_here(tensor):
+            self.on_buffer.setdefault(buffer, []).append(self.meet(tensor))
+        return self.view_in(buffer, data)
 
-    @staticmethod
-    def view_in(buffer: Buffer, root: ndarray, data: ndarray) -> View:
-        return View(buffer, address(data) - address(root), data.shape, data.strides, data.dtype)
-
-    def count_write(self, buffer: Buffer) -> None:
-        """Counts a write to memory from outside."""
-        if buffer.kind != "made":
-            self.written[buffer] = self.written.get(buffer, 0) + 1
+    def view_in(self, buffer: Buffer, data: ndarray) -> View:
+        offset = address(data) - self.starts[buffer]
+        if data.size and (offset < 0 or offset + extent(data) > buffer.nbytes):
+            self.refuse("a tensor reaches beyond the memory of the argument that it was made of")
+        return View(buffer, offset, data.shape, data.strides, data.dtype)
 
     # ------------------------------------------------------------ the end
 
     def finish(self, result: Any) -> Program:
         """The program, once the call is over and has returned `result`."""
         leaves, _ = tree_flatten(result)
-        results = [self.result(x) if isinstance(x, Tensor) else x for x in leaves]
-        gradients = [(leaf, self.final_gradient(leaf)) for leaf in self.set.values()]
-        left = {id(leaf) for leaf, gradient in gradients if not isinstance(gradient, View)}
-        self.entry += [(leaf, there) for leaf, there in self.cleared_first if id(leaf) in left]
+        gradients = self.final_gradients()
+        of_gradient = {id(leaf._grad): source for source, _ in gradients if isinstance((leaf := source.find(self.arguments))._grad, Tensor)}
+        found: dict[int, Result] = {}
+        for x in leaves:
+            if isinstance(x, Tensor) and id(x) not in found:
+                source = of_gradient.get(id(x))
+                found[id(x)] = self.result(x) if source is None else Result(self.view(x), same_as=source, of_gradient=True)
+        results = [found[id(x)] if isinstance(x, Tensor) else x for x in leaves]
         if self.refused is not None:
             raise Refused(self.refused)
-        program = Program(self.steps, results, gradients, self.written, self.entry)
+        given_out = [x for x in (*leaves, *[source.find(self.arguments)._grad for source, _ in gradients]) if isinstance(x, Tensor)]
+        self.check_kept({id(x) for x in given_out} | {id(x._base.base) for x in given_out if x._base is not None})
+        outside, writes = self.settle_outside()
+        program = Program(
+            self.steps, results, gradients, self.entry_gradients(), outside, writes, self.stepped_optimizers, len(self.arguments)
+        )
         program.settle_constants()
         program.without_dead_steps()
-        given_out = [x for x in (*leaves, *[leaf._grad for leaf in self.set.values()]) if isinstance(x, Tensor)]
-        self.check_kept({id(x) for x in given_out} | {id(x._base.base) for x in given_out if x._base is not None})
-        self.settle_sources(program)
+        self.settle_sources(program, outside)
+        self.check_apart(program)
         return program
+
+    def source(self, tensor: Tensor) -> Source:
+        """Where a tensor from outside is found."""
+        where = next((i for i, a in enumerate(self.arguments) if a is tensor), None)
+        if where is not None:
+            return Source(None, where)
+        return Source(tensor, None, self.states.get(id(tensor)), tensor._data, tensor._node)
 
     def result(self, x: Tensor) -> Result:
         """What is returned."""
         view = self.view(x)
-        same = next((i for i, a in enumerate(self.arguments) if a is x), None)
+        if not self.is_made_here(x):
+            return Result(view, same_as=self.source(x))
+        base = None if x._base is None else x._base.base
+        if view.buffer.kind != "made" and view.buffer.kind != "constant":
+            if base is None or self.is_made_here(base):
+                self.refuse("the result shares memory with a tensor from outside")
+            else:
+                return Result(view, same_as=self.source(base), chain=x._base.chain)  # type: ignore[union-attr]
         node = x._node
-        if node is not None and node is not LEAF and not self.consumed(node):
+        if node is not None and node is not LEAF and not any(root() is node.grad_fn for root in self.walked_roots):
             self.refuse("the result needs a gradient that backward() outside the compiled function would ask for")
-        kept = node if node is not None and node is not LEAF else None
-        return Result(view, same if same is not None else x if node is LEAF else None, kept)
+        if node is LEAF:
+            self.refuse("the result is a leaf that the function made")
+        return Result(view, node)
 
-    def consumed(self, node: Any) -> bool:
-        """Whether a backward pass has gone through a node and freed it."""
-        return any(root is node for root in self.walked_roots)
+    def final_gradients(self) -> list[tuple[Source, Any]]:
+        """What is in `.grad` at the end, of the leaves that live on."""
+        found: list[tuple[Source, Any]] = []
+        for reference, _ in self.set.values():
+            leaf = reference()
+            if leaf is None:
+                continue
+            if self.is_made_here(leaf):
+                self.refuse("the gradient of a tensor that the function made is kept")
+            grad = leaf._grad
+            if leaf._extra is not None and (leaf._extra.hooks or leaf._extra.post_accumulate):
+                self.refuse("a hook is called with a gradient")
+            if isinstance(grad, Tensor) and grad._node is not None:
+                self.refuse("a gradient has a history (create_graph=True)")
+            value = grad if grad is None else "cleared" if grad.__class__ is Cleared else self.view(grad)
+            if isinstance(value, View) and not (value.buffer.kind in ("made", "constant") or value.buffer.source is leaf):
+                self.refuse("a gradient shares memory with a tensor from outside")
+            found.append((self.source(leaf), value))
+        return found
 
-    def final_gradient(self, leaf: Tensor) -> Any:
-        """What is in `.grad` at the end."""
-        grad = leaf._grad
-        if grad is None:
-            return None
-        return "cleared" if grad.__class__ is Cleared else self.view(grad)
+    def entry_gradients(self) -> list[tuple[Source, bool]]:
+        """The leaves for which it matters whether there is a gradient at the start, and whether there was one."""
+        found = [(leaf, grad is not None) for r, grad, _ in self.entry.values() if (leaf := r()) is not None]
+        met = {id(leaf) for leaf, _ in found}
+        for reference, there in self.set.values():  # an absent gradient stays absent when it is cleared
+            leaf = reference()
+            if leaf is not None and id(leaf) not in met and not isinstance(leaf._grad, Tensor):
+                found.append((leaf, there))
+        return [(self.source(leaf), there) for leaf, there in found]
 
     def check_kept(self, accounted: set[int]) -> None:
         """Refuses if a tensor that the program computed is kept where the record does not see it."""
@@ -198,29 +322,91 @@ class Recorder(Observer):
 
     def kept(self, accounted: set[int]) -> bool:
         """Whether a tensor lives that the program computed and that is not accounted for."""
-        return any((tensor := reference()) is not None and id(tensor) not in accounted for reference in self.outputs)
+        known = accounted | {id(a) for a in self.arguments}
+        return any((tensor := reference()) is not None and id(tensor) not in known for reference in self.made_here.values())
 
-    def settle_sources(self, program: Program) -> None:
+    def settle_outside(self) -> tuple[list[Source], list[tuple[Source, bool, int]]]:
+        """The tensors outside, and how often each was written to. Refuses what a program cannot do to them."""
+        gradients = {id(g): leaf for r, g, _ in self.entry.values() if g is not None and (leaf := r()) is not None}
+        outside: list[Source] = []
+        writes: list[tuple[Source, bool, int]] = []
+        counted: set[int] = set()
+        for met in self.met.values():
+            tensor = met.tensor()
+            if tensor is None:
+                continue
+            if met.moved(tensor):
+                raise Refused("a tensor from outside got other memory, or another place on the tape (by a write in place)")
+            times = met.counter[0] - met.version
+            in_gradient = id(tensor) in gradients
+            source = self.source(gradients[id(tensor)] if in_gradient else tensor)
+            if source.argument is None and not in_gradient:
+                outside.append(source)
+            if times and id(met.counter) not in counted:
+                writes.append((source, in_gradient, times))
+                counted.add(id(met.counter))
+            if tensor._node is not None and tensor._node is not LEAF and local.grad:
+                raise Refused("a tensor from outside has a history of its own (grad_fn), which the program would differentiate")
+        return outside, writes
+
+    def settle_sources(self, program: Program, outside: Sequence[Source]) -> None:
         """Finds out to whom memory from outside belongs."""
+        by_id = {id(source.tensor): source for source in outside}
+        self.arrays.clear()
         for buffer in program.buffers():
+            if buffer.kind == "gradient":
+                buffer.source = self.source(buffer.source)
             if buffer.kind != "held":
                 continue
-            alive = [t for r in self.tensors.get(buffer, ()) if (t := r()) is not None]
             root = self.owners[buffer]
-            chosen = next((t for t in alive if owner(t._data) is root), None)
+            alive = [by_id[id(t)] for met in self.on_buffer.get(buffer, ()) if (t := met.tensor()) is not None and id(t) in by_id]
             # where no tensor is left, someone else may hold the memory: other than `owners`, this frame and the question
-            if chosen is None and sys.getrefcount(root) <= 3:
+            ours = sum(met.data is root or met.data.base is root for met in self.on_buffer.get(buffer, ()))
+            if not alive and sys.getrefcount(root) <= 3 + ours:
                 raise Refused("a tensor was computed from others by means that the record does not show (NumPy, or Python's numbers)")
-            buffer.source = root if chosen is None else chosen
+            buffer.source = alive[0] if alive else root
+
+    def check_apart(self, program: Program) -> None:
+        """Refuses if memory that is written to is reached in two ways."""
+        used = [b for b in program.buffers() if b.kind in ("argument", "held", "gradient")]
+        for b in used:
+            if b in self.written and any(other is not b and self.owners[other] is self.owners[b] for other in used):
+                raise Refused("memory that the function writes to is reached by two arguments, or by an argument and from outside")
 
 
-def record(function: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, Program | None, str | None]:
-    """Calls `function`, and returns its result with the program that it ran, or with the reason why there is no record."""
-    arguments = [x for x in tree_flatten((list(args), kwargs))[0] if isinstance(x, Tensor)]
-    recorder = Recorder(arguments)
-    with observed(recorder):
+def extent(data: ndarray) -> int:
+    """How many bytes there are from an array's first element to the end of its last."""
+    return sum((n - 1) * s for n, s in zip(data.shape, data.strides, strict=True)) + data.itemsize if data.size else 0
+
+
+def trial_state(state: dict[str, Any]) -> dict[str, Any]:
+    """An optimizer's state of one parameter, with a step count of its own."""
+    return {k: wrap(v._data.copy()) if isinstance(v, Tensor) and not v.ndim else v for k, v in state.items()}
+
+
+def counts(optimizer: Any, group: dict[str, Any], state: dict[str, Any]) -> bool:
+    """Whether an optimizer counts the steps of a parameter."""
+    trial = trial_state(state)
+    optimizer.scalars(group, trial)
+    return "step" in trial
+
+
+def record(function: Any, args: Sequence[Any], kwargs: dict[str, Any], strict: bool = False) -> tuple[Any, Program | None, str | None]:
+    """Calls `function`, and returns its result with the program that it ran, or with the reason why there is no record.
+
+    Raises:
+        Uncompilable: with `strict`, in place of a reason.
+    """
+    arguments: list[Tensor] = []
+    for x in tree_flatten((list(args), kwargs))[0]:
+        if isinstance(x, Tensor) and not any(x is a for a in arguments):
+            arguments.append(x)
+    recorder = Recorder(arguments, strict)
+    with observed(recorder), watching_python(recorder.refuse):
         result = function(*args, **kwargs)
     try:
         return result, recorder.finish(result), None
     except Refused as refused:
+        if strict and not str(refused).startswith(LATER):
+            raise Uncompilable(str(refused)) from None
         return result, None, str(refused)

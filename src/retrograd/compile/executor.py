@@ -50,8 +50,9 @@ def perform(step: Step, array: Callable[[View], ndarray], scalars: Sequence[floa
     elif isinstance(step, Write):
         np.copyto(array(step.target), array(step.value))
     elif isinstance(step, Draw):
-        (result,) = step.results
-        np.copyto(array(result), step.function(*map(array, step.operands)), casting="no")
+        drawn = step.function(*map(array, step.operands))
+        for result in step.results:
+            np.copyto(array(result), drawn, casting="no")
     else:
         perform_update(step, array, scalars)
 

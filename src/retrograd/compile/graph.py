@@ -27,7 +27,31 @@ class Buffer:
     kind: str
     nbytes: int
     name: str
-    source: Any = None  # the argument's number, the tensor or array whose memory it is, the leaf, or the constant's numbers
+    source: Any = None  # a Source; of a constant, the numbers; of held memory that no tensor has, the array
+    layout: Any = None  # of a gradient: its shape, strides and dtype
+
+
+@dataclass(eq=False)
+class Source:
+    """Where a tensor is found at a call: among the arguments, outside, or in an optimizer's state.
+
+    `data` and `node` are what it had when the program was recorded.
+    """
+
+    tensor: Any  # as it was at the recording; None for an argument
+    argument: int | None = None
+    state: tuple[Any, Any, str] | None = None  # optimizer, parameter, name
+    data: Any = None
+    node: Any = None
+
+    def find(self, arguments: Sequence[Any]) -> Any:
+        """The tensor of a call."""
+        if self.argument is not None:
+            return arguments[self.argument]
+        if self.state is not None:
+            optimizer, parameter, name = self.state
+            return optimizer.state[parameter][name]
+        return self.tensor
 
 
 @dataclass(frozen=True)
@@ -98,7 +122,10 @@ class Write:
 
 @dataclass(eq=False)
 class Draw:
-    """Random numbers, drawn anew at every run: `function(*arrays)` takes them from a generator, in the order of the program."""
+    """Random numbers, drawn anew at every run: `function(*arrays)` takes them from a generator, in the order of the program.
+
+    Without results, it only sets the generator. Draws always run, one after the other, whether their results are used or not.
+    """
 
     name: str
     function: Callable[..., Any]
@@ -156,16 +183,22 @@ Step = Call | Write | Draw | Update
 class Program:
     """A recorded program.
 
-    results: what the call returned, as a pytree whose leaves are Results or plain values.
-    gradients: for each leaf whose `.grad` was set, what it was set to at last: a View, "cleared", or None.
-    written: buffers from outside that are written to, with how often.
+    results: the leaves of what the call returned: Results or plain values.
+    gradients: for the Source of each leaf whose `.grad` was set, what it was set to at last: a View, "cleared", or None.
+    entry_gradients: for the Source of each leaf whose `.grad` mattered at the start, whether there was a gradient.
+    outside: the Sources of all tensors that live outside and were met.
+    writes: how much the version counter of a tensor from outside rose; of the gradient of a leaf, if `True`.
+    stepped: optimizers, as often as they took a step.
     """
 
     steps: list[Step]
-    results: Any
-    gradients: list[tuple[Any, Any]]
-    written: dict[Buffer, int]
-    entry_gradients: list[tuple[Any, bool]] = field(default_factory=list)
+    results: list[Any]
+    gradients: list[tuple[Source, Any]]
+    entry_gradients: list[tuple[Source, bool]] = field(default_factory=list)
+    outside: list[Source] = field(default_factory=list)
+    writes: list[tuple[Source, bool, int]] = field(default_factory=list)
+    stepped: list[Any] = field(default_factory=list)
+    arguments: int = 0
 
     def buffers(self) -> list[Buffer]:
         """Every buffer, in the order of first use."""
@@ -217,14 +250,13 @@ class Program:
                 views = [View(b, 0, numbers.shape, numbers.strides, numbers.dtype) for b in (made, constant)]
                 first.append(Write(*views))
         self.steps[:0] = first
-        self.written = {buffer: times for buffer, times in self.written.items() if buffer.kind != "made"}
 
     def without_dead_steps(self) -> None:
         """Drops the calls whose results nobody reads."""
         alive = {view.buffer for view in self.given_out()}
         kept: list[Step] = []
         for step in reversed(self.steps):
-            useful = any(v.buffer in alive or v.buffer.kind != "made" for v in step.writes())
+            useful = isinstance(step, Draw) or any(v.buffer in alive or v.buffer.kind != "made" for v in step.writes())
             if useful:
                 kept.append(step)
                 alive |= {v.buffer for v in step.reads()}
@@ -236,8 +268,14 @@ class Program:
 
 @dataclass
 class Result:
-    """A tensor that is returned: elements of a buffer, and what its `grad_fn` was."""
+    """A tensor that is returned: elements of a buffer, and what its `grad_fn` was (by then freed).
+
+    `same_as`, if given, is the Source of the tensor that is itself returned (of the leaf, if it is its gradient); `chain` then the views
+    of it that lead to the result.
+    """
 
     view: View
-    same_as: Any = None  # the tensor (or number of the argument) that is itself returned
     node: Any = None
+    same_as: Source | None = None
+    chain: tuple[Any, ...] = ()
+    of_gradient: bool = False

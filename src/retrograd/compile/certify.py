@@ -1,0 +1,352 @@
+"""Holding a compiled program against the function itself, before it is trusted.
+
+The program runs on copies of all that it writes to; then the function runs as ever, with its effects; then everything that can be seen
+is compared: results, gradients, tensors that were written to. So whatever comes out, exactly one step has been made, by the function.
+
+Two numbers agree if they differ by at most `RELATIVE` of their size plus `RELATIVE` of the largest number in their tensor. Where they
+do not, the program is computed once more in float64, and the compiled numbers may be as far from these as the function's are, and
+`SLACK` times that: so a sum that cancels is no mistake, and a wrong sum is none that passes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd.compile.binding import Binding
+from retrograd.compile.capture import trial_state
+from retrograd.compile.executor import Executor
+from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Step, Update, View, Write
+from retrograd.compile.replay import Replay, elements
+from retrograd.core.random import Generator, default_generator
+from retrograd.core.tensor import Tensor, address, real_grad
+from retrograd.pytree import tree_flatten
+
+RELATIVE = {4: 2e-5, 8: 1e-11, 2: 1e-2}  # by the size of a real number in bytes
+SLACK = 8.0
+
+
+@dataclass
+class Difference:
+    """Something that a compiled program computed otherwise than the function."""
+
+    what: str
+    error: float  # relative to the largest number
+    place: View | None = None
+
+    def __str__(self) -> str:
+        return f"{self.what} differs by {self.error:.2g} of its largest number" if np.isfinite(self.error) else f"{self.what} differs"
+
+
+class Trial:
+    """A run on copies: the memory that an executor is handed, and what it was before."""
+
+    def __init__(self, program: Program, binding: Binding, arguments: Sequence[Tensor]) -> None:
+        self.program = program
+        self.external = program.external()
+        written = {v.buffer for step in program.steps for v in step.writes()}
+        self.actual: dict[Buffer, ndarray] = {}
+        self.before: dict[Buffer, ndarray] = {}
+        for i, b in enumerate(self.external):
+            if b.kind == "made":
+                continue
+            array = binding.memory[i] if b.kind == "held" else self.found(b, arguments)
+            self.actual[b] = array
+            self.before[b] = copy_of(array, b.nbytes) if b in written else array
+        self.generators = sorted({g for step in program.steps if isinstance(step, Draw) for g in generators_of(step)}, key=id)
+        self.states = [state_of(g) for g in self.generators]
+        self.scalars = trial_scalars(program)
+
+    @staticmethod
+    def found(buffer: Buffer, arguments: Sequence[Tensor]) -> ndarray:
+        """The array of an argument, or of a gradient at the start."""
+        tensor = buffer.source.find(arguments)
+        grad = real_grad(tensor) if buffer.kind == "gradient" else tensor
+        assert grad is not None
+        return grad._data
+
+    def run(self, executor: Executor, program: Program | None = None) -> dict[Buffer, ndarray]:
+        """Runs an executor of the program (or of another on the same memory) on copies. Generators are as before afterwards."""
+        chosen = (program or self.program).external()
+        memory = {}
+        for b in chosen:
+            start = self.before.get(b)
+            memory[b] = np.zeros(max(b.nbytes, 1), np.uint8) if start is None else start
+            if start is not None and start is not self.actual[b]:
+                memory[b] = start.copy()
+        for g, state in zip(self.generators, self.states, strict=True):
+            put_state(g, state)
+        try:
+            executor.run(list(memory.values()), self.scalars.copy())
+        finally:
+            for g, state in zip(self.generators, self.states, strict=True):
+                put_state(g, state)
+        return memory
+
+    def seen(self) -> Iterator[tuple[str, View, Callable[[Sequence[Any]], Any]]]:
+        """(name, view, how to find the function's tensor or array, given the leaves of its result) of all that can be compared."""
+        for i, result in enumerate(self.program.results):
+            if isinstance(result, Result) and result.same_as is None:
+                yield f"result {i}", result.view, lambda leaves, i=i: leaves[i]._data
+        for source, value in self.program.gradients:
+            if isinstance(value, View) and source.argument is None:
+                yield name_of(source.tensor, "the gradient of"), value, lambda leaves, s=source: s.find(())._grad._data
+        done = set()
+        for step in self.program.steps:
+            for view in step.writes():
+                if view.buffer in self.actual and view not in done:
+                    done.add(view)
+                    at = view.buffer.source
+                    of = getattr(at, "tensor", None)
+                    yield name_of(of, "what is written to"), view, lambda leaves, v=view: elements(address(self.actual[v.buffer]), v)
+
+
+def name_of(tensor: Any, before: str) -> str:
+    """A tensor in words."""
+    shape = "" if tensor is None else f" of shape {list(tensor.shape)}"
+    return f"{before} a tensor{shape}"
+
+
+def certify(
+    program: Program, executor: Executor, make_executor: Callable[[Program], Executor], binding: Binding, arguments: Sequence[Tensor],
+    call: Callable[[], Any],
+) -> tuple[Any, str | None]:  # fmt: skip
+    """Runs the program on copies, then the function; returns the function's result, and a report if the two do not agree."""
+    trial = Trial(program, binding, arguments)
+    try:
+        mine = trial.run(executor)
+    except Exception as error:
+        return call(), f"the compiled program raised {type(error).__name__}: {error}"
+    result = call()
+    leaves = tree_flatten(result)[0]
+    if len(leaves) != len(program.results):
+        return result, f"the function returned {len(leaves)} values, and {len(program.results)} when it was recorded"
+    pairs = []
+    for what, view, find in trial.seen():
+        try:
+            pairs.append((what, view, elements(address(mine[view.buffer]), view), find(leaves)))
+        except AttributeError:
+            return result, f"the function does not give what it gave when it was recorded: {what}"
+    wrong = [d for what, view, a, b in pairs if (d := difference(what, view, a, b)) is not None]
+    if wrong:
+        wrong = against_float64(trial, pairs, wrong)
+    if not wrong:
+        return result, None
+    return result, f"{wrong[0]}{first_difference(trial, make_executor)}"
+
+
+# ---------------------------------------------------------------- comparing
+
+
+def difference(what: str, view: View | None, mine: ndarray, theirs: ndarray) -> Difference | None:
+    """How two arrays differ, or None if they agree."""
+    if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
+        return Difference(what, float("inf"), view)
+    if mine.dtype.kind not in "fcV":
+        return None if np.array_equal(mine, theirs) else Difference(what, float("inf"), view)
+    a, b = (x.astype(np.complex128 if x.dtype.kind == "c" else np.float64) for x in (mine, theirs))
+    odd = ~np.isfinite(b)
+    if not np.array_equal(a[odd], b[odd], equal_nan=True) or not np.isfinite(a[~odd]).all():
+        return Difference(what, float("inf"), view)
+    a, b = a[~odd], b[~odd]
+    if not a.size:
+        return None
+    allowed = RELATIVE[mine.dtype.itemsize // (2 if mine.dtype.kind == "c" else 1)]
+    largest = float(np.abs(b).max())
+    error = np.abs(a - b)
+    if (error <= allowed * np.abs(b) + allowed * largest + np.finfo(np.float32).tiny).all():
+        return None
+    return Difference(what, float(error.max()) / (largest or 1.0), view)
+
+
+def against_float64(trial: Trial, pairs: Sequence[Any], wrong: Sequence[Difference]) -> list[Difference]:
+    """Which differences remain when both are held against the same program in float64."""
+    try:
+        exact = Doubled(trial).values()
+    except Exception:  # an operation that has no float64 form: the differences stand
+        return list(wrong)
+    left = []
+    for d in wrong:
+        what, view, mine, theirs = next(p for p in pairs if p[1] is d.place)
+        true = exact(view)
+        if true is None or true.shape != mine.shape:
+            left.append(d)
+            continue
+        far, near = (float(np.abs(x.astype(true.dtype) - true).max()) for x in (mine, theirs))
+        largest = float(np.abs(true).max())
+        allowed = RELATIVE[4] * largest
+        if not far <= SLACK * near + allowed:
+            left.append(Difference(what, far / (largest or 1.0), view))
+    return left
+
+
+class Doubled:
+    """A program computed with float64 in place of float32."""
+
+    def __init__(self, trial: Trial) -> None:
+        self.trial = trial
+        kinds: dict[Buffer, set[Any]] = {}
+        for view in trial.program.views():
+            kinds.setdefault(view.buffer, set()).add(view.dtype)
+        self.wide = {b for b, k in kinds.items() if k == {np.dtype(np.float32)}}
+        self.buffers: dict[Buffer, Buffer] = {}
+        self.program = Program([self.step(s) for s in trial.program.steps], [], [])
+        self.program.results = [Result(self.view(v)) for v in trial.program.given_out()]
+
+    def buffer(self, b: Buffer) -> Buffer:
+        """The wide buffer in place of a buffer."""
+        if b not in self.wide:
+            return b
+        if b not in self.buffers:
+            source = np.asarray(b.source, np.float64) if b.kind == "constant" else b.source
+            self.buffers[b] = Buffer(b.kind, b.nbytes * 2, b.name, source)
+        return self.buffers[b]
+
+    def view(self, v: Any) -> Any:
+        """The wide view in place of a view."""
+        if not isinstance(v, View) or v.buffer not in self.wide:
+            return v
+        return View(self.buffer(v.buffer), v.offset * 2, v.shape, tuple(2 * s for s in v.strides), np.dtype(np.float64))
+
+    def step(self, s: Step) -> Step:
+        """A step on wide views."""
+        if isinstance(s, Call):
+            params = {k: np.dtype(np.float64) if isinstance(p, np.dtype) and p == np.float32 else p for k, p in s.params.items()}
+            return Call(s.op, [self.view(a) for a in s.operands], params, [self.view(r) for r in s.results])
+        if isinstance(s, Write):
+            return Write(self.view(s.target), self.view(s.value))
+        if isinstance(s, Draw):
+            (wide,) = [[self.view(r) for r in s.results]]
+            draw = s.function
+            return Draw(
+                s.name,
+                lambda *a: None if (d := draw(*[narrow(x) for x in a])) is None else widen(d, wide),
+                [self.view(v) for v in s.operands],
+                wide,
+            )
+        targets = [self.view(t) for t in s.targets]
+        return Update(s.optimizer, s.group, s.parameter, targets, self.view(s.gradient), s.first, s.count)
+
+    def values(self) -> Callable[[View], ndarray | None]:
+        """Runs; returns what gives the numbers of a view of the original program."""
+        trial = self.trial
+        memory: dict[Buffer, ndarray] = {}
+        for b in self.program.external():
+            original = next((o for o, w in self.buffers.items() if w is b), b)
+            start = trial.before.get(original)
+            if start is None:
+                memory[b] = np.zeros(max(b.nbytes, 1), np.uint8)
+            elif original in self.wide:
+                flat = bytes_of(start, original.nbytes // 4 * 4).view(np.float32)
+                memory[b] = flat.astype(np.float64)
+            else:
+                memory[b] = copy_of(start, b.nbytes)
+        for g, state in zip(trial.generators, trial.states, strict=True):
+            put_state(g, state)
+        after = [state_of(g) for g in trial.generators]
+        try:
+            Replay(self.program).run(list(memory.values()), trial.scalars.copy())
+        finally:
+            for g, state in zip(trial.generators, after, strict=True):
+                put_state(g, state)
+
+        def value(view: View) -> ndarray | None:
+            wide = self.view(view)
+            return elements(address(memory[wide.buffer]), wide) if wide.buffer in memory else None
+
+        return value
+
+
+def narrow(x: ndarray) -> ndarray:
+    """Numbers as the function draws with them."""
+    return x.astype(np.float32) if x.dtype == np.float64 else x
+
+
+def widen(x: ndarray, wide: Sequence[View]) -> ndarray:
+    """Drawn numbers in the dtype of their result."""
+    return x.astype(wide[0].dtype) if wide else x
+
+
+# ---------------------------------------------------------------- the first operation that differs
+
+
+def first_difference(trial: Trial, make_executor: Callable[[Program], Executor]) -> str:
+    """Finds the first step after which an executor of the program so far disagrees with NumPy, by halving."""
+    steps = trial.program.steps
+    low, high = 0, len(steps)
+
+    def differs(n: int) -> bool:
+        part = Program(steps[:n], [Result(v) for v in steps[n - 1].writes() if v.buffer.kind == "made"], [])
+        try:
+            theirs = trial.run(Replay(part), part)
+            mine = trial.run(make_executor(part), part)
+        except Exception:
+            return True
+        places = {v for s in part.steps for v in s.writes() if v.buffer in mine}
+        return any(difference("", v, *(elements(address(m[v.buffer]), v) for m in (mine, theirs))) is not None for v in places)
+
+    if not differs(high):
+        return "; every operation alone agrees"
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if differs(middle) else (middle, high)
+    return f"; the first operation that differs is number {high} of {len(steps)}: {steps[high - 1]}"
+
+
+# ---------------------------------------------------------------- state
+
+
+def bytes_of(array: ndarray, nbytes: int) -> ndarray:
+    """The bytes from an array's first element on."""
+    return np.frombuffer((ctypes.c_char * nbytes).from_address(address(array)), np.uint8) if nbytes else np.empty(0, np.uint8)
+
+
+def copy_of(array: ndarray, nbytes: int) -> ndarray:
+    """A copy of the bytes from an array's first element on."""
+    return bytes_of(array, nbytes).copy()
+
+
+def trial_scalars(program: Program) -> ndarray:
+    """The live numbers of a run that is not to count as a step."""
+    scalars = np.zeros(max(program.scalar_count(), 1))
+    states: dict[int, Any] = {}
+    done = set()
+    for step in program.steps:
+        if isinstance(step, Update) and step.first not in done:
+            done.add(step.first)
+            state = states.setdefault(id(step.parameter), trial_state(step.optimizer.state[step.parameter]))
+            scalars[step.first : step.first + step.count] = step.optimizer.scalars(step.group, state)
+    return scalars
+
+
+def generators_of(step: Draw) -> list[Generator]:
+    """The generators that a draw takes numbers from."""
+    function: Any = step.function
+    found = [default_generator]
+    values = [*getattr(function, "args", ()), getattr(function, "func", None), getattr(function, "__self__", None)]
+    values += [cell.cell_contents for f in (function, getattr(function, "func", None)) for cell in getattr(f, "__closure__", None) or ()]
+    for value in values:
+        inner = getattr(value, "__self__", value)
+        if isinstance(inner, Generator):
+            found.append(inner)
+        for cell in getattr(value, "__closure__", None) or ():
+            if isinstance(cell.cell_contents, Generator):
+                found.append(cell.cell_contents)
+    return list({id(g): g for g in found}.values())
+
+
+def state_of(generator: Generator) -> Any:
+    """What decides what a generator draws next."""
+    return generator._seed, generator.bits.state, generator.spare
+
+
+def put_state(generator: Generator, state: Any) -> None:
+    """Sets what decides what a generator draws next."""
+    seed, bits, spare = state
+    generator._seed, generator.spare = seed, spare
+    generator.bits.state = bits

@@ -1,0 +1,299 @@
+"""`compile(function)`: a function whose calls are recorded, certified and from then on run as programs.
+
+What a call goes through: the entries of the programs that there are, the latest first; the first that fits runs. If none does, the call
+is recorded (it runs in eager, watched) and its program compiled; the next call that fits certifies the program; later ones run it.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+import types
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from retrograd.compile.backend import make_executor
+from retrograd.compile.capture import LATER, record
+from retrograd.compile.certify import certify
+from retrograd.compile.entry import BUSY, MISS, Entry, Guards, eager_entry, explain_binding, mode
+from retrograd.compile.executor import Executor
+from retrograd.compile.graph import Program, Source
+from retrograd.compile.printed import printed
+from retrograd.compile.reach import PLAIN, Reach
+from retrograd.core.tensor import Box, Tensor
+from retrograd.errors import Uncompilable
+from retrograd.nn.module import Module
+from retrograd.ops.join import stack
+from retrograd.pytree import tree_flatten, tree_unflatten
+
+LIMIT = 8  # programs that one function may have
+
+
+@dataclass
+class Variant:
+    """One program of a compiled function, or one kind of call that runs in eager.
+
+    Attributes:
+        why: why it was compiled: what no earlier program fitted.
+        state: "recorded" (not certified yet), "compiled", or "eager: " and the reason.
+        seconds: what recording and compiling took.
+    """
+
+    guards: Guards = field(repr=False)
+    why: str
+    state: str
+    seconds: float = 0.0
+    program: Program | None = field(default=None, repr=False)
+    executor: Executor | None = field(default=None, repr=False)
+    entry: Entry | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        steps = f", {len(self.program.steps)} steps" if self.program is not None else ""
+        return f"{self.state}{steps}, {self.seconds:.3f} s; because of {self.why}"
+
+
+class Programs(list[Variant]):
+    """The programs of a compiled function, printed one a line."""
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{i}: {v}" for i, v in enumerate(self)) or "no programs yet"
+
+
+class Compiled:
+    """A function that runs as recorded programs. Made by `retrograd.compile`.
+
+    Attributes:
+        limit: how many programs there may be; beyond that, calls of a new kind run in eager.
+    """
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        *,
+        fullgraph: bool = False,
+        verify: bool = True,
+        dynamic: bool | None = None,
+        backend: Callable[[Program], Executor] = make_executor,
+    ) -> None:
+        self.function, self.fullgraph, self.verify, self.dynamic, self.backend = function, fullgraph, verify, dynamic, backend
+        self.limit = LIMIT
+        self.variants: list[Variant] = []
+        self.attempts: tuple[Callable[..., Any], ...] = ()
+        self.seen: set[Any] = set()
+        self.warned: set[str] = set()
+        self.lock = threading.RLock()
+        functools.update_wrapper(self, function, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        for attempt in self.attempts:
+            result = attempt(args, kwargs)
+            if result is not MISS:
+                return result if result is not BUSY else self.function(*args, **kwargs)
+        return self.miss(args, kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self.function, '__qualname__', self.function)!s}>"
+
+    # ------------------------------------------------------------ a call that no program fits
+
+    def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call that no program fits: recorded, unless something says that it is to run in eager."""
+        leaves = tree_flatten((list(args), kwargs))[0]
+        now = mode()
+        if now is None or any(isinstance(x, Box) for x in leaves):
+            return self.function(*args, **kwargs)  # inside a transform, or inside a call that is being recorded itself
+        if not self.lock.acquire(blocking=False):
+            return self.function(*args, **kwargs)  # another thread is recording
+        try:
+            if len(self.variants) >= self.limit:
+                self.warn(
+                    "limit",
+                    f"{self.name()} was called in more than {self.limit} ways that differ; calls of further kinds run in eager. "
+                    f"The last one that was compiled was because of {self.variants[-1].why}",
+                )
+                return self.function(*args, **kwargs)
+            if self.dynamic and not self.seen_before(leaves):
+                return self.function(*args, **kwargs)
+            return self.add(args, kwargs, leaves, now)
+        finally:
+            self.lock.release()
+
+    def seen_before(self, leaves: list[Any]) -> bool:
+        """Whether arguments of this kind came before (with `dynamic=True`, the first of a kind runs in eager)."""
+        if not self.variants and not self.seen:
+            return True
+        kind = tuple((tuple(x.shape), x.dtype) if isinstance(x, Tensor) else x if isinstance(x, PLAIN) else id(x) for x in leaves)
+        known = kind in self.seen
+        self.seen.add(kind)
+        return known
+
+    def add(self, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any], now: tuple[bool, bool]) -> Any:
+        """Records a call; adds its program."""
+        start = time.perf_counter()
+        objects = [(f"argument {i}", x) for i, x in enumerate(leaves) if not isinstance(x, (Tensor, *PLAIN))]
+        reach = Reach((self.name(), self.function), *objects)
+        guards = Guards(args, kwargs, reach, now)
+        why = self.reason(args, kwargs)
+        result, program, refused = record(self.function, args, kwargs, self.fullgraph)
+        changed = reach.changed()
+        if program is not None and changed is not None:
+            program, refused = None, f"the function changes {changed}, which is no tensor"
+            if self.fullgraph:
+                raise Uncompilable(refused)
+        if program is None:
+            assert refused is not None
+            if not refused.startswith(LATER):
+                self.warn("eager", f"{self.name()} runs in eager, not compiled: {refused}")
+                self.put(Variant(guards, why, f"eager: {refused}", time.perf_counter() - start), eager_entry(guards, self.function))
+            return result
+        try:
+            executor = self.backend(program)
+            entry = Entry(program, executor, guards, tree_flatten(result)[1])
+        except Exception as error:
+            if self.fullgraph:
+                raise
+            self.warn("eager", f"{self.name()} runs in eager: compiling it failed with {type(error).__name__}: {error}")
+            guards = Guards(args, kwargs, reach, now)
+            self.put(Variant(guards, why, f"eager: {error}", time.perf_counter() - start), eager_entry(guards, self.function))
+            return result
+        variant = Variant(guards, why, "recorded", time.perf_counter() - start, program, executor, entry)
+        self.put(variant, self.certifying(variant) if self.verify else entry.call)
+        if not self.verify:
+            variant.state = "compiled"
+        return result
+
+    def put(self, variant: Variant, call: Callable[..., Any]) -> None:
+        """Adds a program, to be tried first."""
+        self.variants.append(variant)
+        self.attempts = (call, *self.attempts)
+
+    def replace(self, before: Callable[..., Any], call: Callable[..., Any]) -> None:
+        """Puts another entry in the place of one."""
+        self.attempts = tuple(call if a is before else a for a in self.attempts)
+
+    # ------------------------------------------------------------ certification
+
+    def certifying(self, variant: Variant) -> Callable[..., Any]:
+        """The entry of a program that was not certified yet: the first call that fits does it."""
+        entry = variant.entry
+        assert entry is not None
+
+        def call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+            if entry.fits(args, kwargs) is MISS:
+                return MISS
+            if not self.lock.acquire(blocking=False):
+                return BUSY
+            try:
+                return self.certify(variant, call, args, kwargs)
+            finally:
+                self.lock.release()
+
+        return call
+
+    def certify(self, variant: Variant, before: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Compares a program with the function; from then on it runs, or the function does."""
+        entry, program, executor = variant.entry, variant.program, variant.executor
+        assert entry is not None and program is not None and executor is not None
+        tensors: list[Tensor] = []
+        for x in tree_flatten((list(args), kwargs))[0]:
+            if isinstance(x, Tensor) and not any(x is t for t in tensors):
+                tensors.append(x)
+        result, report = certify(program, executor, self.backend, entry.binding, tensors, lambda: self.function(*args, **kwargs))
+        if report is None:
+            variant.state = "compiled"
+            self.replace(before, entry.call)
+        else:
+            variant.state = f"eager: {report}"
+            self.warn("wrong", f"{self.name()} runs in eager: its compiled program does not compute what the function does: {report}")
+            self.replace(before, eager_entry(variant.guards, self.function))
+        return result
+
+    # ------------------------------------------------------------ words
+
+    def name(self) -> str:
+        """The function's name and line."""
+        function = self.function.forward if isinstance(self.function, Module) else self.function
+        function = getattr(function, "__func__", function)
+        code = getattr(function, "__code__", None)
+        name = getattr(function, "__qualname__", type(function).__name__)
+        return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
+    def reason(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+        """Why none of the programs fits a call."""
+        if not self.variants:
+            return "the first call"
+        last = self.variants[-1]
+        found = last.guards.explain(args, kwargs)
+        if not found and last.entry is not None:
+            found = explain_binding(last.entry, lambda source: self.label(last, source))
+        return "; ".join(found) or "a program that did not fit"
+
+    @staticmethod
+    def label(variant: Variant, source: Source) -> str:
+        """What a tensor outside is called."""
+        return variant.guards.reach.tensors.get(id(source.tensor), ("a tensor outside", None))[0]
+
+    def warn(self, kind: str, text: str) -> None:
+        """Warns, once of each kind."""
+        if kind not in self.warned:
+            self.warned.add(kind)
+            warnings.warn(text, UserWarning, stacklevel=5)
+
+    # ------------------------------------------------------------ for people
+
+    def programs(self) -> Programs:
+        """The programs that there are, each with the reason why it was compiled, its state, and the seconds that it took."""
+        return Programs(self.variants)
+
+    def graph(self, number: int = -1) -> str:
+        """A program as Python text that runs: a function of the arrays that the program reads. The latest program by default.
+
+        Raises:
+            IndexError: if there is no such program.
+        """
+        programs = [v for v in self.variants if v.program is not None]
+        if not programs:
+            raise IndexError("there is no program yet: call the function first")
+        program = programs[number].program
+        assert program is not None
+        return printed(program)
+
+    # ------------------------------------------------------------ many calls at once
+
+    def loop(self, *batches: Any) -> Any:
+        """Calls the function for every row of tensors that have one dim more, in order. Returns the results, stacked.
+
+        Args:
+            batches: trees of tensors of shape (n, ...), one for each argument of the function. What is no tensor is given to every call.
+
+        Returns:
+            The function's results, with every tensor of shape (n, ...); where it returns something else, the last of it.
+
+        Raises:
+            ValueError: if there is no tensor, or the tensors have different numbers of rows.
+
+        >>> import retrograd as torch
+        >>> double = torch.compile(lambda x: 2 * x)
+        >>> double.loop(torch.arange(3.0))
+        tensor([0., 2., 4.])
+        """
+        leaves, spec = tree_flatten(list(batches))
+        sizes = {x.shape[0] if x.ndim else -1 for x in leaves if isinstance(x, Tensor)}
+        if len(sizes) != 1 or -1 in sizes:
+            raise ValueError(f"loop() expects tensors with the same number of rows, but got {sorted(sizes)}")
+        collected: list[list[Any]] = []
+        result_spec = None
+        for i in range(sizes.pop()):
+            rows = tree_unflatten([x[i] if isinstance(x, Tensor) else x for x in leaves], spec)
+            found, result_spec = tree_flatten(self(*rows))
+            collected.append([x.detach() if isinstance(x, Tensor) else x for x in found])
+        if result_spec is None:
+            raise ValueError("loop() expects at least one row")
+        columns = [stack(list(c)) if isinstance(c[0], Tensor) else c[-1] for c in zip(*collected, strict=True)]
+        return tree_unflatten(columns, result_spec)

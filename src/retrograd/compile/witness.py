@@ -1,0 +1,64 @@
+"""Watches for what a recorded program does besides tensors: printing, reading a clock, drawing Python's random numbers.
+
+A profile function sees every call of a builtin function while a call is recorded. Whoever has set one of their own keeps it, and then
+nothing is watched.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from retrograd.errors import PACKAGE
+
+EFFECTS = {print: "print() was called", input: "input() was called", open: "a file was opened", next: "next() was called on an iterator"}
+MODULES = {"time": "the clock was read", "random": "Python's random numbers were drawn", "_random": "Python's random numbers were drawn"}
+OWNERS = ((random.Random, "Python's random numbers were drawn"), (io.IOBase, "something was written to a file"))
+STDLIB = os.path.dirname(os.__file__) + os.sep
+
+
+def effect_of(function: Any) -> str | None:
+    """What a builtin function does that no record tells, or None."""
+    try:
+        found = EFFECTS.get(function)
+    except TypeError:  # not hashable
+        return None
+    if found is not None:
+        return found
+    of = getattr(function, "__self__", None)
+    for kind, what in OWNERS:
+        if isinstance(of, kind):
+            return what
+    module = getattr(function, "__module__", None) or ""
+    if module in MODULES:
+        return MODULES[module]
+    if type(of).__module__.startswith("numpy.random"):
+        return "NumPy's random numbers were drawn"
+    return None
+
+
+@contextmanager
+def watching_python(refuse: Callable[[str], None]) -> Iterator[None]:
+    """Calls `refuse` with what the block does that no record tells."""
+    before = sys.getprofile()
+
+    def look(frame: FrameType, event: str, function: Any) -> None:
+        if event == "c_call" and not frame.f_code.co_filename.startswith(PACKAGE):
+            what = effect_of(function)
+            if what is not None and (function is not next or not frame.f_code.co_filename.startswith(STDLIB)):
+                refuse(what)
+
+    if before is not None:
+        yield
+        return
+    sys.setprofile(look)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
