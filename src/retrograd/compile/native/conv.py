@@ -3,7 +3,7 @@
 The result and the gradient of the input are sums over sliding windows (`Sliding`), and one kernel makes both. Vectors run along
 the channels of the result, for which the weight is packed anew, so that maps of any width and windows of any stride fill them. The
 gradient of the weight is added up over parts of the batch, which a second kernel combines; how many parts depends on
-sizes only. This module chooses how the work is cut and makes the stages; the code is in `conv_kernels`. What becomes of the
+sizes only. This module chooses how the work is cut and makes the stages; the code is in `sliding` and `conv_weight`. What becomes of the
 results is the epilogue's business (see gemm.Epilogue): it is given vectors along the flattened map, or for the weight along its flattened row.
 """
 
@@ -16,22 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.compile.native.conv_kernels import (
-    Axis,
-    CombineKernel,
-    PackKernel,
-    Packing,
-    Sliding,
-    SlidingKernel,
-    SlidingPlan,
-    WeightKernel,
-    WeightPlan,
-    tiles,
-)
+from retrograd.compile.native.conv_weight import CombineKernel, WeightKernel, WeightPlan
 from retrograd.compile.native.gemm import ELEMENTS, Epilogue
 from retrograd.compile.native.host import Host
+from retrograd.compile.native.maps import Axis
 from retrograd.compile.native.microkernels import power_of_two
 from retrograd.compile.native.objects import Stage
+from retrograd.compile.native.sliding import Packing, PackKernel, Sliding, SlidingKernel, SlidingPlan, tiles
 
 Workspace = Callable[[int], Any]  # gives an operand for so many bytes
 Pair = tuple[int, int]
@@ -264,7 +255,7 @@ def tile_of(host: Host, vectors: int, columns: int) -> tuple[int, int]:
     """How many vectors of channels and how many neighbouring elements of a map make a tile held in registers."""
     best = (math.inf, 1, 1)
     for v in divisors(vectors):
-        most = (host.vector_registers - 2 - v) // v
+        most = (host.vector_registers * 3 // 4 - v) // v  # with more, the compiler's schedule runs out of registers
         if v > 8 or most < 1:
             break
         width = -(-columns // -(-columns // most))
