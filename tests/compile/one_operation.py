@@ -66,8 +66,8 @@ numbers = iter(range(10**9))
 
 def ulps(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     """By how many units in its last place a result differs from a more exact one; inf where one is finite or nan and the other is not."""
-    rounded = wanted.astype(got.dtype)
     with np.errstate(all="ignore"):
+        rounded = wanted.astype(got.dtype)
         error = np.abs(got.astype(wanted.dtype) - wanted) / np.spacing(np.abs(rounded)).astype(wanted.dtype)
     same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
     finite = np.isfinite(got) & np.isfinite(rounded)

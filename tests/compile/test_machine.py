@@ -8,33 +8,31 @@ import numpy as np
 import pytest
 
 import retrograd as torch
+from retrograd.compile.binding import Binding
 from retrograd.compile.capture import record
+from retrograd.compile.certify import Trial
+from retrograd.compile.graph import View
 from retrograd.compile.machine import Machine
-from retrograd.compile.replay import Replay, memory_of
+from retrograd.compile.replay import Replay, elements
+from retrograd.core.tensor import address
 from tests.sampling import Sample
 from tests.test_every_op import SAMPLES, look_up, ours, rebuilt, tensors_in
 
 TOLERANCE = {np.dtype("f4"): 2e-5, np.dtype("f8"): 1e-11}
 
 
-def memories(program: Any, arguments: Any) -> list[Any]:
-    """Copies of the memory that a program runs on, so that two executors begin alike."""
-    return [np.array(memory_of(b, arguments)) if b not in program.outputs() else np.zeros(b.nbytes, np.uint8) for b in program.external()]
-
-
 def compare(program: Any, arguments: Any) -> Machine:
-    """Runs a program both ways and compares all memory that it may have written."""
+    """Runs a program both ways on copies of its memory, and compares all that it may have written."""
     machine = Machine(program)
-    wanted, got = memories(program, arguments), memories(program, arguments)
-    scalars = np.full(program.scalar_count(), 0.01)
-    Replay(program).run(wanted, scalars)
-    machine.run(got, scalars)
+    trial = Trial(program, Binding(program, arguments, {}), arguments)
+    wanted, got = trial.run(Replay(program)), trial.run(machine)
     kinds = {view.buffer: view.dtype for view in program.views()}
-    for buffer, a, b in zip(program.external(), got, wanted, strict=True):
+    for buffer in program.external():
         kind = kinds[buffer]
-        if not a.size or a.nbytes % kind.itemsize:
+        n = buffer.nbytes // kind.itemsize
+        if not n or buffer.nbytes % kind.itemsize:
             continue
-        mine, theirs = a.reshape(-1).view(kind), b.reshape(-1).view(kind)
+        mine, theirs = (elements(address(memory[buffer]), View(buffer, 0, (n,), (kind.itemsize,), kind)) for memory in (got, wanted))
         if kind in TOLERANCE:
             scale = np.abs(theirs[np.isfinite(theirs)]).max(initial=0)
             np.testing.assert_allclose(mine, theirs, rtol=TOLERANCE[kind], atol=TOLERANCE[kind] * scale, err_msg=str(program))

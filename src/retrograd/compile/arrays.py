@@ -77,6 +77,24 @@ class Product:
 
 
 @dataclass(eq=False)
+class Convolution:
+    """One of a convolution's three products, in two dims (see native/conv.py).
+
+    kind: "forward": target (N, O, ...) of the input `a` and the weight `b`; "input": target (N, C, ...) of the result's gradient `a` and the
+    weight `b`; "weight": target (O, C / groups, ...) of the result's gradient `a` and the input `b`.
+    """
+
+    target: View
+    kind: str
+    a: View
+    b: View
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+
+
+@dataclass(eq=False)
 class Native:
     """A kernel of a kind of its own (convolution, pooling, scattering).
 
@@ -112,7 +130,7 @@ class Callback:
     step: Any
 
 
-Statement = Map | Reduce | Product | Native | Check | Callback
+Statement = Map | Reduce | Product | Convolution | Native | Check | Callback
 
 
 def identity(kind: str, dtype: np.dtype[Any]) -> Any:
@@ -331,6 +349,26 @@ class ArrayBuilder:
         target = self.new((*batch, a.shape[-2], b.shape[-1]), a.dtype)
         views = [broadcast_view(self.view_of(x), (*batch, *x.shape[-2:])) for x in (a, b)]
         self.statements.append(Product(target, *views))
+        return self.read(target)
+
+    def convolve(
+        self, kind: str, a: Array, b: Array, shape: Sequence[int], *, stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int], groups: int
+    ) -> Array:  # fmt: skip
+        """One of a convolution's products, of a shape; see `Convolution`."""
+        rank = len(shape) - 2
+        if rank not in (1, 2) or 0 in (*a.shape, *b.shape, *shape):
+            self.refuse("convolutions in more than two dims, or of nothing")
+        if a.dtype != b.dtype or a.dtype not in (FLOAT32, FLOAT64):
+            self.refuse("convolutions of other numbers than float32 and float64")
+        target = self.new(shape, a.dtype)
+        views = [self.view_of(x) for x in (a, b)]
+        places = [
+            v if rank == 2 else View(v.buffer, v.offset, (*v.shape[:2], 1, v.shape[2]), (*v.strides[:2], 0, v.strides[2]), v.dtype)
+            for v in (target, *views)
+        ]
+        ones, zeros = (1,) * (2 - rank), (0,) * (2 - rank)
+        window = ((*ones, *stride), (*zeros, *padding), (*ones, *dilation))
+        self.statements.append(Convolution(places[0], kind, places[1], places[2], *window, groups))  # type: ignore[arg-type]
         return self.read(target)
 
     def refuse(self, why: str) -> NoReturn:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retrograd.compile.arrays import Array, Callback, Check, Map, Native, Product, Reduce, Statement, identity
+from retrograd.compile.arrays import Array, Callback, Check, Convolution, Map, Native, Product, Reduce, Statement, identity, reshape_view
 from retrograd.compile.graph import Buffer, View
 from retrograd.compile.loops import Access, Loop, Nest, Node, loop_of, map_accesses, pieces, refinement, split
 
@@ -66,8 +66,8 @@ class Fusion:
                 self.place(part)
         elif isinstance(statement, Product) and 0 in (*statement.target.shape, *statement.a.shape):
             self.take(Map(statement.target, Array("const", (), (), statement.target.dtype, 0.0)))
-        elif isinstance(statement, Product):
-            self.append(self.product_nest(statement))
+        elif isinstance(statement, (Product, Convolution)):
+            self.append(self.headed_nest(statement))
         else:
             self.append(Single(self.settle(statement)))
 
@@ -84,11 +84,12 @@ class Fusion:
             statement.operands = [self.settled(v) for v in statement.operands]
         return statement
 
-    def product_nest(self, product: Product) -> Nest:
-        """A nest whose head is a matrix product; loops on its results may join."""
-        target, a, b = (self.settled(v) for v in (product.target, product.a, product.b))
+    def headed_nest(self, head: Product | Convolution) -> Nest:
+        """A nest with a matrix product or a convolution at its head; loops on the results may join."""
+        head.target, head.a, head.b = (self.settled(v) for v in (head.target, head.a, head.b))
+        target = results_of(head)
         kept = [d for d, n in enumerate(target.shape) if n != 1]
-        nest = Nest(tuple(target.shape[d] for d in kept), head=Product(target, a, b))
+        nest = Nest(tuple(target.shape[d] for d in kept), head=head)
         access = Access(target.buffer, target.offset, tuple(target.strides[d] for d in kept), target.dtype)
         nest.add(Loop(nest.sizes, access, Node("head", (), target.dtype)))
         return nest
@@ -177,6 +178,16 @@ def read_by(unit: Unit) -> set[Buffer]:
         return {v.buffer for v in unit.reads()}
     head = {unit.head.a.buffer, unit.head.b.buffer} if unit.head is not None else set()
     return set(unit.read) | head
+
+
+def results_of(head: Product | Convolution) -> View:
+    """The results of a head with the dims that an epilogue is told: batch dims, i, j."""
+    shape = head.target.shape
+    if isinstance(head, Product):
+        return head.target
+    view = reshape_view(head.target, (shape[0], math.prod(shape[1:])) if head.kind == "weight" else (*shape[:2], math.prod(shape[2:])))
+    assert view is not None
+    return view
 
 
 # ---------------------------------------------------------------- whether a loop fits

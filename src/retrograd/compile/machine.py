@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from retrograd.compile.arrays import Callback, Check, Native, Product, whole
+from retrograd.compile.arrays import Callback, Check, Convolution, Native, Product, whole
 from retrograd.compile.executor import perform
-from retrograd.compile.fuse import Fusion, Single, Unit, read_by, written_by
+from retrograd.compile.fuse import Fusion, Single, Unit, read_by, results_of, written_by
 from retrograd.compile.graph import Buffer, Program, View
 from retrograd.compile.loops import Nest
 from retrograd.compile.lower import Lowering
-from retrograd.compile.native import gemm
+from retrograd.compile.native import conv, gemm
 from retrograd.compile.native.entry import Runner, Step
 from retrograd.compile.native.epilogue import LoopEpilogue
 from retrograd.compile.native.host import host
@@ -27,7 +27,7 @@ from retrograd.compile.native.nests import NestEmitter, lanes_for
 from retrograd.compile.native.objects import Stage, addresses_of
 from retrograd.compile.native.scatter import Scatter, scatter_stage
 from retrograd.compile.replay import elements
-from retrograd.compile.schedule import Schedule, chunks, product_schedule, schedule
+from retrograd.compile.schedule import Schedule, chunks, head_schedule, schedule
 from retrograd.core.tape import quiet
 from retrograd.core.tensor import address
 
@@ -100,13 +100,13 @@ class Machine:
         """The kernels of a unit; none for one that runs in Python."""
         if isinstance(unit, Single):
             return [self.native_stage(unit.statement)] if isinstance(unit.statement, Native) else []
-        if isinstance(unit.head, Product):
-            return self.product_stages(unit, unit.head)
+        if unit.head is not None:
+            return self.head_stages(unit, unit.head)
         lanes = lanes_for(unit.loops, self.host)
         plan = schedule(unit, self.kept, lanes)
         operations = plan.operations() // 8
         units = plan.units(lanes)
-        operands = (*map(Place, plan.buffers), self.scalar_place(plan))
+        operands = self.places(plan)
         key = f"{self.host.cpu} {lanes}\n{plan.key()}"
         grain = chunks(units, operations)
         return [
@@ -138,26 +138,35 @@ class Machine:
         return scatter_stage(scatter, self.host, places)
 
     @staticmethod
-    def scalar_place(plan: Schedule) -> Place:
-        """Where a kernel's live numbers begin."""
-        return Place(None, 8 * (plan.first_scalar or 0))
+    def places(plan: Schedule) -> tuple[Place, ...]:
+        """What a nest's pointers point to: its buffers, and its live numbers."""
+        return (*[Place(b, offset) for b, offset in plan.buffers.items()], Place(None, 8 * (plan.first_scalar or 0)))
 
-    def product_stages(self, unit: Nest, head: Product) -> list[Stage]:
-        """The kernel of a matrix product with what is done with its results."""
-        plan = product_schedule(unit, self.kept)
-        shape, size = head.target.shape, head.target.dtype.itemsize
-        batch = [d for d in range(len(shape) - 2) if shape[d] != 1]
-        product = gemm.Product(
-            head.target.dtype, shape[-2], shape[-1], head.a.shape[-1],
-            (head.a.strides[-2] // size, head.a.strides[-1] // size), (head.b.strides[-2] // size, head.b.strides[-1] // size),
-            tuple(shape[d] for d in batch), tuple(head.a.strides[d] // size for d in batch), tuple(head.b.strides[d] // size for d in batch),
-        )  # fmt: skip
+    def head_stages(self, unit: Nest, head: Product | Convolution) -> list[Stage]:
+        """The kernels of a matrix product or a convolution with what is done with its results."""
+        plan = head_schedule(unit, self.kept)
+        shape = results_of(head).shape
         kept = [d for d, n in enumerate(shape) if n != 1]
-        dims = [kept.index(d) if d in kept else None for d in (*batch, len(shape) - 2, len(shape) - 1)]
-        operands = (*map(Place, plan.buffers), self.scalar_place(plan))
+        batch = len(shape) - 2
+        told = [d for d in range(len(shape)) if d >= batch or isinstance(head, Convolution) or shape[d] != 1]
+        epilogue = LoopEpilogue(plan, [kept.index(d) if d in kept else None for d in told])
+        operands = self.places(plan)
         a, b = Place(head.a.buffer, head.a.offset), Place(head.b.buffer, head.b.offset)
-        label = f"product {'x'.join(map(str, shape))} over {head.a.shape[-1]}" + (f" and {label_of(plan)}" if len(plan.loops) > 1 else "")
-        return [gemm.stage(product, self.host, a, b, LoopEpilogue(plan, dims), operands, label)]
+        then = f" and {label_of(plan)}" if len(plan.loops) > 1 else ""
+        if isinstance(head, Product):
+            label = f"product {'x'.join(map(str, shape))} over {head.a.shape[-1]}{then}"
+            return [gemm.stage(product_of(head), self.host, a, b, epilogue, operands, label)]
+        make = {"forward": conv.forward_stages, "input": conv.input_gradient_stages, "weight": conv.weight_gradient_stages}[head.kind]
+        label = f"convolution ({head.kind}) {'x'.join(map(str, head.target.shape))}{then}"
+        stages = make(convolution_of(head), self.host, a, b, epilogue, operands, label, self.workspace)
+        assert stages is not None
+        return stages
+
+    def workspace(self, nbytes: int) -> Place:
+        """Memory that the stages of one unit share."""
+        buffer = self.lowering.fresh(nbytes)
+        self.kept.add(buffer)
+        return Place(buffer)
 
     # ------------------------------------------------------------ running
 
@@ -226,6 +235,30 @@ class Machine:
             return elements(self.address_of(settled.buffer) if start is None else start, settled)
 
         return array
+
+
+def in_elements(view: View) -> tuple[int, ...]:
+    """A view's strides in elements."""
+    return tuple(s // view.dtype.itemsize for s in view.strides)
+
+
+def product_of(head: Product) -> gemm.Product:
+    """A matrix product as its kernel is told of it; batch dims of one element are left out."""
+    *batch, m, n = head.target.shape
+    dims = [d for d, size in enumerate(batch) if size != 1]
+    a, b = in_elements(head.a), in_elements(head.b)
+    sizes, a_batch, b_batch = (tuple(x[d] for d in dims) for x in (batch, a, b))
+    return gemm.Product(head.target.dtype, m, n, head.a.shape[-1], a[-2:], b[-2:], sizes, a_batch, b_batch)  # type: ignore[arg-type]
+
+
+def convolution_of(head: Convolution) -> conv.Convolution:
+    """A convolution as its kernels are told of it."""
+    of = {"forward": (head.a, head.b, head.target), "input": (head.target, head.b, head.a), "weight": (head.b, head.target, head.a)}
+    x, weight, y = of[head.kind]
+    n, c, h, w = x.shape
+    window = (head.stride, head.padding, head.dilation, head.groups)
+    strides = [in_elements(v) for v in (x, weight, y)]
+    return conv.Convolution(head.target.dtype, n, c, h, w, weight.shape[0], *weight.shape[2:], *window, *strides, y.shape[2:])  # type: ignore[arg-type]
 
 
 def steps_of(target: View, dim: int) -> tuple[int, ...]:

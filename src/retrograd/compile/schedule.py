@@ -27,7 +27,8 @@ class Schedule:
     outer, inner: sizes of the dims, outermost first; accesses step through `outer + inner`.
     across: vectors run along the last outer dim (neighbouring rows), not along the last inner one.
     loops: in the order in which they run.
-    buffers: the pointers that the kernel takes, in order. stored: those buffers that values must be written to.
+    buffers: the pointers that the kernel takes, in order: buffers, each with where in it (in bytes) the pointer points.
+    stored: those buffers that values must be written to.
     reduces: whether the inner dims are reduced; if not, long rows are cut into blocks.
     """
 
@@ -35,7 +36,7 @@ class Schedule:
     inner: list[int]
     across: bool
     loops: list[Loop]
-    buffers: list[Buffer]
+    buffers: dict[Buffer, int]
     stored: set[Buffer]
     reduces: bool
     first_scalar: int | None  # live numbers are read from here on
@@ -139,16 +140,17 @@ def schedule(nest: Nest, kept: set[Buffer], lanes: int) -> Schedule:
         if loop.target.buffer in memory:
             touched[loop.target.buffer] = None  # type: ignore[index]
     stored = {b for b in written if b in memory}
-    in_order, first_scalar = with_own_scalars(in_order)
-    return Schedule(outer_sizes, inner_sizes, across, in_order, list(touched), stored, reduces, first_scalar)  # type: ignore[arg-type]
+    in_order, offsets, first_scalar = placed(in_order)
+    pointers = {b: offsets[b] for b in touched}
+    return Schedule(outer_sizes, inner_sizes, across, in_order, pointers, stored, reduces, first_scalar)  # type: ignore[arg-type]
 
 
-def product_schedule(nest: Nest, kept: set[Buffer]) -> Schedule:
-    """How the loops on the results of a matrix product run: point by point, as the results come."""
+def head_schedule(nest: Nest, kept: set[Buffer]) -> Schedule:
+    """How the loops on the results of a matrix product or a convolution run: point by point, as the results come."""
     stored = {b for b in nest.written if b in kept}
     buffers = [b for b in dict.fromkeys([*nest.read, *nest.written]) if b in stored or b not in nest.written]
-    loops, first_scalar = with_own_scalars(nest.loops)
-    return Schedule(list(nest.sizes), [], False, loops, buffers, stored, False, first_scalar)
+    loops, offsets, first_scalar = placed(nest.loops)
+    return Schedule(list(nest.sizes), [], False, loops, {b: offsets[b] for b in buffers}, stored, False, first_scalar)
 
 
 def dims_in_order(nest: Nest, inner: set[int]) -> tuple[list[int], bool]:
@@ -202,18 +204,31 @@ def chunks(units: int, operations: int) -> int:
     return max(1, -(-CHUNK // per_unit), -(-units // 64))
 
 
-def with_own_scalars(loops: Sequence[Loop]) -> tuple[list[Loop], int | None]:
-    """The loops with their live numbers counted from the first that they use, so that equal loops are equal; and which that is."""
+def placed(loops: Sequence[Loop]) -> tuple[list[Loop], dict[Buffer, int], int | None]:
+    """The loops with offsets counted from the first element that they touch of each buffer, and live numbers from the first that they use.
+
+    So loops that do the same in other places are equal. Returns where the buffers' pointers point then, and the first live number.
+    """
+    first: dict[Buffer, int] = {}
+    for loop in loops:
+        for access in (loop.target, *all_accesses(loop)):
+            if access.buffer is not None:
+                first[access.buffer] = min(access.offset, first.get(access.buffer, access.offset))
     used = [n.data for loop in loops for n in nodes_of(loop.value) if n.op == "scalar"]
-    if not used:
-        return list(loops), None
-    first = min(used)
+    start = min(used, default=0)
+
+    def moved(access: Access | None) -> Access | None:
+        if access is None or access.buffer is None:
+            return access
+        return Access(access.buffer, access.offset - first[access.buffer], access.steps, access.dtype)
+
     done: dict[int, Node] = {}
 
     def rebuilt(node: Node) -> Node:
         if id(node) not in done:
-            data = node.data - first if node.op == "scalar" else node.data
-            done[id(node)] = Node(node.op, tuple(rebuilt(a) for a in node.args), node.dtype, data, node.access)
+            data = node.data - start if node.op == "scalar" else node.data
+            done[id(node)] = Node(node.op, tuple(rebuilt(a) for a in node.args), node.dtype, data, moved(node.access))
         return done[id(node)]
 
-    return [Loop(x.sizes, x.target, rebuilt(x.value), x.reduce, x.dims, x.level, x.step) for x in loops], first
+    changed = [Loop(x.sizes, moved(x.target), rebuilt(x.value), x.reduce, x.dims, x.level, x.step) for x in loops]  # type: ignore[arg-type]
+    return changed, first, start if used else None

@@ -541,6 +541,11 @@ def reshape_op(input, *, shape, called="ViewBackward0"):
     return input.reshape(shape)
 
 
+@reshape_op.lowering
+def _(k, input, *, shape, called):
+    return k.reshape(input, shape)  # a copy, where it is no view
+
+
 @reshape_op.transpose
 def _(g, input_shape):
     return reshape_op(g, shape=input_shape)

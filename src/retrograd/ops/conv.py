@@ -57,6 +57,14 @@ def conv_op(input, weight, bias=None, *, stride, padding, dilation, groups):
     return narrow(y, input)
 
 
+@conv_op.lowering
+def _(k, input, weight, bias=None, *, stride, padding, dilation, groups):
+    counts = window_counts(input.shape[2:], weight.shape[2:], stride, padding, dilation)
+    shape = (input.shape[0], weight.shape[0], *counts)
+    y = k.convolve("forward", input, weight, shape, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return y if bias is None else k.add(y, k.reshape(bias, (bias.shape[0], *(1,) * len(counts))))
+
+
 @conv_op.vjp("input")
 def _(g, weight, input_shape, stride, padding, dilation, groups):
     size = tuple(input_shape[2:])
@@ -106,6 +114,13 @@ def conv_transpose_op(input, weight, bias=None, *, size, stride, padding, dilati
     return narrow(x, input)
 
 
+@conv_transpose_op.lowering
+def _(k, input, weight, bias=None, *, size, stride, padding, dilation, groups):
+    shape = (input.shape[0], weight.shape[1] * groups, *size)
+    x = k.convolve("input", input, weight, shape, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    return x if bias is None else k.add(x, k.reshape(bias, (bias.shape[0], *(1,) * len(size))))
+
+
 @conv_transpose_op.vjp("input")
 def _(g, weight, input_shape, stride, padding, dilation, groups):
     return cut(conv_op(g, conj_of(weight), stride=stride, padding=padding, dilation=dilation, groups=groups), input_shape)
@@ -147,6 +162,12 @@ def conv_weight_op(input, other, *, kernel, stride, padding, dilation, groups):
     for part in batches(len(input), input.shape[1] * math.prod(kernel) * math.prod(counts)):
         total += np.matmul(rows(y[part], groups), columns(x[part], kernel, counts, stride, dilation, groups).swapaxes(1, 2))
     return narrow(total.reshape(out, channels, *kernel), input)
+
+
+@conv_weight_op.lowering
+def _(k, input, other, *, kernel, stride, padding, dilation, groups):
+    shape = (other.shape[1], input.shape[1] // groups, *kernel)
+    return k.convolve("weight", other, input, shape, stride=stride, padding=padding, dilation=dilation, groups=groups)
 
 
 @conv_weight_op.transpose("input")

@@ -1,4 +1,4 @@
-"""What the loops of a nest do with the results of the matrix product at its head, vector by vector, while they are in registers."""
+"""What the loops of a nest do with the results of the matrix product or the convolution at its head, vector by vector, while they are in registers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class LoopEpilogue:
     """An epilogue (see gemm.Epilogue) that runs a nest's loops.
 
     Args:
-        plan: the nest's schedule; its dims are those of the product's results that have more than one element.
+        plan: the nest's schedule; its dims are those of the results that have more than one element.
         dims: for each of the results' dims (batch dims, i, j), which dim of the nest it is, or None.
     """
 

@@ -18,7 +18,7 @@ from retrograd.compile.native.loops import Bound, counting, index, loop
 from retrograd.compile.native.maps import Axis, Kernel, Lines, Patch, Taps
 from retrograd.compile.native.microkernels import zeros
 
-UNROLLED = 256  # multiply-adds in a row that are worth their code
+UNROLLED = 100  # multiply-adds in a row that are worth their code
 
 
 @dataclass(frozen=True)
