@@ -466,7 +466,9 @@ def on_arrays(rule: Rule) -> Rule:
         ON_ARRAYS[rule.__module__] = known
     if not any(known.get(name) is not here.get(name) for name in rule.__code__.co_names):
         return rule
-    return FunctionType(rule.__code__, known, rule.__name__, rule.__defaults__, rule.__closure__)
+    copy = FunctionType(rule.__code__, known, rule.__name__, rule.__defaults__, rule.__closure__)
+    copy.__kwdefaults__ = rule.__kwdefaults__
+    return copy
 
 
 def bind(rule: Rule, places: list[int], saved: int, *, arrays: bool = False) -> Callable[[Any, tuple[Any, ...]], Any]:
