@@ -159,8 +159,9 @@ class Swapped:
 # measured on processors with AVX-512.
 
 STEPS_PER_MICROSECOND = 3500  # roughly; only the cutting into tiles depends on it
-WORTH_SHARING = 50 * STEPS_PER_MICROSECOND
-TILE = 25 * STEPS_PER_MICROSECOND
+WORTH_SHARING = 12 * STEPS_PER_MICROSECOND  # handing a chunk to another thread takes a fifth of a microsecond
+TILE = 5 * STEPS_PER_MICROSECOND
+MOST_TILES = 24  # enough for any number of threads to find equal shares; more would only read operands again
 PANEL_BYTES = 256 << 10  # on the stack
 LEAST_ROWS = 128  # of a tile for which a panel is packed
 
@@ -255,10 +256,10 @@ def choose(product: Product, host: Host, form: str | None = None) -> Plan:
 
 
 def cut(product: Product, plan: Plan, cost: float) -> Plan:
-    """The plan with tiles of about TILE steps; one tile if the whole batch is not worth sharing."""
+    """The plan with tiles of at least TILE steps; one tile if the whole batch is not worth sharing."""
     if cost * math.prod(product.batch) < WORTH_SHARING or cost < 2 * TILE:
         return plan
-    parts = round(cost / TILE)
+    parts = min(round(cost / TILE), max(1, MOST_TILES // math.prod(product.batch)))
     tile_rows, tile_columns = plan.tile_rows, plan.tile_columns
     least = LEAST_ROWS if plan.form == "packed" else plan.rows
     if plan.rows_first:
