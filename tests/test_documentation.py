@@ -6,11 +6,14 @@ import doctest
 import importlib
 import inspect
 import pkgutil
+import re
+from pathlib import Path
 
 import pytest
 
 import retrograd
 
+ROOT = Path(__file__).parent.parent
 MODULES = sorted(m.name for m in pkgutil.walk_packages(retrograd.__path__, "retrograd."))
 
 
@@ -37,3 +40,15 @@ def test_tensor_methods_are_documented():
     for name, method in vars(retrograd.Tensor).items():
         if not name.startswith("_") and inspect.isfunction(method):
             assert method.__doc__, f"Tensor.{name} has no docstring"
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/compile.md"])
+def test_programs_on_pages_run(page: str):
+    """Each block of Python runs by itself, and a line that ends with `# text` gives that text."""
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
+    for block in blocks:
+        names: dict[str, object] = {"__name__": "__main__"}
+        exec(compile(block, page, "exec"), names)
+        for expression, shown in re.findall(r"^([\w.]+)  # (.*)$", block, re.MULTILINE):
+            assert repr(eval(expression, names)) == shown

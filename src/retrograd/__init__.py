@@ -302,6 +302,7 @@ from retrograd.ops.pool import (
     max_pool2d,
     max_pool3d,
 )  # fmt: skip
+from retrograd.ops.recurrent import gru_cell, lstm_cell, rnn_relu_cell, rnn_tanh_cell
 from retrograd.ops.reduce import (
     all,
     amax,

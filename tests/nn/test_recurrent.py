@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 import retrograd as torch
-from retrograd.ops import recurrent
 from tests.oracle import error_in_both, needs_torch, same_in_both
 from tests.oracle import torch as theirs
 
@@ -96,7 +95,7 @@ def test_cell_function(name: str, gates: int, bias: bool):
         sizes = [(4 * gates, 3), (4 * gates, 4), *[(4 * gates,)] * (2 * bias)]
         weights = [t.randn(*s, dtype=t.float64).requires_grad_() for s in sizes]
         x, h, c = (t.randn(2, n, dtype=t.float64).requires_grad_() for n in (3, 4, 4))
-        function = getattr(recurrent if t is torch else theirs, name)
+        function = getattr(t, name)
         y = function(x, (h, c) if name == "lstm_cell" else h, *weights)
         loss_of(y).backward()
         return y, [v.grad for v in (x, h, *weights)]
