@@ -22,6 +22,7 @@ class LoopEpilogue:
     def __init__(self, plan: Schedule, dims: Sequence[int | None]) -> None:
         self.plan, self.dims = plan, dims
         self.key = f"loops {dims}\n{plan.key()}"
+        self.steps = 2.0 * sum(1 + loop.cost() for loop in plan.loops)
         self.memories: dict[str, Memory] = {}
 
     def emit(

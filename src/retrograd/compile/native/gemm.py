@@ -90,6 +90,7 @@ class Store:
     stride: int
     batch: tuple[int, ...] = ()
     accumulate: bool = False
+    steps = 0.0
 
     @property
     def key(self) -> str:
@@ -129,6 +130,10 @@ class Swapped:
     def key(self) -> str:
         return f"swapped {self.inner.key}"
 
+    @property
+    def steps(self) -> float:
+        return self.inner.steps
+
     def emit(
         self,
         k: VectorBuilder,
@@ -163,7 +168,7 @@ WORTH_SHARING = 12 * STEPS_PER_MICROSECOND  # handing a chunk to another thread 
 TILE = 5 * STEPS_PER_MICROSECOND
 MOST_TILES = 24  # enough for any number of threads to find equal shares; more would only read operands again
 PANEL_BYTES = 256 << 10  # on the stack
-LEAST_ROWS = 128  # of a tile for which a panel is packed
+PACKING = 0.2  # the part of the work that packing panels again for other rows may add
 
 
 @dataclass(frozen=True)
@@ -245,14 +250,15 @@ def scattering(product: Product, host: Host, rows: int, columns: int) -> float:
     return 1.6 if product.b[0] * size % 2048 == 0 else 1.1
 
 
-def choose(product: Product, host: Host, form: str | None = None) -> Plan:
-    """The cheapest plan, cut into tiles; of one form, if it is given."""
+def choose(product: Product, host: Host, form: str | None = None, epilogue: float = 0.0) -> Plan:
+    """The cheapest plan, cut into tiles; of one form, if it is given. `epilogue` is how many steps a vector of results takes besides."""
     costs = [(cost, plan) for cost, plan in candidates(product, host) if form in (None, plan.form)]
     if not costs:
         raise ValueError(f"no plan of the form {form} suits {product}")
     cost, plan = min(costs, key=lambda each: each[0])
     small = product.k * product.n * product.dtype.itemsize <= host.l2 // 4
-    return cut(product, replace(plan, rows_first=plan.form == "outer" and small), cost)
+    after = epilogue * product.m * -(-product.n // host.lanes(product.dtype))
+    return cut(product, replace(plan, rows_first=plan.form == "outer" and small), cost + after)
 
 
 def cut(product: Product, plan: Plan, cost: float) -> Plan:
@@ -261,13 +267,13 @@ def cut(product: Product, plan: Plan, cost: float) -> Plan:
         return plan
     parts = min(round(cost / TILE), max(1, MOST_TILES // math.prod(product.batch)))
     tile_rows, tile_columns = plan.tile_rows, plan.tile_columns
-    least = LEAST_ROWS if plan.form == "packed" else plan.rows
+    most = int(PACKING * cost / max(1.0, pack_cost(product))) if plan.form == "packed" else product.m // plan.rows
     if plan.rows_first:
         tile_rows = share(product.m, plan.rows, parts)
         tile_columns = share(product.n, plan.columns, parts // -(-product.m // tile_rows))
     else:
         tile_columns = share(product.n, plan.columns, parts)
-        tile_rows = share(product.m, plan.rows, min(parts // -(-product.n // tile_columns), product.m // least))
+        tile_rows = share(product.m, plan.rows, min(parts // -(-product.n // tile_columns), most))
     return replace(plan, tile_rows=tile_rows, tile_columns=tile_columns)
 
 
