@@ -76,7 +76,7 @@ class Recorder(Observer):
         self.entry: dict[int, tuple[Any, Any, int]] = {}  # leaves whose .grad mattered before it was set, what it was, its version
         self.refused: str | None = None
         self.walked_roots: list[Any] = []
-        self.stepped_optimizers: list[Any] = []
+        self.after: list[tuple[Any, Callable[[], Any] | None]] = []
         self.arguments = list(arguments)
         for i, x in enumerate(arguments):
             self.meet(x)
@@ -158,6 +158,8 @@ class Recorder(Observer):
     def updates(self, optimizer: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> None:
         if self.refused is not None:
             return
+        if any(o is optimizer and again is not None for o, again in self.after):
+            return self.refuse("an optimizer's hyperparameters changed before its step")
         state = optimizer.state[p]
         names = optimizer.buffers(group)
         if any(state.get(n) is None for n in names) or ("step" in state) != counts(optimizer, group, state):
@@ -173,7 +175,10 @@ class Recorder(Observer):
         self.steps.append(Update(optimizer, group, p, targets, self.view(grad), first, count))
 
     def stepped(self, optimizer: Any) -> None:
-        self.stepped_optimizers.append(optimizer)
+        self.after.append((optimizer, None))
+
+    def changes(self, optimizer: Any, again: Callable[[], Any]) -> None:
+        self.after.append((optimizer, again))
 
     # ------------------------------------------------------------ whose memory is whose
 
@@ -221,7 +226,11 @@ class Recorder(Observer):
             self.refuse("a value of a transform reached an operation outside it")
         data = tensor._data
         buffer = self.buffer_of(data, owner(data), "held")
-        if not self.is_made_here(tensor):
+        if self.is_made_here(tensor):
+            return self.view_in(buffer, data)
+        if buffer.kind in ("made", "constant"):  # a drawn tensor
+            self.made_here[id(tensor)] = weakref.ref(tensor)
+        else:
             self.on_buffer.setdefault(buffer, []).append(self.meet(tensor))
         return self.view_in(buffer, data)
 
@@ -249,9 +258,7 @@ class Recorder(Observer):
         given_out = [x for x in (*leaves, *[source.find(self.arguments)._grad for source, _ in gradients]) if isinstance(x, Tensor)]
         self.check_kept({id(x) for x in given_out} | {id(x._base.base) for x in given_out if x._base is not None})
         outside, writes = self.settle_outside()
-        program = Program(
-            self.steps, results, gradients, self.entry_gradients(), outside, writes, self.stepped_optimizers, len(self.arguments)
-        )
+        program = Program(self.steps, results, gradients, self.entry_gradients(), outside, writes, self.after, len(self.arguments))
         program.settle_constants()
         program.without_dead_steps()
         self.settle_sources(program, outside)

@@ -357,7 +357,10 @@ class Entry:
         for source, in_gradient, times in self.program.writes:
             at = next((i for i, (s, _) in enumerate(self.program.entry_gradients) if same_source(s, source)), None)
             lines.append(f"{f'e{at}' if in_gradient else self.variable(source)}._version[0] += {times}")
-        for optimizer in self.program.stepped:
+        for optimizer, again in self.program.after:
+            if again is not None:
+                lines.append(f"{self.code.name('again', again)}()")
+                continue
             name = self.code.name("optimizer", optimizer)
             lines.append(f"if {name}._step_post_hooks: after_step({name})")
             self.names["after_step"] = after_step

@@ -188,7 +188,8 @@ class Program:
     entry_gradients: for the Source of each leaf whose `.grad` mattered at the start, whether there was a gradient.
     outside: the Sources of all tensors that live outside and were met.
     writes: how much the version counter of a tensor from outside rose; of the gradient of a leaf, if `True`.
-    stepped: optimizers, as often as they took a step.
+    after: what happens after the run, in order: (optimizer, None) where one took a step, (optimizer, function to call) where a
+        schedule changed its hyperparameters.
     """
 
     steps: list[Step]
@@ -197,7 +198,7 @@ class Program:
     entry_gradients: list[tuple[Source, bool]] = field(default_factory=list)
     outside: list[Source] = field(default_factory=list)
     writes: list[tuple[Source, bool, int]] = field(default_factory=list)
-    stepped: list[Any] = field(default_factory=list)
+    after: list[tuple[Any, Any]] = field(default_factory=list)
     arguments: int = 0
 
     def buffers(self) -> list[Buffer]:

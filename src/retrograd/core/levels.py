@@ -125,6 +125,9 @@ class Observer:
     def stepped(self, optimizer: Any) -> None:
         """An optimizer has taken a step, and is about to tell those who wait for it."""
 
+    def changes(self, optimizer: Any, again: Callable[[], Any]) -> None:
+        """Hyperparameters of an optimizer are about to change, as they would once more by `again()`."""
+
 
 class Interpreter:
     """Gives operations another meaning while its level is in use."""
@@ -154,8 +157,8 @@ def lifted(value: Any) -> Any:
 
 
 @contextmanager
-def observed(by: Observer) -> Iterator[None]:
-    """While the block runs, `by` watches what this thread does."""
+def observed(by: Observer | None) -> Iterator[None]:
+    """While the block runs, `by` (or nobody) watches what this thread does."""
     outer, local.observer = local.observer, by
     switch.add(1)
     try:

@@ -414,11 +414,12 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Clears the gradients of all parameters."""
         for p in self.parameters():
-            if p.grad is not None:
-                if set_to_none:
-                    p.grad = None
-                else:
-                    p.grad = p.grad.detach() * 0
+            if set_to_none:
+                p.grad = None
+            elif p.grad is not None:
+                if p.grad.grad_fn is not None:  # it has a history
+                    p.grad = p.grad.detach()
+                p.grad.zero_()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Replaces the memory of every parameter, gradient and buffer by what `fn` makes of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import types
 import warnings
@@ -10,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from retrograd.core.levels import observed, observer, refuse_record
 from retrograd.core.tensor import Tensor
 from retrograd.optim.optimizer import Optimizer
 
@@ -31,6 +33,23 @@ def put(group: dict[str, Any], value: Any, name: str = "lr") -> None:
         group[name].fill_(value)
     else:
         group[name] = value
+
+
+def told(step: Callable[..., None]) -> Callable[..., None]:
+    """A schedule's step that whoever watches is told of, since no record of operations shows it."""
+
+    @functools.wraps(step)
+    def told_step(self: Any, *args: Any, **kwargs: Any) -> None:
+        watched = observer()
+        if watched is None:
+            return step(self, *args, **kwargs)
+        if any(isinstance(a, Tensor) for a in (*args, *kwargs.values())):
+            refuse_record()
+        watched.changes(self.optimizer, functools.partial(told_step, self, *args, **kwargs))
+        with observed(None):
+            return step(self, *args, **kwargs)
+
+    return told_step
 
 
 class LRScheduler:
@@ -70,6 +89,7 @@ class LRScheduler:
         """The rates set last."""
         return self._last_lr
 
+    @told
     def step(self, epoch: int | None = None) -> None:
         """Goes on by one (or to `epoch`, which is deprecated), and sets the rates."""
         if self._step_count == 1 and not self._initial and self._optimizer_steps == 0:
@@ -77,11 +97,11 @@ class LRScheduler:
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`. Call them in the opposite order: "
                 "`optimizer.step()` before `lr_scheduler.step()`; otherwise the first value of the schedule is skipped.",
                 UserWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         self._step_count += 1
         if epoch is not None:
-            warnings.warn(EPOCH_DEPRECATED, UserWarning, stacklevel=2)
+            warnings.warn(EPOCH_DEPRECATED, UserWarning, stacklevel=3)
             self.last_epoch = epoch
             closed = getattr(self, "_get_closed_form_lr", None)
             values = closed() if closed is not None else self.get_lr()
@@ -323,6 +343,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
         share = (1 + math.cos(math.pi * self.T_cur / self.T_i)) / 2
         return [self.eta_min + (base - self.eta_min) * share for base in self.base_lrs]
 
+    @told
     def step(self, epoch: Any = None) -> None:
         """Goes on by one, or to `epoch`, which may be a fraction."""
         if epoch is None and self.last_epoch < 0:
@@ -523,6 +544,7 @@ class SequentialLR(LRScheduler):
         self._schedulers[0]._initial = False
         self._last_lr = self._schedulers[0].get_last_lr()
 
+    @told
     def step(self, epoch: int | None = None) -> None:
         """Goes on by one."""
         self.last_epoch += 1
@@ -566,6 +588,7 @@ class ChainedScheduler(LRScheduler):
         self._schedulers = list(schedulers)
         self._last_lr = self._rates()
 
+    @told
     def step(self, epoch: int | None = None) -> None:
         """Goes on by one."""
         for s in self._schedulers:
@@ -607,6 +630,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.best = math.inf if mode == "min" else -math.inf
         self.cooldown_counter = self.num_bad_epochs = 0
 
+    @told
     def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
         """Takes the metric's new value."""
         value = float(metrics)

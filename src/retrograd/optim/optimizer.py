@@ -131,6 +131,8 @@ class Optimizer:
             for p in group["params"]:
                 grad = real_grad(p)
                 if watched is not None:
+                    if set_to_none is False:
+                        watched.gradient_met(p, grad)
                     watched.gradient_set(p, grad)
                 if set_to_none is None:
                     if grad is not None:
@@ -138,9 +140,9 @@ class Optimizer:
                 elif set_to_none:
                     p._grad = None
                 elif grad is not None:
-                    if watched is not None:
-                        watched.gradient_met(p, grad)
-                    p._grad = grad.detach().zero_()
+                    if grad._node is not None:  # it has a history
+                        p._grad = grad = grad.detach()
+                    grad.zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates every parameter that has a gradient; `closure`, if given, computes the loss first and is returned from."""
