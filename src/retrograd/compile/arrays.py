@@ -25,6 +25,10 @@ NATIVE = frozenset(
 )  # what machine code computes with
 
 
+ROWS_BYTES = 128 << 10  # the rows that a row of windows may need
+MOST_LANES = 16
+
+
 class Unsupported(Exception):
     """An operation, or a form of it, has no loops: it runs by its forward function."""
 
@@ -144,6 +148,31 @@ def identity(kind: str, dtype: np.dtype[Any]) -> Any:
     return np.iinfo(dtype).min if kind == "max" else np.iinfo(dtype).max
 
 
+def reads_of(statement: Statement) -> list[View]:
+    """The views that a statement reads."""
+    if isinstance(statement, (Map, Reduce)):
+        found, stack = [], [statement.value]
+        while stack:
+            array = stack.pop()
+            stack += array.args
+            found += [array.data] if array.op in ("read", "take") else []
+        return found
+    if isinstance(statement, (Product, Convolution)):
+        return [statement.a, statement.b]
+    if isinstance(statement, Check):
+        return [statement.least, statement.most]
+    return list(statement.operands if isinstance(statement, Native) else statement.step.reads())
+
+
+def writes_of(statement: Statement) -> list[View]:
+    """The views that a statement writes."""
+    if isinstance(statement, Check):
+        return []
+    if isinstance(statement, (Native, Callback)):
+        return list(statement.targets if isinstance(statement, Native) else statement.step.writes())
+    return [statement.target]
+
+
 # ---------------------------------------------------------------- views
 
 
@@ -212,8 +241,9 @@ TRUTHS = "eq ne lt le gt ge isnan isinf logical_and logical_or logical_not".spli
 class ArrayBuilder:
     """Writes statements down. Methods on elements are those of every kernel builder (`tests/numpy_kernel.py` lists them)."""
 
-    def __init__(self, fresh: Callable[[int], Buffer]) -> None:
+    def __init__(self, fresh: Callable[[int], Buffer], places: dict[Buffer, Native] | None = None) -> None:
         self.fresh = fresh
+        self.places = places or {}  # buffers that hold the places that a max pooling found
         self.statements: list[Statement] = []
 
     # ------------------------------------------------------------ leaves
@@ -336,6 +366,12 @@ class ArrayBuilder:
         shape[dim], strides[dim] = len(range(start, stop, step)), strides[dim] * step
         return self.read(View(view.buffer, view.offset + start * view.strides[dim], tuple(shape), tuple(strides), view.dtype))
 
+    def windows(self, value: Array, kernel: Sequence[int], counts: Sequence[int], stride: Sequence[int]) -> Array:
+        """So many windows of (N, C, ...), as (N, C, *counts, *kernel), which share elements where they overlap."""
+        view = self.view_of(value)
+        shape, steps = (*view.shape[:2], *counts, *kernel), [s * t for s, t in zip(view.strides[2:], stride, strict=True)]
+        return self.read(View(view.buffer, view.offset, shape, (*view.strides[:2], *steps, *view.strides[2:]), view.dtype))
+
     def fill(self, target: View, value: Any) -> None:
         """Gives a part of a buffer one number, or the elements of an array."""
         array = value if isinstance(value, Array) else self.number(value, target.dtype)
@@ -387,12 +423,51 @@ class ArrayBuilder:
 
     def scatter_sum(self, value: Array, index: Array, dim: int, shape: Sequence[int]) -> Array:
         """Zeros of a shape, to which each element of `value` is added at its index along `dim`; the index broadcasts to the value's shape."""
-        self.check_index(index, shape[dim])
+        pooling = self.pooling_of(value, index, dim, shape)
         target = self.new(shape, value.dtype)
+        if pooling is not None:
+            self.statements.append(Native("max_pool_gradient", [target], [self.dense_view(value), index.data], pooling.spec))
+            return self.read(target)
+        self.check_index(index, shape[dim])
         self.fill(target, 0)
         places = broadcast_view(self.view_of(self.cast(index, INT64)), value.shape)
         self.statements.append(Native("scatter_sum", [target], [self.view_of(value), places], {"dim": dim}))
         return self.read(target)
+
+    def dense_view(self, value: Array) -> View:
+        """The array as elements of a buffer in C order without gaps, kept if it is not yet."""
+        return value.data if value.op == "read" and is_dense(value.data) else self.view_of(self.keep(value))
+
+    def max_pool(
+        self, input: Array, *, counts: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Sequence[int], dilation: Sequence[int]
+    ) -> tuple[Array, Array]:  # fmt: skip
+        """The greatest elements of windows of (N, C, ...) in one or two dims, and their places in the flattened map; see `native/pooling.py`."""
+        rank = len(counts)
+        if rank not in (1, 2) or 0 in (*input.shape, *counts):
+            self.refuse("pooling in more than two dims, or of nothing")
+        if input.dtype not in (FLOAT32, FLOAT64):
+            self.refuse("pooling of other numbers than float32 and float64")
+        spec = {"counts": counts, "kernel": kernel, "stride": stride, "padding": padding, "dilation": dilation}
+        spec = {name: (0 if name == "padding" else 1, *v) if rank == 1 else tuple(v) for name, v in spec.items()}
+        rows = (spec["kernel"][0] - 1) * spec["dilation"][0] + 1
+        reach = (spec["counts"][1] + MOST_LANES) * spec["stride"][1] + spec["kernel"][1] * spec["dilation"][1]
+        if rows * reach * input.dtype.itemsize > ROWS_BYTES:
+            self.refuse("pooling of windows whose rows are too large for a core's cache")
+        v = self.view_of(input)
+        if rank == 1:
+            v = View(v.buffer, v.offset, (*v.shape[:2], 1, v.shape[2]), (*v.strides[:2], 0, v.strides[2]), v.dtype)
+        values, places = (self.new((*input.shape[:2], *counts), dtype) for dtype in (input.dtype, INT64))
+        self.statements.append(Native("max_pool", [values, places], [v], {**spec, "shape": v.shape}))
+        return self.read(values), self.read(places)
+
+    def pooling_of(self, value: Array, index: Array, dim: int, shape: Sequence[int]) -> Native | None:
+        """The max pooling whose gradient a sum at indices is: if these are all the places that it found, in flattened maps."""
+        pooling = self.places.get(index.data.buffer) if index.op == "read" else None
+        if pooling is None:
+            return None
+        n, c, h, w = pooling.spec["shape"]
+        same = value.shape == index.shape == (n, c, math.prod(pooling.spec["counts"])) and tuple(shape) == (n, c, h * w)
+        return pooling if same and dim == 2 and index.data.offset == 0 and is_dense(index.data) else None
 
     def native(self, kind: str, targets: Sequence[View], operands: Sequence[Array], **spec: Any) -> None:
         """A kernel of a kind of its own."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.compile.arrays import NATIVE, Array, ArrayBuilder, Callback, Statement, Unsupported, is_dense, reshape_view
+from retrograd.compile.arrays import NATIVE, Array, ArrayBuilder, Callback, Native, Statement, Unsupported, is_dense, reshape_view
 from retrograd.compile.graph import Buffer, Call, Program, Update, View, Write
 
 
@@ -18,8 +18,9 @@ class Lowering:
     def __init__(self, program: Program) -> None:
         self.statements: list[Statement] = []
         self.own: set[Buffer] = set()  # buffers that rules made
-        self.alias: dict[Buffer, Buffer] = {}  # a rule's own buffer that turned out to be the result's
+        self.alias: dict[Buffer, tuple[Buffer, int]] = {}  # buffers that turned out to be (a part of) others, from an offset on
         self.uniform: dict[Buffer, Any] = {b: number for b in program.buffers() if (number := uniform_number(b)) is not None}
+        self.places: dict[Buffer, Native] = {}  # buffers that hold the places that a max pooling found
         self.reasons: dict[str, str] = {}  # why an operation has no loops
         for step in program.steps:
             self.lower(step)
@@ -32,7 +33,7 @@ class Lowering:
 
     def lower(self, step: Any) -> None:
         """The statements of one step; all of them, or a call back."""
-        k = ArrayBuilder(self.fresh)
+        k = ArrayBuilder(self.fresh, self.places)
         try:
             if isinstance(step, Call):
                 self.lower_call(k, step)
@@ -47,6 +48,15 @@ class Lowering:
             self.statements.append(Callback(step))
         else:
             self.statements += k.statements
+        self.note_places(step, k.statements)
+
+    def note_places(self, step: Any, statements: Sequence[Statement]) -> None:
+        """Notes which buffers hold what a max pooling found, until something else is written there."""
+        for view in step.writes():
+            self.places.pop(view.buffer, None)
+        for s in statements:
+            if isinstance(s, Native) and s.kind == "max_pool":
+                self.places[self.settled(s.targets[1]).buffer] = s
 
     # ------------------------------------------------------------ calls
 
@@ -100,7 +110,7 @@ class Lowering:
                 and is_dense(view)
                 and source.buffer.nbytes == view.buffer.nbytes
             ):
-                self.alias[source.buffer] = view.buffer
+                self.alias[source.buffer] = (view.buffer, 0)
                 return
         if view.shape != value.shape and math.prod(view.shape) == math.prod(value.shape):
             target = reshape_view(view, value.shape)
@@ -126,11 +136,12 @@ class Lowering:
     # ------------------------------------------------------------ the end
 
     def settled(self, view: View) -> View:
-        """A view of the buffer that a rule's own buffer turned out to be."""
-        buffer = view.buffer
+        """A view of the buffer that a buffer turned out to be, or to be a part of."""
+        buffer, offset = view.buffer, view.offset
         while buffer in self.alias:
-            buffer = self.alias[buffer]
-        return view if buffer is view.buffer else View(buffer, view.offset, view.shape, view.strides, view.dtype)
+            buffer, start = self.alias[buffer]
+            offset += start
+        return view if buffer is view.buffer else View(buffer, offset, view.shape, view.strides, view.dtype)
 
 
 def needs(rule: Any) -> tuple[str, ...]:

@@ -25,9 +25,11 @@ from retrograd.compile.native.epilogue import LoopEpilogue
 from retrograd.compile.native.host import host
 from retrograd.compile.native.nests import NestEmitter, lanes_for
 from retrograd.compile.native.objects import Stage, addresses_of
+from retrograd.compile.native.pooling import Pooling, max_pool_gradient_stages, max_pool_stages
 from retrograd.compile.native.scatter import Scatter, scatter_stage
 from retrograd.compile.replay import elements
 from retrograd.compile.schedule import Schedule, chunks, head_schedule, schedule
+from retrograd.compile.sums import join_sums
 from retrograd.core.tape import quiet
 from retrograd.core.tensor import address
 
@@ -51,6 +53,7 @@ class Machine:
         self.host = host()
         self.external = program.external()
         self.lowering = Lowering(program)
+        join_sums(self.lowering, set(self.external))
         self.units = Fusion(self.lowering.statements, self.lowering.settled, self.lowering.fresh).units
         self.constants = {b: np.ascontiguousarray(b.source) for b in program.buffers() if b.kind == "constant"}
         self.kept = self.shared_buffers()
@@ -99,7 +102,7 @@ class Machine:
     def stages_of(self, unit: Unit) -> list[Stage]:
         """The kernels of a unit; none for one that runs in Python."""
         if isinstance(unit, Single):
-            return [self.native_stage(unit.statement)] if isinstance(unit.statement, Native) else []
+            return self.native_stages(unit.statement) if isinstance(unit.statement, Native) else []
         if unit.head is not None:
             return self.head_stages(unit, unit.head)
         lanes = lanes_for(unit.loops, self.host)
@@ -123,19 +126,19 @@ class Machine:
             )
         ]
 
-    def native_stage(self, native: Native) -> Stage:
-        """A kernel of a kind of its own."""
-        (target,), (value, index) = native.targets, native.operands
-        scatter = Scatter(
-            target.dtype,
-            value.shape,
-            value.strides,
-            index.strides,
-            steps_of(target, native.spec["dim"]),
-            *along(target, native.spec["dim"]),
-        )
-        places = [Place(v.buffer, v.offset) for v in (target, value, index)]
-        return scatter_stage(scatter, self.host, places)
+    def native_stages(self, native: Native) -> list[Stage]:
+        """The kernels of a kind of their own."""
+        places = [Place(v.buffer, v.offset) for v in (*native.targets, *native.operands)]
+        if native.kind == "scatter_sum":
+            return [scatter_stage(scatter_of(native), self.host, places)]
+        if native.kind == "max_pool":
+            values, indices, x = places
+            stages = max_pool_stages(pooling_of(native, native.operands[0]), self.host, x, values, indices, "max pooling")
+        else:
+            target, grad, indices = places
+            stages = max_pool_gradient_stages(pooling_of(native, None), self.host, grad, indices, target, "max pooling, gradient")
+        assert stages is not None
+        return stages
 
     @staticmethod
     def places(plan: Schedule) -> tuple[Place, ...]:
@@ -258,17 +261,29 @@ def convolution_of(head: Convolution) -> conv.Convolution:
     n, c, h, w = x.shape
     window = (head.stride, head.padding, head.dilation, head.groups)
     strides = [in_elements(v) for v in (x, weight, y)]
-    return conv.Convolution(head.target.dtype, n, c, h, w, weight.shape[0], *weight.shape[2:], *window, *strides, y.shape[2:])  # type: ignore[arg-type]
+    return conv.Convolution(head.target.dtype, n, c, h, w, weight.shape[0], *weight.shape[2:], *window, *strides, y.shape[2:])  # type: ignore[call-arg]
+
+
+def scatter_of(native: Native) -> Scatter:
+    """A sum at indices as its kernel is told of it."""
+    (target,), (value, index), dim = native.targets, native.operands, native.spec["dim"]
+    return Scatter(
+        target.dtype, value.shape, value.strides, index.strides, steps_of(target, dim), target.strides[dim], target.shape[dim]
+    )  # fmt: skip
+
+
+def pooling_of(native: Native, input: View | None) -> Pooling:
+    """A max pooling as its kernels are told of it; without an input, its gradient."""
+    spec = native.spec
+    n, c, h, w = spec["shape"]
+    strides = (c * h * w, h * w, w, 1) if input is None else in_elements(input)
+    window = {name: spec[name] for name in ("counts", "kernel", "stride", "padding", "dilation")}
+    return Pooling(native.targets[0].dtype, n, c, h, w, **window, input_strides=strides)  # type: ignore[arg-type]
 
 
 def steps_of(target: View, dim: int) -> tuple[int, ...]:
     """A target's strides, 0 along the dim that an index moves along."""
     return tuple(0 if d == dim else s for d, s in enumerate(target.strides))
-
-
-def along(target: View, dim: int) -> tuple[int, int]:
-    """The stride and the size of the dim that an index moves along."""
-    return target.strides[dim], target.shape[dim]
 
 
 def label_of(plan: Schedule) -> str:

@@ -73,6 +73,11 @@ def places(where: ndarray, sizes: Sequence[int], counts: Ints, kernel: Ints, str
     return np.asarray(np.take(within.reshape(-1), where) + first)
 
 
+@max_pool_op.lowering
+def _(k, input, *, counts, kernel, stride, padding, dilation):
+    return k.max_pool(input, counts=counts, kernel=kernel, stride=stride, padding=padding, dilation=dilation)
+
+
 @max_pool_op.vjp("input")
 def _(g_values, indices, input_shape):
     return from_places(g_values, indices, tuple(input_shape[2:]))
@@ -105,6 +110,21 @@ def avg_pool_op(input, *, size, counts, kernel, stride, padding, include_pad, di
     return narrow(total / divisors(size, counts, kernel, stride, padding, include_pad, divisor, total.dtype), input)
 
 
+@avg_pool_op.lowering
+def _(k, input, *, size, counts, kernel, stride, padding, include_pad, divisor):
+    spans = [(c - 1) * s + w for c, w, s in zip(counts, kernel, stride, strict=True)]
+    if any(padding) or any(span > n for span, n in zip(spans, size, strict=True)):
+        room = k.new((*input.shape[:2], *(max(n + 2 * p, span) for n, p, span in zip(size, padding, spans, strict=True))), input.dtype)
+        k.fill(room, 0)
+        inner = k.read(room)
+        for d, (n, p) in enumerate(zip(size, padding, strict=True), 2):
+            inner = k.slice(inner, d, p, p + n)
+        k.fill(inner.data, input)
+        input = k.read(room)
+    total = k.reduce("sum", k.windows(input, kernel, counts, stride), range(-len(kernel), 0), keepdim=False)
+    return k.div(total, divisors_in_loops(k, total, size, counts, kernel, stride, padding, include_pad, divisor))
+
+
 @avg_pool_op.transpose
 def _(g, size, counts, kernel, stride, padding, include_pad, divisor):
     return avg_unpool_op(
@@ -125,10 +145,25 @@ def avg_unpool_op(input, *, size, counts, kernel, stride, padding, include_pad, 
     x = x / divisors(size, counts, kernel, stride, padding, include_pad, divisor, x.dtype)
     out = np.zeros((*input.shape[:2], *(n + 2 * p for n, p in zip(size, padding, strict=True))), x.dtype)
     out = reaching(out, counts, kernel, stride, (0,) * len(kernel), ones, 0)
-    cols = np.broadcast_to(np.expand_dims(x, tuple(range(1, 1 + len(kernel)))), (x.shape[0], *kernel, *x.shape[1:]))
+    cols = np.broadcast_to(x.reshape(x.shape[0], *ones, *x.shape[1:]), (x.shape[0], *kernel, *x.shape[1:]))
     add_windows(cols, out, kernel, counts, stride, ones)
     whole = out[(..., *(slice(n + 2 * p) for n, p in zip(size, padding, strict=True)))]  # type: ignore[arg-type]
     return narrow(np.ascontiguousarray(cropped(whole, padding)), input)
+
+
+@avg_unpool_op.lowering
+def _(k, input, *, size, counts, kernel, stride, padding, include_pad, divisor):
+    n, c = input.shape[:2]
+    shares = k.div(input, divisors_in_loops(k, input, size, counts, kernel, stride, padding, include_pad, divisor))
+    if kernel == stride and not any(padding) and all(m * s == length for m, s, length in zip(counts, stride, size, strict=True)):
+        target = k.new((n, c, *size), input.dtype)
+        apart = [length for pair in zip(counts, kernel, strict=True) for length in pair]
+        shares = k.reshape(shares, (n, c, *(length for m in counts for length in (m, 1))))
+        k.fill(k.reshape(k.read(target), (n, c, *apart)).data, shares)
+        return k.read(target)
+    shares, ones = k.reshape(shares, (n * c, 1, *counts)), k.keep(k.const(1, input), (1, 1, *kernel))
+    window = {"stride": stride, "padding": padding, "dilation": (1,) * len(kernel), "groups": 1}
+    return k.reshape(k.convolve("input", shares, ones, (n * c, 1, *size), **window), (n, c, *size))
 
 
 @avg_unpool_op.transpose
@@ -155,6 +190,24 @@ def divisors(
             start, end = np.maximum(start, 0), np.minimum(end, n)
         product = product[..., None] * (end - start)
     return product.astype(dtype)
+
+
+def divisors_in_loops(
+    k: Any, like: Any, size: Ints, counts: Ints, kernel: Ints, stride: Ints, padding: Ints, include_pad: bool, divisor: int | None
+) -> Any:
+    """The same for a lowering: a number if it is the same for all windows, else an array that broadcasts to (N, C, *counts)."""
+    table = divisors(size, counts, kernel, stride, padding, include_pad, divisor, like.dtype)
+    if (table == table.flat[0]).all():
+        return k.const(float(table.flat[0]), like)
+    product: Any = None
+    for d, (n, c, w, s, p) in enumerate(zip(size, counts, kernel, stride, padding, strict=True), 2):
+        start = k.sub(k.mul(k.iota([c if i == d else 1 for i in range(2 + len(counts))], d), s), p)
+        end = k.min(k.add(start, w), n + p)
+        if not include_pad:
+            start, end = k.max(start, 0), k.min(end, n)
+        length = k.sub(end, start)
+        product = length if product is None else k.mul(product, length)
+    return k.cast(product, like.dtype)
 
 
 # ---------------------------------------------------------------- arguments

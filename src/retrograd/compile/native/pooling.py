@@ -1,7 +1,7 @@
 """The greatest element of each window of a map, with its place, and the gradient: one kernel for one pooling's sizes and strides.
 
 Vectors run along the rows of the result. A window's elements are compared as the library's operation does: of equals the first is taken,
-and a nan is greater than any number. What becomes of the gradient is the epilogue's business (see gemm.Epilogue).
+and a nan is greater than any number.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from llvmlite import ir
 
 from retrograd.compile.native.arithmetic import I32, constant
-from retrograd.compile.native.conv import Workspace, block_of, grain_of
-from retrograd.compile.native.gemm import ELEMENTS, Epilogue
+from retrograd.compile.native.conv import block_of, grain_of
+from retrograd.compile.native.gemm import ELEMENTS
 from retrograd.compile.native.host import Host
 from retrograd.compile.native.loops import I64, counting, index
 from retrograd.compile.native.maps import Axis, Kernel, Patch
@@ -70,9 +70,7 @@ class Pooling:
         return rows, columns
 
 
-def max_pool_stages(
-    spec: Pooling, host: Host, input: Any, values: Any, indices: Any, label: str, workspace: Workspace
-) -> list[Stage] | None:
+def max_pool_stages(spec: Pooling, host: Host, input: Any, values: Any, indices: Any, label: str) -> list[Stage] | None:
     """The stages of the greatest elements and, as int64, their places in the flattened map; None where there is no kernel."""
     rows, columns = spec.axes()
     lanes = min(host.lanes(spec.dtype), power_of_two(spec.counts[1]))
@@ -101,27 +99,25 @@ def max_pool_stages(
     ]
 
 
-def max_pool_gradient_stages(
-    spec: Pooling, host: Host, grad: Any, indices: Any, out_epilogue: Epilogue, operands: Sequence[Any], label: str, workspace: Workspace
-) -> list[Stage] | None:
-    """The stages of the gradient of the input, from that of the values (in C order) and their places; None where there is no kernel.
+def max_pool_gradient_stages(spec: Pooling, host: Host, grad: Any, indices: Any, target: Any, label: str) -> list[Stage] | None:
+    """The stages of the gradient of the input, from that of the values and their places, all in C order; None where there is no kernel.
 
-    The places are those that `max_pool_stages` finds. The epilogue is given the gradient at [batch = (n,), i = c, j], j counting the elements of a map.
+    The places are those that `max_pool_stages` finds.
     """
+    if not spec.has_kernel:
+        return None
     lanes = min(host.lanes(spec.dtype), power_of_two(spec.counts[1]))
     size = spec.dtype.itemsize
-    if not spec.has_kernel or spec.h * spec.w * size > ROOM:
-        return None
     extent = spec.n * spec.c
     results = extent * math.prod(spec.counts)
     elements = extent * spec.h * spec.w
-    work = elements * 3 / lanes + (elements * 3 / lanes if spec.paved else results * 6)
+    work = elements * 6 / lanes + (elements * 6 / lanes if spec.paved else results * 6)
     return [
         Stage(
-            key=f"max pool gradient {spec} {lanes} {out_epilogue.key} {len(operands)} {host.cpu}",
+            key=f"max pool gradient {spec} {lanes} {host.cpu}",
             symbol="max_pool_gradient",
-            build=lambda: MaxPoolGradientKernel(spec, lanes, out_epilogue, len(operands)).module,
-            operands=(grad, indices, *operands),
+            build=lambda: MaxPoolGradientKernel(spec, lanes).module,
+            operands=(grad, indices, target),
             extent=extent,
             grain=grain_of(extent, work),
             flops=results,
@@ -248,18 +244,18 @@ class MaxPoolKernel(Kernel):
 
 
 class MaxPoolGradientKernel(Kernel):
-    """The function "max_pool_gradient": the gradient of the values, their places, and the epilogue's operands."""
+    """The function "max_pool_gradient": the gradient of the values, their places, and the gradient of the input."""
 
-    def __init__(self, spec: Pooling, lanes: int, epilogue: Epilogue, operands: int) -> None:
-        super().__init__("max_pool_gradient", spec.dtype, lanes, 2 + operands)
-        self.spec, self.epilogue = spec, epilogue
-        self.map = self.room(spec.h * spec.w)
+    def __init__(self, spec: Pooling, lanes: int) -> None:
+        super().__init__("max_pool_gradient", spec.dtype, lanes, 3)
+        self.spec = spec
         self.each_unit(self.unit)
 
     def unit(self, number: ir.Value) -> None:
         """One map."""
         spec, b = self.spec, self.b
         size = math.prod(spec.counts)
+        self.map = self.at(self.pointers[2], (number, spec.h * spec.w))
         grad = self.at(self.pointers[0], (number, size))
         places = b.gep(self.pointers[1], [b.mul(number, index(size))], source_etype=I64)
         covered = (spec.counts[0] * spec.stride[0], spec.counts[1] * spec.stride[1]) == (spec.h, spec.w)
@@ -271,7 +267,6 @@ class MaxPoolGradientKernel(Kernel):
         else:
             with counting(b, 0, size) as i:
                 self.add(b.load(self.at(grad, (i, 1)), typ=self.element), b.load(b.gep(places, [i], source_etype=I64), typ=I64))
-        self.finish(number)
 
     def add(self, value: ir.Value, place: ir.Value) -> None:
         """Adds one element at its place; the places of windows that hold nothing may be in the padding."""
@@ -311,20 +306,3 @@ class MaxPoolGradientKernel(Kernel):
                 valid = min(lanes, count * spec.stride[1] - part * lanes)
                 if valid > 0:
                     k.store(vector, self.at(line, (part * lanes, 1)), valid)
-
-    def finish(self, number: ir.Value) -> None:
-        """Gives the map to the epilogue."""
-        spec, k, lanes = self.spec, self.k, self.lanes
-        n, c = self.divide(number, spec.c)
-        size = spec.h * spec.w
-        whole = size // lanes * lanes
-
-        def emit(j: ir.Value, mask: int | None) -> None:
-            value = k.load(self.at(self.map, (j, 1)), self.element, mask)
-            self.epilogue.emit(k, self.pointers[2:], value, [n], c, j, mask)
-
-        if whole:
-            with counting(self.b, 0, whole, lanes) as j:
-                emit(j, None)
-        if size > whole:
-            emit(index(whole), size - whole)
