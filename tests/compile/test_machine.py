@@ -54,3 +54,22 @@ def test_every_sample(name: str, sample: Sample, kind: Any):
     _, program, _ = record(function, recorded, {})
     if program is not None:
         compare(program, tensors_in(given, torch.Tensor))
+
+
+def test_products_of_time_steps_are_joined():
+    """The gradient of a recurrent weight is one product over all steps, and the same numbers."""
+    torch.manual_seed(0)
+    cell = torch.nn.RNN(3, 5).double()
+
+    def step(x: Any) -> Any:
+        cell.zero_grad()
+        cell(x)[0].square().sum().backward()
+        return cell.weight_hh_l0.grad
+
+    x = torch.randn(8, 4, 3, dtype=torch.float64)
+    step(x)
+    _, program, why = record(step, (x,), {})
+    assert program is not None, why
+    machine = compare(program, [x])
+    products = [unit.head for unit in machine.units if getattr(unit, "head", None) is not None]
+    assert [p.a.shape[1] for p in products if p.target.shape == (5, 5)] == [4, 7 * 4]  # the first step's state is from outside

@@ -12,7 +12,21 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from retrograd.compile.arrays import Array, Callback, Check, Convolution, Map, Native, Product, Reduce, Statement, identity, reshape_view
+from retrograd.compile.arrays import (
+    Array,
+    Callback,
+    Check,
+    Convolution,
+    Map,
+    Native,
+    Product,
+    Reduce,
+    Statement,
+    identity,
+    reads_of,
+    reshape_view,
+    writes_of,
+)
 from retrograd.compile.graph import Buffer, View
 from retrograd.compile.loops import Access, Loop, Nest, Node, loop_of, map_accesses, pieces, refinement, split
 
@@ -23,23 +37,11 @@ PARTS = 8  # how many parts a nest should have, so that every core finds some
 
 @dataclass(eq=False)
 class Single:
-    """A unit of one statement that is no loop: a Native kernel, a check, or a call back into Python."""
+    """A unit of one statement that is no loop: a Native kernel, a check, or a call back into Python; and the views that it reads and writes."""
 
     statement: Native | Check | Callback
-
-    def reads(self) -> list[View]:
-        """The views that are read."""
-        s = self.statement
-        if isinstance(s, Check):
-            return [s.least, s.most]
-        return s.operands if isinstance(s, Native) else s.step.reads()
-
-    def writes(self) -> list[View]:
-        """The views that are written."""
-        s = self.statement
-        if isinstance(s, Check):
-            return []
-        return s.targets if isinstance(s, Native) else s.step.writes()
+    reads: list[View]
+    writes: list[View]
 
 
 Unit = Nest | Single
@@ -69,7 +71,8 @@ class Fusion:
         elif isinstance(statement, (Product, Convolution)):
             self.append(self.headed_nest(statement))
         else:
-            self.append(Single(self.settle(statement)))
+            views = [[self.settled(v) for v in found] for found in (reads_of(statement), writes_of(statement))]
+            self.append(Single(self.settle(statement), *views))
 
     def take_empty(self, statement: Map | Reduce) -> None:
         """A statement over no elements: a reduction gives what the reduction of nothing is."""
@@ -169,13 +172,13 @@ class Fusion:
 
 def written_by(unit: Unit) -> set[Buffer]:
     """The buffers that a unit writes."""
-    return {v.buffer for v in unit.writes()} if isinstance(unit, Single) else set(unit.written)
+    return {v.buffer for v in unit.writes} if isinstance(unit, Single) else set(unit.written)
 
 
 def read_by(unit: Unit) -> set[Buffer]:
     """The buffers that a unit reads."""
     if isinstance(unit, Single):
-        return {v.buffer for v in unit.reads()}
+        return {v.buffer for v in unit.reads}
     head = {unit.head.a.buffer, unit.head.b.buffer} if unit.head is not None else set()
     return set(unit.read) | head
 
