@@ -11,7 +11,7 @@ import retrograd as torch
 from retrograd.compile.backend import make_executor
 from retrograd.compile.compiled import Compiled
 from retrograd.compile.replay import Replay
-from retrograd.pytree import tree_flatten
+from retrograd.pytree import tree_flatten, tree_map
 
 nn = torch.nn
 
@@ -48,7 +48,8 @@ def run(build: Callable[[], Job], calls: Iterable[tuple[Any, ...]], compiled: bo
     job = build()
     function: Any = Compiled(job.step, backend=backend) if compiled else job.step
     found = []
-    for i, args in enumerate(calls):
+    for i, given in enumerate(calls):
+        args = tree_map(lambda x: x.clone() if isinstance(x, torch.Tensor) else x, given)
         result = function(*args)
         leaves = [x.detach().numpy().copy() if isinstance(x, torch.Tensor) else x for x in tree_flatten(result)[0]]
         found.append({**{f"result {j}": x for j, x in enumerate(leaves)}, **job.seen()})

@@ -59,9 +59,11 @@ def test_schedule_before_the_step():
         schedule.step()
         optimizer.step()
 
+    (first, *others) = batches(3)
     with pytest.warns(UserWarning, match="runs in eager.*hyperparameters changed"):
-        for x, y in batches(3):
-            step(x, y)
+        step(*first)
+    for batch in others:
+        step(*batch)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.1 * 0.5**3)
 
 

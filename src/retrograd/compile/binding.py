@@ -67,9 +67,14 @@ class Rates:
         """What the rule's terms depend on: of numbers, only whether they are zero."""
         return [v if isinstance(v := group.get(k), (bool, str, type(None))) else bool(v) for k in self.form_keys]
 
-    def live(self, group: dict[str, Any]) -> bool:
+    def live(self) -> bool:
         """Whether numbers can change while the hyperparameters stay the same objects."""
-        return self.counting or any(isinstance(v, (Tensor, tuple)) and has_tensor(v) for v in (group[k] for k in self.numbers))
+        group = self.lead.group
+        return self.counting or any(isinstance(v, (Tensor, tuple, list)) and has_tensor(v) for v in (group[k] for k in self.numbers))
+
+    def formed(self) -> list[str]:
+        """The hyperparameters that are compared at each call because terms depend on them: not those compared as numbers."""
+        return self.form_keys if self.live() else [k for k in self.form_keys if k not in self.numbers]
 
 
 def has_tensor(value: Any) -> bool:
@@ -137,14 +142,25 @@ class Binding:
             found += [f"o{i}.param_groups is groups{i}", f"o{i}.state is state{i}", f"len(groups{i}) == {len(optimizer.param_groups)}"]
         for name, source in self.outside.values():
             if source.state is not None:
-                found.append(f"s{name}[{source.state[2]!r}] is {name}")
+                optimizer, parameter, key = source.state
+                self.names[f"p{name}"] = parameter
+                number = next(i for i, o in enumerate(self.optimizers) if o is optimizer)
+                found += [f"state{number}.get(p{name}) is s{name}", f"s{name}[{key!r}] is {name}"]
             found += [f"{name}._data is d{name}", f"{name}._node is n{name}"]
             if any(source.tensor is s.tensor for s, _ in self.program.gradients):
                 found.append(f"{name}._extra is x{name} and (x{name} is None or not (x{name}.hooks or x{name}.post_accumulate))")
         for i, r in enumerate(self.rates):
-            keys = [k for k in r.form_keys if k not in r.numbers]
-            found += [f"h{i}[{k!r}] is f{i}_{j}" for j, k in enumerate(keys)]
+            found += [f"h{i}[{k!r}] is f{i}_{j}" for j, k in enumerate(r.formed())]
             found.append(f"len(h{i}['params']) == {len(r.lead.group['params'])}")
+        return found
+
+    def late_conditions(self) -> list[str]:
+        """Expressions for what `run_lines` looks at besides: the step counts of parameters that share live numbers, the updates' terms."""
+        self.names["together"] = together
+        found = [f"together(w{i})" for i, r in enumerate(self.rates) if r.counting and len(r.updates) > 1]
+        for i, r in enumerate(self.rates):
+            self.names[f"rates{i}"] = r
+            found.append(f"rates{i}.form_now(h{i}) == rates{i}.form")
         return found
 
     def rebind(self) -> bool:
@@ -170,7 +186,7 @@ class Binding:
             for update in r.updates:
                 update.group = group
             self.names[f"h{i}"] = group
-            for j, k in enumerate([k for k in r.form_keys if k not in r.numbers]):
+            for j, k in enumerate(r.formed()):
                 self.names[f"f{i}_{j}"] = group.get(k)
             if r.counting and not self.bind_counts(i, r):
                 return False
@@ -249,7 +265,6 @@ class Binding:
         undo: list[str] = []
         for i, r in enumerate(self.rates):
             where = f"scalars[{r.first}:{r.first + r.count}]"
-            group = r.optimizer.param_groups[r.index]
             optimizer = f"o{next(j for j, o in enumerate(self.optimizers) if o is r.optimizer)}"
             if r.counting:
                 self.names["follow"], self.names["uncount"] = follow, uncount
@@ -257,7 +272,7 @@ class Binding:
                 if len(r.updates) > 1:
                     lines.append(f"if not follow(w{i}): {''.join(u + '; ' for u in undo)}return MISS")
                 undo.append(f"uncount(w{i})")
-            elif r.live(group):
+            elif r.live():
                 self.names[f"q{i}"] = r.optimizer.state[r.lead.parameter]
                 lines.append(f"{where} = {optimizer}.scalars(h{i}, q{i})")
             else:
@@ -265,21 +280,29 @@ class Binding:
                 unchanged = " and ".join(f"h{i}[{k!r}] is l{i}_{j}" for j, k in enumerate(r.numbers)) or "True"
                 for j, _ in enumerate(r.numbers):
                     self.names[f"l{i}_{j}"] = self  # nothing that a group holds
-                lines.append(f"if not ({unchanged}): refresh{i}()")
+                lines.append(f"if not ({unchanged}) and not refresh{i}(): {''.join(u + '; ' for u in undo)}return MISS")
         if not undo:
             return [*lines, "run(memory, scalars)"]
         return [*lines, "try: run(memory, scalars)", "except BaseException:", *[f" {u}" for u in undo], " raise"]
 
     def refresher(self, i: int, r: Rates) -> Any:
-        """A function that works the numbers of unchanging rates out again."""
+        """A function that works the numbers of unchanging rates out again, and returns whether the terms are the same."""
 
-        def refresh() -> None:
+        def refresh() -> bool:
             group = r.optimizer.param_groups[r.index]
+            if r.form_now(group) != r.form:
+                return False
             for j, k in enumerate(r.numbers):
                 self.names[f"l{i}_{j}"] = group[k]
             self.scalars[r.first : r.first + r.count] = r.optimizer.scalars(group, r.optimizer.state[r.lead.parameter])
+            return True
 
         return refresh
+
+
+def together(counts: list[ndarray]) -> bool:
+    """Whether the parameters of a group have counted as many steps."""
+    return len({count.item() for count in counts}) < 2
 
 
 def follow(counts: list[ndarray]) -> bool:

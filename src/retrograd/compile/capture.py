@@ -160,6 +160,8 @@ class Recorder(Observer):
             return
         if any(o is optimizer and again is not None for o, again in self.after):
             return self.refuse("an optimizer's hyperparameters changed before its step")
+        if any(self.is_written(x) for x in hyperparameters(group)):
+            return self.refuse("a hyperparameter that is a tensor was written to before the optimizer's step")
         state = optimizer.state[p]
         names = optimizer.buffers(group)
         if any(state.get(n) is None for n in names) or ("step" in state) != counts(optimizer, group, state):
@@ -167,7 +169,8 @@ class Recorder(Observer):
         self.states.update({id(state[n]): (optimizer, p, n) for n in names})
         targets = [self.view(t) for t in (p, *[state[n] for n in names])]
         self.written.update(to.buffer for to in targets)
-        count = len(optimizer.scalars(group, trial_state(state)))
+        with observed(None):
+            count = len(optimizer.scalars(group, trial_state(state)))
         earlier = sum(isinstance(s, Update) and s.parameter is p and s.optimizer is optimizer for s in self.steps)
         like = (id(optimizer), id(group), earlier, float(state["step"]._data) if "step" in state else None)
         first = self.shared_scalars.setdefault(like, self.scalars)
@@ -212,6 +215,10 @@ class Recorder(Observer):
     def is_made_here(self, tensor: Tensor) -> bool:
         reference = self.made_here.get(id(tensor))
         return reference is not None and reference() is tensor
+
+    def is_written(self, tensor: Tensor) -> bool:
+        """Whether the record has a write to a tensor's memory."""
+        return any(b in self.written for b in self.roots.get(id(owner(tensor._data)), ()))
 
     def meet(self, tensor: Tensor) -> Met:
         """Notes what a tensor that the record did not see made is like."""
@@ -386,6 +393,12 @@ def extent(data: ndarray) -> int:
     return sum((n - 1) * s for n, s in zip(data.shape, data.strides, strict=True)) + data.itemsize if data.size else 0
 
 
+def hyperparameters(group: dict[str, Any]) -> list[Tensor]:
+    """The hyperparameters that are tensors."""
+    values = [v for k, v in group.items() if k != "params"]
+    return [x for v in values for x in (v if isinstance(v, (list, tuple)) else (v,)) if isinstance(x, Tensor)]
+
+
 def trial_state(state: dict[str, Any]) -> dict[str, Any]:
     """An optimizer's state of one parameter, with a step count of its own."""
     return {k: wrap(v._data.copy()) if isinstance(v, Tensor) and not v.ndim else v for k, v in state.items()}
@@ -394,7 +407,8 @@ def trial_state(state: dict[str, Any]) -> dict[str, Any]:
 def counts(optimizer: Any, group: dict[str, Any], state: dict[str, Any]) -> bool:
     """Whether an optimizer counts the steps of a parameter."""
     trial = trial_state(state)
-    optimizer.scalars(group, trial)
+    with observed(None):
+        optimizer.scalars(group, trial)
     return "step" in trial
 
 

@@ -141,11 +141,7 @@ class Compiled:
         guards = Guards(args, kwargs, reach, now)
         why = self.reason(args, kwargs)
         result, program, refused = record(self.function, args, kwargs, self.fullgraph)
-        changed = reach.changed()
-        if program is not None and changed is not None:
-            program, refused = None, f"the function changes {changed}, which is no tensor"
-            if self.fullgraph:
-                raise Uncompilable(refused)
+        program, refused = self.unless_changed(reach, program, refused)
         if program is None:
             assert refused is not None
             if not refused.startswith(LATER):
@@ -167,6 +163,16 @@ class Compiled:
         if not self.verify:
             variant.state = "compiled"
         return result
+
+    def unless_changed(self, reach: Reach, program: Program | None, refused: str | None) -> tuple[Program | None, str | None]:
+        """The program, unless the function changed something that is no tensor, or reaches what cannot be watched."""
+        changed = reach.changed()
+        if program is None or (changed is None and reach.unwatched is None):
+            return program, refused
+        what = f"the function changes {changed}, which is no tensor" if changed else f"the function reaches {reach.unwatched}"
+        if self.fullgraph:
+            raise Uncompilable(what)
+        return None, what
 
     def put(self, variant: Variant, call: Callable[..., Any]) -> None:
         """Adds a program, to be tried first."""
@@ -199,7 +205,9 @@ class Compiled:
     def certify(self, variant: Variant, before: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Compares a program with the function; from then on it runs, or the function does."""
         entry, program, executor = variant.entry, variant.program, variant.executor
-        assert entry is not None and program is not None and executor is not None
+        assert entry is not None
+        assert program is not None
+        assert executor is not None
         tensors: list[Tensor] = []
         for x in tree_flatten((list(args), kwargs))[0]:
             if isinstance(x, Tensor) and not any(x is t for t in tensors):

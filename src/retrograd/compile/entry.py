@@ -19,7 +19,7 @@ from numpy import ndarray
 from retrograd.compile.binding import Binding
 from retrograd.compile.executor import Executor
 from retrograd.compile.graph import Buffer, Program, Result, Source, View, dense_strides
-from retrograd.compile.reach import LENGTH, PLAIN, Place, Reach, describe, same
+from retrograd.compile.reach import COPY, LENGTH, PLAIN, Place, Reach, describe, same
 from retrograd.config import settings
 from retrograd.core.levels import local, switch
 from retrograd.core.tensor import LEAF, Cleared, Tensor, current_node, real_grad, wrap
@@ -185,6 +185,8 @@ class Guards:
         holder = code.name("holder", place.holder)
         if place.key is LENGTH:
             return f"len({holder}) == {place.value}"
+        if place.key is COPY:
+            return f"{code.name('place', place)}.holds()"
         key = repr(place.key) if type(place.key) in (str, int) else code.name("key", place.key)
         found = f"{holder}.cell_contents" if not hasattr(place.holder, "__getitem__") else f"{holder}[{key}]"
         value = code.name("value", place.value)
@@ -273,6 +275,7 @@ class Entry:
         exec(self.source, self.names)
         self.call: Callable[..., Any] = self.names["call"]
         checks = [" try:", *checks_as_lines(guards.code.body, 2), *[f"  {line}" for line in [*self.apart(), *self.looks]]]
+        checks += [f"  if not {condition}: return MISS" for condition in self.binding.late_conditions()]
         exec("\n".join(["def fits(args, kwargs):", *checks, f" except {ERRORS}: return MISS", " return True"]), self.names)
         self.fits: Callable[..., Any] = self.names["fits"]  # whether the program fits a call
 

@@ -16,9 +16,12 @@ import os
 import site
 import sys
 import types
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from numpy import ndarray
 
 from retrograd.core.tensor import Tensor
 from retrograd.errors import PACKAGE
@@ -26,6 +29,7 @@ from retrograd.nn.module import Module
 from retrograd.optim.optimizer import Optimizer
 
 MANY = 64
+MOST_COPIED = 1024
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "nothing"})()
 PLAIN = (int, float, complex, bool, str, bytes, type(None))
 ELSEWHERE = tuple({os.path.dirname(os.__file__) + os.sep, *(p + os.sep for p in [*site.getsitepackages(), site.getusersitepackages()])})
@@ -33,7 +37,7 @@ ELSEWHERE = tuple({os.path.dirname(os.__file__) + os.sep, *(p + os.sep for p in 
 
 @dataclass
 class Place:
-    """Where a value was found: in a cell, under a key of a dict or list, or as the number of items of a container."""
+    """Where a value was found: in a cell, under a key of a dict or list; or the number of items of a container, or a copy of them."""
 
     label: str
     holder: Any
@@ -49,6 +53,8 @@ class Place:
                 return MISSING
         if self.key is LENGTH:
             return len(self.holder)
+        if self.key is COPY:
+            return copied(self.holder)
         try:
             return self.holder[self.key]
         except (LookupError, TypeError):
@@ -56,10 +62,18 @@ class Place:
 
     def holds(self) -> bool:
         """Whether it is what it was."""
+        if self.key is COPY:
+            return bool(self.look() == self.value)
         return same(self.look(), self.value)
 
 
 LENGTH: Any = object()
+COPY: Any = object()
+
+
+def copied(value: Any) -> Any:
+    """What tells the contents of a set or an array."""
+    return (value.shape, value.tobytes()) if isinstance(value, ndarray) else frozenset(value)
 
 
 def same(a: Any, b: Any) -> bool:
@@ -74,20 +88,23 @@ def is_users(code: types.CodeType) -> bool:
 
 
 @functools.cache
-def names_in(code: types.CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """The globals that code reads, and the attributes; those of functions within it too."""
-    read, attributes = set(), set()
+def names_in(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+    """The globals that code reads, the attributes, and the strings in it; those of functions within it too."""
+    read, attributes, strings = set(), set(), set()
     for instruction in dis.get_instructions(code):
         if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
             read.add(instruction.argval)
         elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"):
             attributes.add(instruction.argval)
     for constant in code.co_consts:
+        if isinstance(constant, str):
+            strings.add(constant)
         if isinstance(constant, types.CodeType):
             inner = names_in(constant)
             read |= inner[0]
             attributes |= inner[1]
-    return frozenset(read), frozenset(attributes)
+            strings |= inner[2]
+    return frozenset(read), frozenset(attributes), frozenset(strings)
 
 
 class Reach:
@@ -97,11 +114,14 @@ class Reach:
     modules: (label, module) of every module reached, each once.
     tensors: tensors that are reached, by id.
     optimizers: the optimizers reached.
+    unwatched: something reached that may change without being noticed, in words, or None.
     """
 
     def __init__(self, *roots: tuple[str, Any]) -> None:
         self.roots = roots
         self.attributes: set[str] = {"forward", "__call__"}
+        self.strings: set[str] = set()
+        self.unwatched: str | None = None
         while True:  # until no more names are found, which more attributes of objects may have
             known = len(self.attributes)
             self.places: list[Place] = []
@@ -133,6 +153,8 @@ class Reach:
             self.follow_module(label, value)
         elif isinstance(value, Optimizer):
             self.optimizers.append(value)
+            if "param_groups" in self.attributes:
+                self.follow_groups(label, value)
         elif isinstance(value, types.FunctionType):
             self.follow_function(label, value)
         elif isinstance(value, types.MethodType):
@@ -145,8 +167,12 @@ class Reach:
             self.follow(label, value.__func__)
         elif isinstance(value, property):
             self.follow(label, value.fget)
-        elif isinstance(value, (list, tuple, dict)):
+        elif isinstance(value, (list, tuple, dict, deque)):
             self.follow_container(label, value)
+        elif isinstance(value, (set, ndarray)):
+            self.follow_contents(label, value)
+        elif hasattr(value, "__next__"):
+            self.unwatched = f"{label}, an iterator"
         elif isinstance(value, types.ModuleType):
             self.follow_python_module(label, value)
         elif isinstance(value, type):
@@ -172,8 +198,9 @@ class Reach:
                 if isinstance(content, (types.FunctionType, types.MethodType, Module)):
                     self.follow(label, content)
             return
-        read, attributes = names_in(code)
+        read, attributes, strings = names_in(code)
         self.attributes |= attributes
+        self.strings |= strings
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             place = Place(f"the variable '{name}'", cell, name, None)
             place.value = place.look()
@@ -196,6 +223,23 @@ class Reach:
                 self.follow(f"{label}[{key}]", item)
             else:
                 self.put(f"{label}[{key!r}]", value, key, item)
+
+    def follow_contents(self, label: str, value: Any) -> None:
+        """A set or an array of NumPy: a copy is compared at each call."""
+        if (len(value) if isinstance(value, set) else value.size) <= MOST_COPIED:
+            self.places.append(Place(label, value, COPY, copied(value)))
+        else:
+            self.unwatched = f"{label}, a {type(value).__name__} of more than {MOST_COPIED} items"
+
+    def follow_groups(self, label: str, optimizer: Optimizer) -> None:
+        """The hyperparameters of an optimizer that the code names (all, if it goes through them by name)."""
+        groups = optimizer.param_groups
+        self.places.append(Place(f"{label}.param_groups", vars(optimizer), "param_groups", groups))
+        every = bool(self.attributes & {"items", "values", "keys"})
+        for i, group in enumerate(groups):
+            for key, value in group.items():
+                if every or key in self.strings:
+                    self.put(f"{label}.param_groups[{i}][{key!r}]", group, key, value)
 
     def follow_python_module(self, label: str, module: types.ModuleType) -> None:
         """A Python module of the user's: the names in it that the code uses as attributes."""
@@ -286,4 +330,4 @@ def describe(value: Any) -> str:
     return text if len(text) < 60 else text[:57] + "..."
 
 
-__all__ = ["LENGTH", "MISSING", "Place", "Reach", "describe", "same"]
+__all__ = ["COPY", "LENGTH", "MISSING", "Place", "Reach", "describe", "same"]

@@ -584,7 +584,7 @@ class Module:
         for hook in self._load_state_dict_pre_hooks.values():
             hook(state_dict, prefix, local_metadata, strict, missing_keys, unexpected_keys, error_msgs)
         assign = local_metadata.get("assign_to_params_buffers", False)
-        for name, mine in self._persistent():
+        for name, mine in list(self._persistent()):  # a list, since `assign` sets attributes
             key = prefix + name
             if key not in state_dict:
                 missing_keys.append(key)

@@ -87,6 +87,7 @@ class LRScheduler:
 
     def get_last_lr(self) -> list[Any]:
         """The rates set last."""
+        refuse_record("the learning rates of a schedule were looked at")
         return self._last_lr
 
     @told
@@ -631,7 +632,7 @@ class ReduceLROnPlateau(LRScheduler):
         self.cooldown_counter = self.num_bad_epochs = 0
 
     @told
-    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
+    def step(self, metrics: Any, epoch: int | None = None) -> None:
         """Takes the metric's new value."""
         value = float(metrics)
         self.last_epoch += 1

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd import enable_grad
-from retrograd.core.levels import observer
+from retrograd.core.levels import observed, observer
 from retrograd.core.tape import QUIET, Handle, restore, silence
 from retrograd.core.tensor import Box, Cleared, Tensor, real_grad, wrap
 from retrograd.optim.arrays import ArrayBuilder
@@ -179,7 +179,12 @@ class Optimizer:
             if watched is not None:
                 watched.updates(self, group, p, grad)
             state, w = self.state[p], p._data
-            scalars, names = self.scalars(group, state), self.buffers(group)
+            if watched is None:
+                scalars = self.scalars(group, state)
+            else:
+                with observed(None):  # hyperparameters may be tensors: their numbers are live
+                    scalars = self.scalars(group, state)
+            names = self.buffers(group)
             self.update(w, grad._data, [buffer(state, name, w) for name in names] if names else (), scalars, group)
             p._version[0] += 1
 
