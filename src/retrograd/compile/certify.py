@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from retrograd import dtypes
 from retrograd.compile.binding import Binding
 from retrograd.compile.capture import trial_state
 from retrograd.compile.executor import Executor
@@ -216,7 +217,7 @@ class Doubled:
     def step(self, s: Step) -> Step:
         """A step on wide views."""
         if isinstance(s, Call):
-            params = {k: np.dtype(np.float64) if isinstance(p, np.dtype) and p == np.float32 else p for k, p in s.params.items()}
+            params = {name: doubled_dtype(p) for name, p in s.params.items()}
             return Call(s.op, [self.view(a) for a in s.operands], params, [self.view(r) for r in s.results])
         if isinstance(s, Write):
             return Write(self.view(s.target), self.view(s.value))
@@ -260,6 +261,13 @@ class Doubled:
             return elements(address(memory[wide.buffer]), wide) if wide.buffer in memory else None
 
         return value
+
+
+def doubled_dtype(param: Any) -> Any:
+    """A parameter of an operation; float64 in place of float32."""
+    if param is dtypes.float32:
+        return dtypes.float64
+    return np.dtype(np.float64) if isinstance(param, np.dtype) and param == np.float32 else param
 
 
 def narrow(x: ndarray) -> ndarray:
