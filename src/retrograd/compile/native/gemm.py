@@ -168,6 +168,7 @@ WORTH_SHARING = 12 * STEPS_PER_MICROSECOND  # handing a chunk to another thread 
 TILE = 5 * STEPS_PER_MICROSECOND
 MOST_TILES = 24  # enough for any number of threads to find equal shares; more would only read operands again
 PANEL_BYTES = 256 << 10  # on the stack
+CACHE_LINE, CACHE_PERIOD, CACHE_WAYS = 64, 4096, 8  # lines whose addresses differ by a multiple of the period compete for so many places
 PACKING = 0.2  # the part of the work that packing panels again for other rows may add
 
 
@@ -199,7 +200,7 @@ def outer_cost(product: Product, lanes: int, rows: int, columns: int) -> float:
     for r, many in cuts(product.m, rows):
         for width, count in cuts(product.n, columns):
             c = -(-width // lanes)
-            total += many * count * (product.k * max(r * c, 0.6 * r + c, 1.5) + 12 + 2.5 * r * c)
+            total += many * count * (product.k * (max(r * c, 0.6 * r + c, 1.5) + 0.02 * (r + c)) + 12 + 2.5 * r * c)
     return total * (1 + 0.02 * (len(cuts(product.m, rows)) * len(cuts(product.n, columns)) - 1))
 
 
@@ -228,7 +229,8 @@ def candidates(product: Product, host: Host) -> Iterator[tuple[float, Plan]]:
         for r in range(1, min(product.m, 24) + 1):
             if r * c + c + 1 > registers:
                 break
-            cost, columns = outer_cost(product, lanes, r, min(c * lanes, product.n)), min(c * lanes, product.n)
+            columns = min(c * lanes, product.n)
+            cost = outer_cost(product, lanes, r, columns) * crowding(product, r)
             plan = Plan("outer", lanes, r, columns, product.m, product.n)
             if product.b[1] == 1 or lanes == 1:
                 yield cost * scattering(product, host, r, c * lanes), plan
@@ -240,6 +242,14 @@ def candidates(product: Product, host: Host) -> Iterator[tuple[float, Plan]]:
             for c in range(1, min(product.n, 16, wide) + 1):
                 if r * c + min(r, c) + 1 <= registers:
                     yield dot_cost(product, wide, r, c), Plan("dot", wide, r, c, product.m, product.n)
+
+
+def crowding(product: Product, rows: int) -> float:
+    """The factor that reading many rows of A at once costs, where they lie so that they share few sets of the first cache."""
+    step = product.a[0] * product.dtype.itemsize
+    if product.a[1] != 1 or step < CACHE_LINE:
+        return 1.0
+    return 1.4 if rows > CACHE_WAYS * (CACHE_PERIOD // math.gcd(step, CACHE_PERIOD)) else 1.0
 
 
 def scattering(product: Product, host: Host, rows: int, columns: int) -> float:
