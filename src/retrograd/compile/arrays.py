@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
@@ -230,16 +230,20 @@ def reshape_view(view: View, shape: tuple[int, ...]) -> View | None:
 
 # ---------------------------------------------------------------- the builder
 
-REAL = (
+REAL = (  # noqa: SIM905
     "sqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh erf erfc lgamma rsqrt "
     "div pow fmod copysign atan2 isinf fma"
 ).split()  # of floating numbers alone
-SAME = "add sub mul min max and_ or_ xor shl shr abs neg not_ floor ceil trunc round".split()
-TRUTHS = "eq ne lt le gt ge isnan isinf logical_and logical_or logical_not".split()
+SAME = "add sub mul min max and_ or_ xor shl shr abs neg not_ floor ceil trunc round".split()  # noqa: SIM905
+TRUTHS = "eq ne lt le gt ge isnan isinf logical_and logical_or logical_not".split()  # noqa: SIM905
 
 
 class ArrayBuilder:
     """Writes statements down. Methods on elements are those of every kernel builder (`tests/numpy_kernel.py` lists them)."""
+
+    if TYPE_CHECKING:  # the operations on elements, see below
+
+        def __getattr__(self, name: str) -> Callable[..., Array]: ...
 
     def __init__(self, fresh: Callable[[int], Buffer], places: dict[Buffer, Native] | None = None) -> None:
         self.fresh = fresh

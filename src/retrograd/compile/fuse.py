@@ -7,6 +7,7 @@ its outer dims), and no element touched that another point of the domain writes.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -108,8 +109,7 @@ class Fusion:
 
     def place(self, loop: Loop) -> None:
         """A loop in the nest that it shares most with, or in one of its own."""
-        target = loop.target.buffer
-        assert target is not None
+        target = loop.into
         reads = {a.buffer for a in loop.accesses() if a.buffer is not None}
         first = max([-1, *(self.last_write.get(b, -1) for b in reads), self.last_write.get(target, -1), self.last_read.get(target, -1)])
         best, best_score, best_fit = None, 0, None
@@ -282,7 +282,7 @@ def coarsened(loop: Loop, sizes: Sequence[int]) -> Loop | None:
     accesses = [over.target, *[n.access for n in nodes_with_access(over)]]
     for access in accesses:
         for g in groups:
-            for first, second in zip(g, g[1:], strict=False):
+            for first, second in itertools.pairwise(g):
                 if access.steps[first] != access.steps[second] * fine[second]:
                     return None
     return map_accesses(over, lambda steps: [steps[g[-1]] for g in groups], sizes, frozenset())

@@ -59,6 +59,12 @@ class Loop:
     level: str = "full"
     step: int = 0  # the pass
 
+    @property
+    def into(self) -> Buffer:
+        """The buffer that is written."""
+        assert self.target.buffer is not None
+        return self.target.buffer
+
     def accesses(self) -> Iterator[Access]:
         """Every place in memory that is read."""
         for node in nodes_of(self.value):
@@ -246,8 +252,7 @@ class Nest:
     def add(self, loop: Loop) -> None:
         """Takes a loop in; it must fit (see `fuse`)."""
         self.loops.append(loop)
-        assert loop.target.buffer is not None
-        self.written.setdefault(loop.target.buffer, []).append(loop)
+        self.written.setdefault(loop.into, []).append(loop)
         for access in loop.accesses():
             assert access.buffer is not None
             self.read.setdefault(access.buffer, []).append((loop, access))

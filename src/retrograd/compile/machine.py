@@ -259,9 +259,11 @@ def convolution_of(head: Convolution) -> conv.Convolution:
     of = {"forward": (head.a, head.b, head.target), "input": (head.target, head.b, head.a), "weight": (head.b, head.target, head.a)}
     x, weight, y = of[head.kind]
     n, c, h, w = x.shape
-    window = (head.stride, head.padding, head.dilation, head.groups)
-    strides = [in_elements(v) for v in (x, weight, y)]
-    return conv.Convolution(head.target.dtype, n, c, h, w, weight.shape[0], *weight.shape[2:], *window, *strides, y.shape[2:])  # type: ignore[call-arg]
+    (o, _, kh, kw), (oh, ow) = weight.shape, y.shape[2:]
+    strides: Any = [in_elements(v) for v in (x, weight, y)]
+    return conv.Convolution(
+        head.target.dtype, n, c, h, w, o, kh, kw, head.stride, head.padding, head.dilation, head.groups, strides[0], strides[1], strides[2], (oh, ow)
+    )  # fmt: skip
 
 
 def scatter_of(native: Native) -> Scatter:

@@ -80,9 +80,8 @@ class Schedule:
         local: dict[Buffer, int] = {}
 
         def at(access: Access) -> str:
-            where = number.get(access.buffer, None) if access.buffer is not None else "i"  # type: ignore[arg-type]
-            if where is None:
-                where = f"t{local.setdefault(access.buffer, len(local))}"  # type: ignore[arg-type]
+            b = access.buffer
+            where: Any = "i" if b is None else number[b] if b in number else f"t{local.setdefault(b, len(local))}"
             return f"{where}{access.dtype.char}{access.offset}{list(access.steps)}".replace(" ", "")
 
         lines = [f"nest {self.outer} {self.inner} across={self.across} reduces={self.reduces} n={len(self.buffers)}"]
@@ -130,19 +129,19 @@ def schedule(nest: Nest, kept: set[Buffer], lanes: int) -> Schedule:
     in_order = sorted(loops, key=lambda loop: (loop.step, is_row(loop) and loop.level == "row"))
     outer_sizes, inner_sizes = sizes[:first_inner], sizes[first_inner:]
     memory = buffers_in_memory(in_order, kept, math.prod(inner_sizes) * (lanes if across else 1))
-    written = {loop.target.buffer for loop in in_order}
+    written = {loop.into for loop in in_order}
     touched: dict[Buffer, None] = {}
     for loop in in_order:
         for access in all_accesses(loop):
             b = access.buffer
             if b is not None and (b in memory or b not in written):
                 touched[b] = None
-        if loop.target.buffer in memory:
-            touched[loop.target.buffer] = None  # type: ignore[index]
+        if loop.into in memory:
+            touched[loop.into] = None
     stored = {b for b in written if b in memory}
     in_order, offsets, first_scalar = placed(in_order)
     pointers = {b: offsets[b] for b in touched}
-    return Schedule(outer_sizes, inner_sizes, across, in_order, pointers, stored, reduces, first_scalar)  # type: ignore[arg-type]
+    return Schedule(outer_sizes, inner_sizes, across, in_order, pointers, stored, reduces, first_scalar)
 
 
 def head_schedule(nest: Nest, kept: set[Buffer]) -> Schedule:
@@ -169,9 +168,7 @@ def dims_in_order(nest: Nest, inner: set[int]) -> tuple[list[int], bool]:
         return [], False
     best = max(votes, key=lambda d: (votes[d], d))
     across = bool(inner) and best not in inner
-    if not inner:
-        outer = [d for d in outer if d != best] + [best]
-    elif across:
+    if not inner or across:
         outer = [d for d in outer if d != best] + [best]
     else:
         inners = [d for d in inners if d != best] + [best]
@@ -180,10 +177,10 @@ def dims_in_order(nest: Nest, inner: set[int]) -> tuple[list[int], bool]:
 
 def buffers_in_memory(loops: Sequence[Loop], kept: set[Buffer], row: int) -> set[Buffer]:
     """The buffers that must be in memory: `kept`, and what a later pass needs of an earlier one where a row is long. These join `kept`."""
-    memory = {loop.target.buffer for loop in loops if loop.target.buffer in kept}
+    memory = {loop.into for loop in loops if loop.into in kept}
     scratch = 0
     for loop in loops:
-        target = loop.target.buffer
+        target = loop.into
         if target in memory or is_row(loop):
             continue
         later = any(a.buffer is target and other.step > loop.step for other in loops for a in all_accesses(other))
@@ -192,8 +189,8 @@ def buffers_in_memory(loops: Sequence[Loop], kept: set[Buffer], row: int) -> set
             if scratch > SCRATCH:
                 scratch -= row * loop.target.dtype.itemsize
                 memory.add(target)
-                kept.add(target)  # type: ignore[arg-type]
-    return memory  # type: ignore[return-value]
+                kept.add(target)
+    return memory
 
 
 def chunks(units: int, operations: int) -> int:

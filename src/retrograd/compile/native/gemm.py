@@ -67,6 +67,10 @@ class Epilogue(Protocol):
     def key(self) -> str:
         """A text that determines what `emit` emits."""
 
+    @property
+    def steps(self) -> float:
+        """How long `emit` runs for one vector, see Note [Costs]."""
+
     def emit(
         self,
         k: VectorBuilder,

@@ -324,12 +324,11 @@ class NestEmitter:
         row = math.prod(self.plan.inner[:-1]) * self.padded() if not self.plan.across else math.prod(self.plan.inner) * self.lanes
         for each in self.plan.loops:
             target = each.target.buffer
-            if each.level == "full" and each.reduce is None and target not in self.plan.stored:
-                if any(a.buffer is target and x.step > each.step for x in self.plan.loops for a in all_accesses(x)):
-                    kind = I8 if each.target.dtype.char == "?" else type_of(each.target.dtype)
-                    self.scratch[target] = self.b.alloca(kind, size=row)
-                    self.scratch[target].align = 64  # type: ignore[attr-defined]
-                    self.scratch[target].type = POINTER
+            local = each.level == "full" and each.reduce is None and target not in self.plan.stored
+            if local and any(a.buffer is target and x.step > each.step for x in self.plan.loops for a in all_accesses(x)):
+                room = self.b.alloca(I8 if each.target.dtype.char == "?" else type_of(each.target.dtype), size=row)
+                room.align, room.type = 64, POINTER
+                self.scratch[target] = room
 
     def padded(self) -> int:
         """The length of a row in scratch memory."""
