@@ -32,6 +32,15 @@ from retrograd.pytree import tree_flatten, tree_unflatten
 LIMIT = 8  # programs that one function may have
 
 
+class Inside(threading.local):
+    """Whether this thread is inside a call that certifies a program."""
+
+    certification = False
+
+
+inside = Inside()
+
+
 @dataclass
 class Variant:
     """One program of a compiled function, or one kind of call that runs in eager.
@@ -106,8 +115,8 @@ class Compiled:
         """A call that no program fits: recorded, unless something says that it is to run in eager."""
         leaves = tree_flatten((list(args), kwargs))[0]
         now = mode()
-        if now is None or any(isinstance(x, Box) for x in leaves):
-            return self.function(*args, **kwargs)  # inside a transform, or inside a call that is being recorded itself
+        if now is None or inside.certification or any(isinstance(x, Box) for x in leaves):
+            return self.function(*args, **kwargs)  # inside a transform, or inside a call that is being recorded or certified itself
         if not self.lock.acquire(blocking=False):
             return self.function(*args, **kwargs)  # another thread is recording
         try:
@@ -212,7 +221,15 @@ class Compiled:
         for x in tree_flatten((list(args), kwargs))[0]:
             if isinstance(x, Tensor) and not any(x is t for t in tensors):
                 tensors.append(x)
-        result, report = certify(program, executor, self.backend, entry.binding, tensors, lambda: self.function(*args, **kwargs))
+
+        def in_eager() -> Any:
+            outer, inside.certification = inside.certification, True
+            try:
+                return self.function(*args, **kwargs)
+            finally:
+                inside.certification = outer
+
+        result, report = certify(program, executor, self.backend, entry.binding, tensors, in_eager)
         if report is None:
             variant.state = "compiled"
             self.replace(before, entry.call)

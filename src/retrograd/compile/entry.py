@@ -40,10 +40,13 @@ class Check:
     """One thing that a program takes for granted.
 
     condition: a Python expression, true if it holds. label, was: what it is about, and what it was; now: an expression for what it is.
+    fatal: if it fails, what follows makes no sense. holds: for what the function reaches, whether it holds now.
     """
 
-    def __init__(self, condition: str, label: str, was: str, now: str, *, fatal: bool = False) -> None:
-        self.condition, self.label, self.was, self.now, self.fatal = condition, label, was, now, fatal
+    def __init__(
+        self, condition: str, label: str, was: str, now: str, *, fatal: bool = False, holds: Callable[[], bool] = lambda: True
+    ) -> None:
+        self.condition, self.label, self.was, self.now, self.fatal, self.holds = condition, label, was, now, fatal, holds
 
 
 class Code:
@@ -63,9 +66,9 @@ class Code:
         """Adds a line."""
         self.body.append(text)
 
-    def check(self, condition: str, label: str, was: str, now: str, *, fatal: bool = False) -> None:
-        """Adds a check; after a fatal one that fails, what follows makes no sense."""
-        self.body.append(Check(condition, label, was, now, fatal=fatal))
+    def check(self, condition: str, label: str, was: str, now: str, **more: Any) -> None:
+        """Adds a check."""
+        self.body.append(Check(condition, label, was, now, **more))
 
 
 ERRORS = "(LookupError, AttributeError, TypeError, ValueError)"
@@ -172,12 +175,14 @@ class Guards:
         """Closure variables, globals, attributes, containers; and a number that tells whether any module changed."""
         code = self.code
         for place in self.reach.places:
-            code.check(self.condition_of(place), place.label, describe(place.value), f"describe({code.name('place', place)}.look())")
+            now = f"describe({code.name('place', place)}.look())"
+            code.check(self.condition_of(place), place.label, describe(place.value), now, holds=place.holds)
         if self.reach.modules:
             code.names["modules"] = switch.modules
             code.names["modules_same"] = self.modules_same
-            changed = code.name("changed", self.reach.changed_modules)
-            code.check("(switch.modules == modules or modules_same())", "what modules hold", "as it was", f"str({changed}()) + ' changed'")
+            now = f"str({code.name('changed', self.reach.changed_modules)}()) + ' changed'"
+            condition = "(switch.modules == modules or modules_same())"
+            code.check(condition, "what modules hold", "as it was", now, holds=self.modules_same)
 
     def condition_of(self, place: Place) -> str:
         """The expression that tells whether a place holds what it held."""
@@ -230,10 +235,11 @@ def node_of(x: Tensor) -> str:
 
 
 def eager_entry(guards: Guards, function: Callable[..., Any]) -> Callable[..., Any]:
-    """An entry for calls that are known to run in eager."""
+    """An entry for calls that are known to run in eager. What the function has changed itself does not tell them apart."""
     code = guards.code
     code.names["function"] = function
-    lines = ["def call(args, kwargs):", " try:", *checks_as_lines(code.body, 2), f" except {ERRORS}: return MISS"]
+    checks = [part for part in code.body if isinstance(part, str) or part.holds()]
+    lines = ["def call(args, kwargs):", " try:", *checks_as_lines(checks, 2), f" except {ERRORS}: return MISS"]
     lines.append(" return function(*args, **kwargs)")
     exec("\n".join(lines), code.names)
     return code.names["call"]

@@ -173,6 +173,8 @@ class Reach:
             self.follow_contents(label, value)
         elif hasattr(value, "__next__"):
             self.unwatched = f"{label}, an iterator"
+        elif type(value).__module__.startswith("numpy.random"):
+            self.unwatched = f"{label}, a random number generator of NumPy"
         elif isinstance(value, types.ModuleType):
             self.follow_python_module(label, value)
         elif isinstance(value, type):

@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+import numpy as np
+
 from retrograd.errors import PACKAGE
 
 EFFECTS = {print: "print() was called", input: "input() was called", open: "a file was opened", next: "next() was called on an iterator"}
@@ -38,9 +40,15 @@ def effect_of(function: Any) -> str | None:
     module = getattr(function, "__module__", None) or ""
     if module in MODULES:
         return MODULES[module]
-    if type(of).__module__.startswith("numpy.random"):
-        return "NumPy's random numbers were drawn"
     return None
+
+
+def numpy_state() -> Any:
+    """What NumPy's own generator draws next; None while it is not loaded."""
+    if "numpy.random" not in sys.modules:
+        return None
+    _, key, *rest = np.random.get_state()
+    return key.tobytes(), *rest
 
 
 @contextmanager
@@ -49,7 +57,7 @@ def watching_python(refuse: Callable[[str], None]) -> Iterator[None]:
     before = sys.getprofile()
 
     def look(frame: FrameType, event: str, function: Any) -> None:
-        if event == "c_call" and not frame.f_code.co_filename.startswith(PACKAGE):
+        if event == "c_call" and not frame.f_code.co_filename.startswith((PACKAGE, "<frozen")):
             what = effect_of(function)
             if what is not None and (function is not next or not frame.f_code.co_filename.startswith(STDLIB)):
                 refuse(what)
@@ -57,8 +65,11 @@ def watching_python(refuse: Callable[[str], None]) -> Iterator[None]:
     if before is not None:
         yield
         return
+    drawn = numpy_state()
     sys.setprofile(look)
     try:
         yield
     finally:
         sys.setprofile(None)
+    if numpy_state() != drawn:
+        refuse("NumPy's random numbers were drawn")
