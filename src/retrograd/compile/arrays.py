@@ -245,8 +245,11 @@ class ArrayBuilder:
 
         def __getattr__(self, name: str) -> Callable[..., Array]: ...
 
-    def __init__(self, fresh: Callable[[int], Buffer], places: dict[Buffer, Native] | None = None) -> None:
+    def __init__(
+        self, fresh: Callable[[int], Buffer], places: dict[Buffer, Native] | None = None, checked: dict[View, tuple[int, int]] | None = None
+    ) -> None:
         self.fresh = fresh
+        self.checked = {} if checked is None else checked  # indices that were checked already, with their bounds
         self.places = places or {}  # buffers that hold the places that a max pooling found
         self.statements: list[Statement] = []
 
@@ -419,11 +422,15 @@ class ArrayBuilder:
         """Has indices checked when the program runs, before anything is done with them."""
         if index.dtype.kind != "i":
             self.refuse("indices that are no signed integers")
-        if math.prod(index.shape):
+        low, high, view = -size if negative else 0, size - 1, self.view_of(index)
+        view = reshape_view(view, (math.prod(view.shape),)) or view  # in whatever shape they are looked at
+        before = self.checked.get(view, (-math.inf, math.inf))
+        if math.prod(index.shape) and (before[0] < low or before[1] > high):
+            self.checked[view] = low, high
             wide = self.cast(index, INT64)
             dims = range(len(index.shape))
             least, most = (self.view_of(self.reduce(kind, wide, dims)) for kind in ("min", "max"))
-            self.statements.append(Check(least, most, -size if negative else 0, size - 1))
+            self.statements.append(Check(least, most, low, high))
 
     def scatter_sum(self, value: Array, index: Array, dim: int, shape: Sequence[int]) -> Array:
         """Zeros of a shape, to which each element of `value` is added at its index along `dim`; the index broadcasts to the value's shape."""

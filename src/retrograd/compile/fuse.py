@@ -55,6 +55,7 @@ class Fusion:
         self.units: list[Unit] = []
         self.last_write: dict[Buffer, int] = {}
         self.last_read: dict[Buffer, int] = {}
+        self.last_check = -1  # what may raise comes before all that can be seen outside
         self.settled, self.fresh = settled, fresh
         for statement in statements:
             self.take(statement)
@@ -102,6 +103,8 @@ class Fusion:
         """A unit at the end."""
         self.units.append(unit)
         at = len(self.units) - 1
+        if isinstance(unit, Single) and not isinstance(unit.statement, Native):
+            self.last_check = at
         for buffer in written_by(unit):
             self.last_write[buffer] = at
         for buffer in read_by(unit):
@@ -112,6 +115,8 @@ class Fusion:
         target = loop.into
         reads = {a.buffer for a in loop.accesses() if a.buffer is not None}
         first = max([-1, *(self.last_write.get(b, -1) for b in reads), self.last_write.get(target, -1), self.last_read.get(target, -1)])
+        if target.kind != "made":
+            first = max(first, self.last_check)
         best, best_score, best_fit = None, 0, None
         for at in range(max(first, 0), len(self.units)):
             unit = self.units[at]
@@ -309,6 +314,8 @@ def is_row(loop: Loop) -> bool:
 
 def fits(nest: Nest, loop: Loop) -> bool:
     """Whether no point of the domain touches what another writes; works out the loop's pass."""
+    if any(b in nest.written for b in loop.moved()) or any(loop.target.buffer in other.moved() for other in nest.loops):
+        return False  # indices may lead to other points
     step = 0 if loop.level == "full" else -1
     for access in loop.accesses():
         for writer in nest.written.get(access.buffer, ()):  # type: ignore[arg-type]

@@ -21,6 +21,7 @@ class Lowering:
         self.alias: dict[Buffer, tuple[Buffer, int]] = {}  # buffers that turned out to be (a part of) others, from an offset on
         self.uniform: dict[Buffer, Any] = {b: number for b in program.buffers() if (number := uniform_number(b)) is not None}
         self.places: dict[Buffer, Native] = {}  # buffers that hold the places that a max pooling found
+        self.checked: dict[View, tuple[int, int]] = {}  # indices that were checked, with their bounds
         self.reasons: dict[str, str] = {}  # why an operation has no loops
         for step in program.steps:
             self.lower(step)
@@ -33,7 +34,7 @@ class Lowering:
 
     def lower(self, step: Any) -> None:
         """The statements of one step; all of them, or a call back."""
-        k = ArrayBuilder(self.fresh, self.places)
+        k = ArrayBuilder(self.fresh, self.places, self.checked)
         try:
             if isinstance(step, Call):
                 self.lower_call(k, step)
@@ -51,9 +52,12 @@ class Lowering:
         self.note_places(step, k.statements)
 
     def note_places(self, step: Any, statements: Sequence[Statement]) -> None:
-        """Notes which buffers hold what a max pooling found, until something else is written there."""
-        for view in step.writes():
-            self.places.pop(view.buffer, None)
+        """Notes which buffers hold what a max pooling found; forgets what is known of buffers that were written to."""
+        written = {view.buffer for view in step.writes()}
+        for view in [v for v in self.checked if v.buffer in written]:
+            del self.checked[view]
+        for buffer in written:
+            self.places.pop(buffer, None)
         for s in statements:
             if isinstance(s, Native) and s.kind == "max_pool":
                 self.places[self.settled(s.targets[1]).buffer] = s

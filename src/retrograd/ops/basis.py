@@ -837,6 +837,7 @@ def _(k, input, index, *, dim, shape):
     for d, n in enumerate(index.shape):
         input = k.slice(input, d, 0, n)
     if index.shape[dim] == 1 and all(n == shape[d] or d == dim for d, n in enumerate(index.shape)):
+        k.check_index(index, shape[dim])
         return k.select(k.eq(k.iota(shape, dim), index), input, k.const(0, input))
     return k.scatter_sum(input, index, dim, shape)
 
