@@ -71,6 +71,10 @@ class Loop:
             if node.access is not None and node.access.buffer is not None:
                 yield node.access
 
+    def moved(self) -> set[Buffer | None]:
+        """The buffers of which elements are taken at places that indices say."""
+        return {node.access.buffer for node in nodes_of(self.value) if node.op == "take" and node.access is not None}
+
     def cost(self) -> int:
         """Operations for each element, roughly."""
         return sum(COSTS.get(n.op, 1) for n in nodes_of(self.value))

@@ -1,0 +1,42 @@
+"""Programs that were once wrong, found by scripts/fuzz_compile.py and made small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import retrograd as torch
+from retrograd.compile.capture import record
+from tests.compile.programs import numbers
+from tests.compile.test_machine import compare
+
+
+def taken_from_a_product(a: Any, b: Any, i: Any) -> Any:
+    """Indices along a dim of one element, into the results of a product while they are in registers."""
+    return (a @ b).gather(1, i) * 2
+
+
+def taken_from_a_row(a: Any, i: Any) -> Any:
+    """The same, from sums of rows."""
+    return a.sum(1, keepdim=True).gather(1, i) + 1
+
+
+FOUND: list[tuple[Callable[..., Any], list[Any]]] = [
+    (taken_from_a_product, [numbers(0, (65, 64)), numbers(1, (64, 1)), numbers(2, (65, 1), "int64", 0, 1)]),
+    (taken_from_a_row, [numbers(0, (5, 33)), numbers(2, (5, 1), "int64", 0, 1)]),
+]
+
+
+@pytest.mark.parametrize(("function", "arguments"), FOUND, ids=[f.__name__ for f, _ in FOUND])
+def test_found(function: Callable[..., Any], arguments: list[Any]):
+    """Machine code does what NumPy does."""
+
+    def untaped(*args: Any) -> Any:
+        with torch.no_grad():
+            return function(*args)
+
+    _, program, why = record(untaped, arguments, {})
+    assert program is not None, why
+    compare(program, arguments)
