@@ -155,11 +155,14 @@ def head_schedule(nest: Nest, kept: set[Buffer]) -> Schedule:
 def dims_in_order(nest: Nest, inner: set[int]) -> tuple[list[int], bool]:
     """The dims, outer ones first, with that which vectors run along last of its kind; and whether that is an outer one."""
     votes = dict.fromkeys(range(len(nest.sizes)), 0.0)
+    once = min(0.1, 1 / max(1, math.prod(nest.sizes[d] for d in inner)))  # how often a row's number is touched, for each touch of an element
     for loop in nest.loops:
-        for weight, access in [(2.0, loop.target), *[(1.0, a) for a in all_accesses(loop)]]:
+        often = 1.0 if loop.level == "full" else once
+        target = 2.0 * (once if loop.reduce is not None else often)
+        for weight, access in [(target, loop.target), *[(often, a) for a in all_accesses(loop)]]:
             for d, step in enumerate(access.steps[: len(nest.sizes)]):
                 if abs(step) == access.dtype.itemsize and nest.sizes[d] > 1:
-                    votes[d] += weight * (1 if loop.level == "full" else 0.1)
+                    votes[d] += weight
     for d, n in enumerate(nest.sizes):
         votes[d] += min(n, 64) / 1e4  # of equals, the longer
     outer = [d for d in range(len(nest.sizes)) if d not in inner]
