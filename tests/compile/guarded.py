@@ -95,6 +95,10 @@ class GuardedMachine(Machine):
                 room.bytes[:] = self.constants[buffer].reshape(-1).view(np.uint8)
         return self.rooms[buffer]
 
+    def given(self, buffer: Buffer) -> ndarray:
+        """The memory of a buffer from outside."""
+        return self.room(buffer).bytes
+
     def address_of(self, buffer: Buffer) -> int:
         """See `Machine`."""
         return address(self.room(buffer).bytes)
@@ -115,7 +119,7 @@ class GuardedMachine(Machine):
         numbers = Room(scalars.nbytes, self.at_end)
         numbers.bytes[:] = scalars.view(np.uint8)
         now.rooms = self.rooms
-        super().run([self.room(b).bytes for b in self.external], numbers.bytes)
+        super().run([self.given(b) for b in self.external], numbers.bytes)
         for buffer, content in zip(self.external, given, strict=True):
             if buffer in self.written:
                 content[:] = self.room(buffer).bytes

@@ -59,7 +59,12 @@ def recorded_trial(random: RandomProgram, make_executor: Callable[[Program], Exe
     if program is None:
         count_refusal(str(refused))
         return None
-    trial = Trial(program, Binding(program, given, {}), given)
+    return executed(program, given, make_executor)
+
+
+def executed(program: Program, arguments: list[Any], make_executor: Callable[[Program], Executor]) -> str | None:
+    """Runs a program by an executor and by NumPy, on copies of the same memory. Returns what differs."""
+    trial = Trial(program, Binding(program, arguments, {}), arguments)
     try:
         wanted = trial.run(Replay(program))
     except Exception:
