@@ -83,6 +83,7 @@ class Recorder(Observer):
             if any(n < 0 for n in x._data.strides):
                 self.refuse("an argument has negative strides")
             buffer = self.add(x._data, "argument", address(x._data), extent(x._data), Source(None, i))
+            buffer.layout = x._data.shape, x._data.strides, x._data.dtype
             self.arrays[id(x._data)] = x._data, buffer
 
     # ------------------------------------------------------------ what happens

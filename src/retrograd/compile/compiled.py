@@ -6,7 +6,9 @@ is recorded (it runs in eager, watched) and its program compiled; the next call 
 
 from __future__ import annotations
 
+import copy
 import functools
+import sys
 import threading
 import time
 import types
@@ -20,8 +22,8 @@ from retrograd.compile.capture import LATER, record
 from retrograd.compile.certify import certify
 from retrograd.compile.entry import BUSY, MISS, Entry, Guards, eager_entry, explain_binding, mode
 from retrograd.compile.executor import Executor
-from retrograd.compile.graph import Program, Source
-from retrograd.compile.printed import printed
+from retrograd.compile.graph import Buffer, Program, Source
+from retrograd.compile.printed import Listing, printed
 from retrograd.compile.reach import PLAIN, Reach
 from retrograd.core.tensor import Box, Tensor
 from retrograd.errors import Uncompilable
@@ -94,6 +96,7 @@ class Compiled:
         self.seen: set[Any] = set()
         self.warned: set[str] = set()
         self.lock = threading.RLock()
+        self.__qualname__ = type(function).__qualname__  # of what has no name of its own
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -108,6 +111,29 @@ class Compiled:
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self.function, '__qualname__', self.function)!s}>"
+
+    # ------------------------------------------------------------ copies
+
+    def again(self, function: Callable[..., Any]) -> Compiled:
+        """The same of another function, with no programs yet."""
+        options = {"fullgraph": self.fullgraph, "verify": self.verify, "dynamic": self.dynamic, "backend": self.backend}
+        other = Compiled(function, **options)  # type: ignore[arg-type]
+        other.limit = self.limit
+        return other
+
+    def __copy__(self) -> Compiled:
+        return self.again(self.function)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Compiled:
+        return self.again(copy.deepcopy(self.function, memo))
+
+    def __reduce__(self) -> Any:
+        place: Any = sys.modules.get(self.__module__)
+        for name in self.__qualname__.split("."):
+            place = getattr(place, name, None)
+        if place is self:  # a decorated function is found by its name
+            return self.__qualname__
+        return revived, (self.function, self.fullgraph, self.verify, self.dynamic, self.limit)
 
     # ------------------------------------------------------------ a call that no program fits
 
@@ -276,18 +302,65 @@ class Compiled:
         """The programs that there are, each with the reason why it was compiled, its state, and the seconds that it took."""
         return Programs(self.variants)
 
-    def graph(self, number: int = -1) -> str:
-        """A program as Python text that runs: a function of the arrays that the program reads. The latest program by default.
+    def graph(self, number: int = -1) -> Listing:
+        """A program as Python text that runs: a function of the tensors that it reads. The latest program by default.
 
         Raises:
             IndexError: if there is no such program.
+
+        >>> import retrograd as torch
+        >>> double = torch.compile(lambda x: 2 * x.sin())
+        >>> _ = double(torch.ones(3))
+        >>> print(double.graph())
+        import numpy as np
+        import retrograd as torch
+        from retrograd.compile.printed import operation, piece
+        <BLANKLINE>
+        sin = operation('sin')
+        mul = operation('mul')
+        <BLANKLINE>
+        <BLANKLINE>
+        def program(x0, scalars=()):
+            # x0: float32 [3]
+            m1 = sin(x0)  # float32 [3]
+            m2 = mul(m1, 2.0)  # float32 [3]
+            return [m2], {}
+        <BLANKLINE>
+        >>> text = double.graph()
+        >>> exec(text, text.names)
+        >>> text.names["program"](torch.zeros(2))
+        ([tensor([0., 0.])], {})
         """
+        variant = self.compiled_variant(number)
+        assert variant.program is not None
+        return printed(variant.program, self.labels(variant))
+
+    def compiled_variant(self, number: int) -> Variant:
+        """One of the variants that have a program."""
         programs = [v for v in self.variants if v.program is not None]
-        if not programs:
-            raise IndexError("there is no program yet: call the function first")
-        program = programs[number].program
-        assert program is not None
-        return printed(program)
+        if not -len(programs) <= number < len(programs):
+            raise IndexError(f"there is no program {number}: call the function first (there are {len(programs)} programs)")
+        return programs[number]
+
+    @staticmethod
+    def labels(variant: Variant) -> dict[Buffer, str]:
+        """What buffers from outside are called."""
+        assert variant.program is not None
+        known = {k: label for k, (label, _) in variant.guards.reach.tensors.items()}
+        found: dict[Buffer, str] = {}
+        for b in variant.program.external():
+            source = b.source
+            if not isinstance(source, Source):
+                continue
+            if source.argument is not None:
+                found[b] = f"x{source.argument}"
+            elif source.state is not None:
+                found[b] = f"{known.get(id(source.state[1]), 'state')}.{source.state[2]}"
+            elif id(source.tensor) in known:
+                found[b] = known[id(source.tensor)]
+            if b.kind == "gradient":
+                found[b] = f"{found.get(b, b.name)}.grad"
+        return found
 
     # ------------------------------------------------------------ many calls at once
 
@@ -322,3 +395,10 @@ class Compiled:
             raise ValueError("loop() expects at least one row")
         columns = [stack(list(c)) if isinstance(c[0], Tensor) else c[-1] for c in zip(*collected, strict=True)]
         return tree_unflatten(columns, result_spec)
+
+
+def revived(function: Callable[..., Any], fullgraph: bool, verify: bool, dynamic: bool | None, limit: int) -> Compiled:
+    """A compiled function from its pickle: it compiles anew."""
+    compiled = Compiled(function, fullgraph=fullgraph, verify=verify, dynamic=dynamic)
+    compiled.limit = limit
+    return compiled

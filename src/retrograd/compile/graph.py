@@ -28,7 +28,7 @@ class Buffer:
     nbytes: int
     name: str
     source: Any = None  # a Source; of a constant, the numbers; of held memory that no tensor has, the array
-    layout: Any = None  # of a gradient: its shape, strides and dtype
+    layout: Any = None  # of an argument or a gradient: its shape, strides and dtype
 
 
 @dataclass(eq=False)
