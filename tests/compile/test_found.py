@@ -23,9 +23,21 @@ def taken_from_a_row(a: Any, i: Any) -> Any:
     return a.sum(1, keepdim=True).gather(1, i) + 1
 
 
+def two_kinds_of_numbers(a: Any, weight: Any) -> Any:
+    """A normalization of doubles with weights that are none."""
+    return torch.nn.functional.layer_norm(a, (33,), weight)
+
+
+def a_sign_of_truths(a: Any, b: Any) -> Any:
+    """Truths are not subtracted."""
+    return torch.where(torch.sign(a) != a, b, b + 1)
+
+
 FOUND: list[tuple[Callable[..., Any], list[Any]]] = [
     (taken_from_a_product, [numbers(0, (65, 64)), numbers(1, (64, 1)), numbers(2, (65, 1), "int64", 0, 1)]),
     (taken_from_a_row, [numbers(0, (5, 33)), numbers(2, (5, 1), "int64", 0, 1)]),
+    (two_kinds_of_numbers, [numbers(0, (2, 33), "float64"), numbers(1, (33,))]),
+    (a_sign_of_truths, [numbers(0, (5,), "bool"), numbers(1, (5,))]),
 ]
 
 

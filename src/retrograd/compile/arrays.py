@@ -235,6 +235,7 @@ REAL = (  # noqa: SIM905
     "div pow fmod copysign atan2 isinf fma"
 ).split()  # of floating numbers alone
 SAME = "add sub mul min max and_ or_ xor shl shr abs neg not_ floor ceil trunc round".split()  # noqa: SIM905
+NUMBERS = "sub neg shl shr".split()  # of anything but truths # noqa: SIM905
 TRUTHS = "eq ne lt le gt ge isnan isinf logical_and logical_or logical_not".split()  # noqa: SIM905
 
 
@@ -295,9 +296,11 @@ class ArrayBuilder:
     def apply(self, op: str, dtype: np.dtype[Any], *args: Any) -> Array:
         """An operation on elements; numbers take the dtype of the arrays that they meet."""
         like = self.dtype_of(*args)
-        if like.kind != "f" and op in REAL:
+        if (like.kind != "f" and op in REAL) or (like.kind == "b" and op in NUMBERS):
             raise Unsupported(f"{op} of {like}")
         arrays = tuple(a if isinstance(a, Array) else self.number(a, like) for a in args)
+        if len({a.dtype for a in (arrays[1:] if op == "select" else arrays)}) > 1:
+            raise Unsupported(f"{op} of {' and '.join(str(a.dtype) for a in arrays)}")
         return Array(op, arrays, np.broadcast_shapes(*[a.shape for a in arrays]), dtype)
 
     def select(self, condition: Any, a: Any, b: Any) -> Array:
