@@ -3,7 +3,8 @@
 The result and the gradient of the input are sums over sliding windows (`Sliding`), and one kernel makes both. Vectors run along
 the channels of the result, for which the weight is packed anew, so that maps of any width and windows of any stride fill them. The
 gradient of the weight is added up over parts of the batch, which a second kernel combines; how many parts depends on
-sizes only. This module chooses how the work is cut and makes the stages; the code is in `sliding` and `conv_weight`. What becomes of the
+sizes only. Windows of 3 x 3 on many channels are computed with fewer products (`winograd`). This module chooses how the work is cut and
+makes the stages; the code is in `sliding`, `winograd` and `conv_weight`. What becomes of the
 results is the epilogue's business (see gemm.Epilogue): it is given vectors along the flattened map, or for the weight along its flattened row.
 """
 
@@ -23,6 +24,7 @@ from retrograd.compile.native.maps import Axis
 from retrograd.compile.native.microkernels import power_of_two
 from retrograd.compile.native.objects import Stage
 from retrograd.compile.native.sliding import Packing, PackKernel, Sliding, SlidingKernel, SlidingPlan, tiles
+from retrograd.compile.native.winograd import Spectrum, SpectrumKernel, WinogradKernel, order_of, pairs, suits, winograd_plan
 
 Workspace = Callable[[int], Any]  # gives an operand for so many bytes
 Pair = tuple[int, int]
@@ -189,37 +191,62 @@ def sliding_stages(
     operands: Sequence[Any], label: str, workspace: Workspace,
 ) -> list[Stage]:  # fmt: skip
     """The stages that pack a weight, with strides along (group, result's channel, term, row, column), and that slide it over a source."""
-    plan = sliding_plan(sliding, host)
+    fast = suits(sliding)
+    plan = fast_plan(sliding, host) if fast else sliding_plan(sliding, host)
     packing = Packing(sliding.dtype, sliding.groups, sliding.outs, sliding.terms, sliding.window, weight_strides, plan.lanes, plan.vectors)
     size = sliding.dtype.itemsize
     packed = workspace(packing.elements * size)
     extent = packing.units
-    pack = Stage(
-        key=f"convolution pack {packing} {host.cpu}",
-        symbol="pack_weight",
-        build=lambda: PackKernel(packing).module,
-        operands=(weight, packed),
-        extent=extent,
-        grain=grain_of(extent, 3 * packing.elements / plan.lanes),
-        flops=0,
-        bytes=2 * packing.elements * size,
-        label=f"{label}: packed weight",
-    )
+    stages = [
+        Stage(
+            key=f"convolution pack {packing} {host.cpu}",
+            symbol="pack_weight",
+            build=lambda: PackKernel(packing).module,
+            operands=(weight, packed),
+            extent=extent,
+            grain=grain_of(extent, 3 * packing.elements / plan.lanes),
+            flops=0,
+            bytes=2 * packing.elements * size,
+            label=f"{label}: packed weight",
+        )
+    ]
+    if fast:
+        order = (order_of(sliding.rows), order_of(sliding.columns))
+        spectrum = Spectrum(sliding.dtype, sliding.groups * packing.blocks, sliding.terms, packing.wide, plan.lanes, order)
+        numbers = workspace(spectrum.elements * size)
+        extent = spectrum.blocks * spectrum.terms
+        stages.append(
+            Stage(
+                key=f"convolution spectrum {spectrum} {host.cpu}",
+                symbol="spectrum",
+                build=lambda: SpectrumKernel(spectrum).module,
+                operands=(packed, numbers),
+                extent=extent,
+                grain=grain_of(extent, 3 * spectrum.elements / plan.lanes),
+                flops=28 * extent * packing.wide,
+                bytes=(packing.elements + spectrum.elements) * size,
+                label=f"{label}: numbers of the weight",
+            )
+        )
+        packed = numbers
+    kernel = WinogradKernel if fast else SlidingKernel
     extent = sliding.n * sliding.groups * math.prod(plan.units(sliding))
     results = sliding.n * sliding.groups * sliding.outs * sliding.rows.size * sliding.columns.size
     sources = sliding.n * sliding.groups * sliding.terms * sliding.rows.source * sliding.columns.source
-    slide = Stage(
-        key=f"convolution {sliding} {plan} {epilogue.key} {len(operands)} {host.cpu}",
-        symbol="slide",
-        build=lambda: SlidingKernel(sliding, plan, epilogue, len(operands)).module,
-        operands=(source, packed, *operands),
-        extent=extent,
-        grain=grain_of(extent, flops / (2 * plan.lanes) + results / plan.lanes * 8),
-        flops=flops,
-        bytes=size * (sources + results),
-        label=label,
+    stages.append(
+        Stage(
+            key=f"convolution {kernel.__name__} {sliding} {plan} {epilogue.key} {len(operands)} {host.cpu}",
+            symbol="slide",
+            build=lambda: kernel(sliding, plan, epilogue, len(operands)).module,
+            operands=(source, packed, *operands),
+            extent=extent,
+            grain=grain_of(extent, flops / (2 * plan.lanes) + results / plan.lanes * 8),
+            flops=flops,
+            bytes=size * (sources + results),
+            label=label,
+        )
     )
-    return [pack, slide]
+    return stages
 
 
 def grain_of(extent: int, steps: float) -> int:
@@ -286,6 +313,15 @@ def sliding_plan(sliding: Sliding, host: Host) -> SlidingPlan:
     channels = -(-sliding.terms // -(-sliding.terms // channels))
     skip_columns = columns.wasted > WASTE and width == columns.size and -(-columns.size // columns.phases) <= 4 * tile
     return SlidingPlan(lanes, v, tile, height, width, channels, blocks, rows.wasted > WASTE, skip_columns)
+
+
+def fast_plan(sliding: Sliding, host: Host) -> SlidingPlan:
+    """How a sliding sum by minimal filtering is cut."""
+    lanes = min(host.lanes(sliding.dtype), power_of_two(sliding.outs))
+    vectors = -(-sliding.outs // lanes)
+    width = block_of(sliding.columns.size, 64, 2 * lanes)
+    v, tile = tile_of(host, vectors, pairs(width))
+    return winograd_plan(sliding, host, (v, vectors), width, tile)
 
 
 def weight_plan(spec: Convolution, host: Host) -> WeightPlan:

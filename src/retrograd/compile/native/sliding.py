@@ -129,12 +129,22 @@ class SlidingKernel(Kernel):
         super().__init__("slide", sliding.dtype, plan.lanes, 2 + operands)
         self.sliding, self.plan = sliding, plan
         self.wide = plan.lanes * plan.vectors
+        self.prepare()
+        self.lines = Lines(self, epilogue, self.pointers[2:])
+        self.each_unit(self.unit)
+
+    @property
+    def taps_packed(self) -> int:
+        """How many numbers of the weight there are for each channel and term."""
+        return math.prod(self.sliding.window)
+
+    def prepare(self) -> None:
+        """Takes memory for a block's part of the source and its results."""
+        sliding, plan = self.sliding, self.plan
         span = (sliding.rows.span(plan.height), sliding.columns.span(plan.width))
         sizes = (sliding.rows.source, sliding.columns.source)
         self.patch = Patch(self, self.room(plan.channels * span[0] * span[1]), sizes, sliding.strides[1:], span)
         self.sums = self.room(plan.height * plan.width * plan.blocks * self.wide)
-        self.lines = Lines(self, epilogue, self.pointers[2:])
-        self.each_unit(self.unit)
 
     def unit(self, number: ir.Value) -> None:
         """A block of a map, for some channels."""
@@ -144,7 +154,7 @@ class SlidingKernel(Kernel):
         self.group, self.n = group, n
         self.source = self.at(self.pointers[0], (n, sliding.strides[0]), (group, sliding.terms * sliding.strides[1]))
         total = -(-sliding.outs // self.wide)
-        self.weight = self.at(self.pointers[1], (group, total * sliding.terms * math.prod(sliding.window) * self.wide))
+        self.weight = self.at(self.pointers[1], (group, total * sliding.terms * self.taps_packed * self.wide))
         self.first_block = b.mul(across, index(plan.blocks))
         self.block_count: Bound = plan.blocks if units[0] == 1 else self.least(b.sub(index(total), self.first_block), plan.blocks)
         self.row = b.mul(y, index(plan.height))
