@@ -12,8 +12,11 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd.compile.compiled import Compiled
+from retrograd.compile.eager import install
 from retrograd.compile.module import compiled_module
 from retrograd.nn.module import Module
+
+install()
 
 
 def compile(

@@ -13,7 +13,7 @@ import math
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -50,6 +50,8 @@ class Optimizer:
 
     param_groups: list[dict[str, Any]]
     state: dict[Any, Any]
+    # hung here by who can make it (compile/eager.py): from an optimizer and a group, what does `update`'s work more quickly
+    quicken: ClassVar[Callable[[Optimizer, dict[str, Any]], Callable[..., None]] | None] = None
 
     def __init__(self, params: Iterable[Any], defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -168,6 +170,8 @@ class Optimizer:
     def step_group(self, group: dict[str, Any]) -> None:
         """Updates the parameters of one group."""
         watched = observer()
+        quicken = Optimizer.quicken
+        update = self.update if quicken is None or watched is not None else quicken(self, group)
         for p in group["params"]:
             grad = real_grad(p)
             if watched is not None:
@@ -185,7 +189,7 @@ class Optimizer:
                 with observed(None):  # hyperparameters may be tensors: their numbers are live
                     scalars = self.scalars(group, state)
             names = self.buffers(group)
-            self.update(w, grad._data, [buffer(state, name, w) for name in names] if names else (), scalars, group)
+            update(w, grad._data, [buffer(state, name, w) for name in names] if names else (), scalars, group)
             p._version[0] += 1
 
     def update(self, w: Any, g: Any, buffers: Sequence[Any], scalars: Sequence[float], group: dict[str, Any]) -> None:

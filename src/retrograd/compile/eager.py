@@ -1,0 +1,422 @@
+"""Kernels for eager: forward functions, rules of derivatives and optimizer updates that have been called often enough run as machine code.
+
+A function on arrays (`Quickened`) counts its calls by shapes, strides and dtypes. After `Policy.calls` of a kind, a program of this one
+function is recorded and compiled in the background, on copies of the arrays; it is used if it gives what the function gives, and in less
+time. All other calls run the function itself. So nothing is slower for being run once, llvmlite is imported only by programs that
+run for a while, and RETROGRAD_EAGER_KERNELS=0 leaves everything as it was.
+
+What is quickened is listed here: where NumPy takes several passes over its operands, or is slow at one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd.compile.arrays import is_dense
+from retrograd.compile.backend import make_executor
+from retrograd.compile.capture import extent, record
+from retrograd.compile.graph import Buffer, Program, Result, Update, View
+from retrograd.core.op import OPS, Op, Rule
+from retrograd.core.tape import quiet
+from retrograd.core.tensor import Tensor, owner, wrap
+from retrograd.optim.arrays import ArrayBuilder
+from retrograd.optim.optimizer import Optimizer
+
+ONE_PASS = frozenset({"exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "tanh"})
+SMOOTH = {
+    *ONE_PASS, "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "atan2", "sinc", "hypot", "logaddexp", "pow_scalar", "erf",
+    "erfc", "ndtr", "logit", "sigmoid", "log_sigmoid", "silu", "softplus", "mish", "gelu", "elu", "hardsigmoid", "hardswish", "hardtanh",
+    "leaky_relu", "relu", "threshold",
+}  # fmt: skip
+WHOLE = {"softmax", "log_softmax", "logsumexp", "var", "normalize", "linear", "mm"}
+FORWARDS = SMOOTH | WHOLE | {"gelu_slope", "lgamma", "softmax_grad", "log_softmax_grad", "share"}
+RULES = SMOOTH | WHOLE | {"square", "rsqrt", "reciprocal", "div"}
+KINDS = 32  # kernels that one function may have
+COUNTED = 512  # kinds of calls whose number is remembered
+TOLERANCE = {4: 2e-5, 8: 1e-11}  # relative to the largest number, by the bytes of one
+MARGIN = 0.3e-6  # seconds: what finding a kernel costs
+TURNS = 18  # calls in which a kernel is compared with the function that it may replace; the first of each are slow
+NEVER = frozenset({"params", "param_names"})
+
+
+@dataclass
+class Policy:
+    """When kernels are made.
+
+    calls: of a kind, before its kernel is made. least: elements of the first array. least_of_one_pass: the same for forward functions that
+    are one pass of NumPy's. background: in another thread; else at once. always: whether a kernel is used even if it is slower.
+    """
+
+    calls: int = 100
+    least: int = 256
+    least_of_one_pass: int = 8192
+    background: bool = True
+    always: bool = False
+
+
+policy = Policy()
+
+
+# ---------------------------------------------------------------- the background
+
+
+class Background:
+    """A thread that lives while there are kernels to make.
+
+    It is gone before a fork, and at the interpreter's end it is waited for, but begins nothing more.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: list[Callable[[], None]] = []
+        self.lock = threading.Lock()
+        self.thread: threading.Thread | None = None
+        self.held = False
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(before=self.hold, after_in_parent=self.release, after_in_child=self.release)
+
+    def add(self, job: Callable[[], None]) -> None:
+        """Has a job done: soon, or now."""
+        if not policy.background:
+            return job()
+        with self.lock:
+            self.jobs.append(job)
+            if self.thread is None and not self.held:
+                self.thread = threading.Thread(target=self.work, name="retrograd-kernels")
+                self.thread.start()
+
+    def work(self) -> None:
+        """Does what there is to do."""
+        while True:
+            with self.lock:
+                if not self.jobs or self.held or not threading.main_thread().is_alive():
+                    self.thread = None
+                    return
+                job = self.jobs.pop(0)
+            job()
+
+    def hold(self) -> None:
+        """Waits for the job at hand, and starts no other."""
+        self.held = True
+        thread = self.thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join()
+
+    def release(self) -> None:
+        """Goes on, at the next job."""
+        self.held = False
+
+    def finish(self) -> None:
+        """Waits until all is done."""
+        while (thread := self.thread) is not None:
+            thread.join()
+
+
+background = Background()
+
+
+# ---------------------------------------------------------------- functions on arrays
+
+
+class Refused(Exception):
+    """A call has no kernel."""
+
+
+class Trial:
+    """Two functions that do the same, called in turns and timed, where they are used; then the quicker takes this one's place in `table`."""
+
+    def __init__(self, table: dict[Any, Any], key: Any, plain: Callable[..., Any], quick: Callable[..., Any]) -> None:
+        self.table, self.key, self.rivals = table, key, (plain, quick)
+        self.times: tuple[list[float], list[float]] = ([], [])
+        self.turn = 0
+
+    def __call__(self, *args: Any) -> Any:
+        which = self.turn & 1
+        self.turn += 1
+        start = time.perf_counter()
+        result = self.rivals[which](*args)
+        self.times[which].append(time.perf_counter() - start)
+        if self.turn >= TURNS:
+            plain, quick = map(median, self.times)
+            self.table[self.key] = self.rivals[quick + MARGIN < plain]
+        return result
+
+
+class Quickened:
+    """A function on arrays with kernels for kinds of calls.
+
+    function: takes values, of which some are arrays, and gives an array, or a tuple of them. on_tensors: the same on tensors.
+    kernels: what to call in the function's place, by `kind_of` its values.
+    """
+
+    def __init__(self, function: Callable[..., Any], on_tensors: Callable[..., Any]) -> None:
+        self.function, self.on_tensors = function, on_tensors
+        self.kernels: dict[Any, Callable[..., Any]] = {}
+        self.counts: dict[Any, int] = {}
+
+    def __call__(self, *values: Any) -> Any:
+        """The function of these values, which must be as many at every call."""
+        kind = tuple([(v.shape, v.strides, v.dtype) if v.__class__ is ndarray else v for v in values])
+        try:
+            kernel = self.kernels.get(kind)
+        except TypeError:  # something among the values has no hash
+            return self.function(*values)
+        if kernel is not None:
+            return kernel(*values)
+        self.note(kind, values)
+        return self.function(*values)
+
+    def note(self, kind: Any, values: Sequence[Any]) -> None:
+        """Counts a call; has its kernel made if it is one too many."""
+        n = self.counts.get(kind, 0) + 1
+        if len(self.counts) >= COUNTED:
+            self.counts.clear()
+        self.counts[kind] = n
+        if n == policy.calls and len(self.kernels) < KINDS and not any(ambiguous(v) for v in values):
+            copies = [duplicate(v) if v.__class__ is ndarray else v for v in values]
+            background.add(partial(self.make, kind, copies))
+
+    def make(self, kind: Any, values: Sequence[Any]) -> None:
+        """Makes the kernel for values like these, if there can be one."""
+        self.kernels[kind] = self.function
+        try:
+            kernel = kernel_of(self.on_tensors, values)
+            with quiet():
+                right = alike(self.function(*values), kernel(*values))
+            if right:
+                self.kernels[kind] = kernel if policy.always else Trial(self.kernels, kind, self.function, kernel)
+        except Exception:  # whatever it is, the function itself is right
+            return
+
+
+def ambiguous(value: Any) -> bool:
+    """Whether a value is not told from all others by being equal: 0.0 and -0.0 are one key, nan is none."""
+    return (value.__class__ is float and not value) or value != value if value.__class__ is float else False
+
+
+def duplicate(array: ndarray) -> ndarray:
+    """The same numbers, in memory of their own that is laid out the same."""
+    if any(s < 0 for s in array.strides):
+        return array[...].copy()
+    copied: ndarray = np.ndarray(array.shape, array.dtype, np.empty(max(extent(array), 1), np.uint8), 0, array.strides)
+    copied[...] = array
+    return copied
+
+
+def alike(expected: Any, got: Any) -> bool:
+    """Whether arrays are the same but for rounding."""
+    if expected.__class__ is tuple:
+        return len(expected) == len(got) and all(map(alike, expected, got))
+    if expected.__class__ is not ndarray or (expected.shape, expected.dtype) != (got.shape, got.dtype):
+        return False
+    if expected.dtype.kind != "f":
+        return bool((expected == got).all())
+    scale = np.abs(expected[np.isfinite(expected)]).max(initial=0)
+    tolerance = TOLERANCE[expected.dtype.itemsize]
+    return np.allclose(got, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+
+
+def kernel_of(on_tensors: Callable[..., Any], values: Sequence[Any]) -> Callable[..., Any]:
+    """Machine code for values like these.
+
+    Raises:
+        Refused: if there is none.
+    """
+    at = [i for i, v in enumerate(values) if v.__class__ is ndarray]
+
+    def call(*tensors: Tensor) -> Any:
+        given = list(values)
+        for i, tensor in zip(at, tensors, strict=True):
+            given[i] = tensor
+        return on_tensors(*given)
+
+    result, program, refused = record(call, [wrap(values[i]) for i in at], {})
+    if program is None:
+        raise Refused(refused)
+    views = [r.view for r in program.results if isinstance(r, Result) and r.same_as is None and r.view.buffer.kind == "made"]
+    buffers = [v.buffer for v in views]
+    places = [at[b.source.argument] for b in program.external() if b.kind == "argument"]
+    if not views or len(views) != len(program.results) or len(set(buffers)) != len(buffers):
+        raise Refused("a result is memory of an operand")
+    if program.external() != program.external()[: len(places)] + buffers:
+        raise Refused("memory from elsewhere is used, or results lie in another order")
+    executor, run = native_call(program)
+    one = not isinstance(result, tuple) and is_dense(views[0]) and not views[0].offset
+    kernel = quick_kernel(run, views[0], places, len(values)) if one else any_kernel(run, views, places, isinstance(result, tuple))
+    kernel.keeps = executor  # type: ignore[attr-defined]
+    return kernel
+
+
+def quick_kernel(run: Callable[..., None], view: View, places: Sequence[int], count: int) -> Callable[..., Any]:
+    """A kernel with one result in C order. It is written for so many values and compiled, since it runs at every call."""
+    given, used = (", ".join([f"v{i}" for i in which]) for which in (range(count), places))
+    source = f"def kernel({given}):\n y = empty(shape, dtype)\n run({used}, y, nothing)\n return y"
+    names: dict[str, Any] = {"empty": np.empty, "shape": view.shape, "dtype": view.dtype, "run": run, "nothing": np.zeros(0)}
+    exec(source, names)
+    kernel: Callable[..., Any] = names["kernel"]
+    return kernel
+
+
+def any_kernel(run: Callable[..., None], views: Sequence[View], places: Sequence[int], several: bool) -> Callable[..., Any]:
+    """A kernel with any results: views in fresh buffers."""
+    nothing = np.zeros(0)
+
+    def kernel(*values: Any) -> Any:
+        memory = [np.empty(v.buffer.nbytes, np.uint8) for v in views]
+        run(*[values[i] for i in places], *memory, nothing)
+        results = [np.ndarray(v.shape, v.dtype, m, v.offset, v.strides) for v, m in zip(views, memory, strict=True)]
+        return tuple(results) if several else results[0]
+
+    return kernel
+
+
+def native_call(program: Program) -> tuple[Any, Callable[..., None]]:
+    """What must be kept alive, and a program as one call of machine code over its external memory and its live numbers.
+
+    Raises:
+        Refused: if some of it runs in Python.
+    """
+    executor: Any = make_executor(program)
+    if len(executor.segments) != 1 or not hasattr(executor.segments[0], "call"):
+        raise Refused("an operation has no machine code")
+    return executor, executor.segments[0].call
+
+
+# ---------------------------------------------------------------- what is quickened
+
+
+def quick_forward(op: Op) -> Callable[..., Any]:
+    """The forward function of an operation, quickened."""
+    forward = op.forward
+    if len(op.operands) == 1 and not op.metadata:
+        return Quickened(forward, op.call)
+    tables: dict[Any, Quickened] = {}  # by the number of operands and the names of what else is given
+
+    def table_for(count: int, names: tuple[str, ...]) -> Quickened:
+        def split(function: Callable[..., Any]) -> Callable[..., Any]:
+            return lambda *values: function(*values[:count], **dict(zip(names, values[count:], strict=True)))
+
+        return tables.setdefault((count, names), Quickened(split(forward), split(op.call)))
+
+    def run(*args: Any, **params: Any) -> Any:
+        names = tuple(params)
+        table = tables.get((len(args), names)) or table_for(len(args), names)
+        return table(*args, *params.values())
+
+    return run
+
+
+def quick_rule(on_arrays: Rule, on_tensors: Rule) -> Rule:
+    """A rule bound to its places (`op.bind`), quickened where it runs on arrays."""
+    single = Quickened(lambda g, *facts: on_arrays(g, facts), lambda g, *facts: on_tensors(g, facts))
+    several: dict[int, Quickened] = {}  # by the number of outputs
+
+    def table_for(n: int) -> Quickened:
+        return several.setdefault(n, Quickened(lambda *v: on_arrays(list(v[:n]), v[n:]), lambda *v: on_tensors(list(v[:n]), v[n:])))
+
+    def call(g: Any, facts: tuple[Any, ...]) -> Any:
+        kind = g.__class__
+        if kind is ndarray:
+            return on_arrays(g, facts) if g.size < policy.least else single(g, *facts)
+        if kind is list and g[0].__class__ is ndarray and g[0].size >= policy.least:
+            return (several.get(len(g)) or table_for(len(g)))(*g, *facts)
+        return on_arrays(g, facts)
+
+    call.unpacks = getattr(on_arrays, "unpacks", False)  # type: ignore[attr-defined]
+    return call
+
+
+class QuickUpdates:
+    """The updates of optimizers, quickened: one kernel does a parameter's, and reads everything once."""
+
+    def __init__(self) -> None:
+        self.kernels: dict[Any, Callable[..., None]] = {}
+        self.counts: dict[Any, int] = {}
+
+    def __call__(self, optimizer: Optimizer, group: dict[str, Any]) -> Callable[..., None]:
+        """What is to be called in place of `optimizer.update` for the parameters of a group."""
+        form = (type(optimizer), *[form_of(v) for k, v in group.items() if k not in NEVER])
+        kernels = self.kernels
+
+        def update(w: ndarray, g: ndarray, buffers: Sequence[ndarray], scalars: Sequence[float], group: dict[str, Any]) -> None:
+            if w.size >= policy.least:
+                key = (form, w.shape, w.dtype, w.strides, g.strides, g.dtype, len(buffers))
+                kernel = kernels.get(key)
+                if kernel is None:
+                    self.note(key, optimizer, group, w, g, buffers, len(scalars))
+                elif (w.base is None and g.base is None) or owner(w) is not owner(g):
+                    return kernel(optimizer, w, g, buffers, scalars, group)
+            optimizer.update(w, g, buffers, scalars, group)
+
+        return update
+
+    def note(
+        self, key: Any, optimizer: Optimizer, group: dict[str, Any], w: ndarray, g: ndarray, buffers: Sequence[ndarray], count: int
+    ) -> None:
+        """Counts an update; has its kernel made if it is one too many."""
+        n = self.counts.get(key, 0) + 1
+        if len(self.counts) >= COUNTED:
+            self.counts.clear()
+        self.counts[key] = n
+        if n == policy.calls and len(self.kernels) < KINDS * 8:
+            bare = object.__new__(type(optimizer))  # a rule is a function of its arguments: kernels keep no parameters alive
+            bare._arrays = ArrayBuilder()
+            frozen = {k: v for k, v in group.items() if k not in NEVER}
+            copies = [duplicate(a) for a in (w, *buffers, g)]
+            background.add(partial(self.make, key, bare, frozen, copies, count))
+
+    def make(self, key: Any, optimizer: Optimizer, group: dict[str, Any], arrays: Sequence[ndarray], count: int) -> None:
+        """Makes the kernel for parameters like this one, if it does what the rule does, and in less time."""
+        self.kernels[key] = Optimizer.update
+        *targets, g = arrays
+        numbers = [0.25 + 0.125 * i for i in range(count)]  # any will do
+        try:
+            buffers = [Buffer("held", max(extent(a), 1), f"h{i}", a) for i, a in enumerate(arrays)]
+            views = [View(b, 0, a.shape, a.strides, a.dtype) for b, a in zip(buffers, arrays, strict=True)]
+            program = Program([Update(optimizer, group, None, views[:-1], views[-1], 0, count)], [], [])
+            if program.external() != buffers:
+                return
+            executor, run = native_call(program)
+
+            def kernel(
+                optimizer: Optimizer, w: ndarray, g: ndarray, buffers: Sequence[ndarray], scalars: Sequence[float], group: dict[str, Any]
+            ) -> None:
+                run(w, *buffers, g, np.array(scalars))
+
+            kernel.keeps = executor  # type: ignore[attr-defined]
+            expected, got = ([duplicate(a) for a in targets] for _ in range(2))
+            with quiet():
+                optimizer.update(expected[0], g, expected[1:], numbers, group)
+            kernel(optimizer, got[0], g, got[1:], numbers, group)
+            if alike(tuple(expected), tuple(got)):
+                self.kernels[key] = kernel if policy.always else Trial(self.kernels, key, Optimizer.update, kernel)
+        except Exception:  # whatever it is, the rule itself is right
+            return
+
+
+def form_of(value: Any) -> Any:
+    """What a rule's terms depend on: of numbers, only whether they are zero."""
+    return value if isinstance(value, (bool, str, type(None))) else bool(value)
+
+
+updates = QuickUpdates()
+
+
+def install() -> None:
+    """Hangs quickened functions on operations and optimizers, unless RETROGRAD_EAGER_KERNELS=0."""
+    if os.environ.get("RETROGRAD_EAGER_KERNELS") == "0":
+        return
+    for name in FORWARDS:
+        OPS[name].accelerate(quick_forward(OPS[name]), policy.least_of_one_pass if name in ONE_PASS else policy.least)
+    for name in RULES:
+        OPS[name].quicken = quick_rule
+    Optimizer.quicken = updates
