@@ -46,6 +46,15 @@ def numbers(seed: int, shape: tuple[int, ...], dtype: str = "float32", low: floa
     return torch.from_numpy(np.asarray(rng.uniform(low, high, shape)).astype(dtype))
 
 
+def changed_numbers(change: int, seed: int, shape: tuple[int, ...], dtype: str = "float32", *bounds: float) -> torch.Tensor:
+    """The same as `numbers`, of which real ones are off by a unit or so in their last place."""
+    made = numbers(seed, shape, dtype, *bounds)
+    if made.is_floating_point():
+        by = np.random.default_rng((seed, change)).uniform(-1, 1, shape) * np.finfo(np.float32 if dtype == "float32" else np.float64).eps
+        made = torch.from_numpy(np.asarray(made.numpy() * (1 + by)).astype(dtype))
+    return made
+
+
 @dataclass(frozen=True)
 class Argument:
     """An argument of the function: what `numbers` makes it of, with another seed at every call."""
@@ -84,11 +93,16 @@ class RandomProgram:
             f"def arguments(call):\n    return [{given}]\ndef between(call):\n{between}\n"
         )
 
-    def start(self, double: bool = False) -> dict[str, Any]:
-        """A fresh copy of everything: the names that the script defines. With `double`, float64 stands for float32."""
+    def start(self, double: bool = False, changed: int = 0) -> dict[str, Any]:
+        """A fresh copy of everything: the names that the script defines.
+
+        With `double`, float64 stands for float32. With `changed`, random numbers differ in about their last place, anew for every such number.
+        """
         text = self.text()
         if double:
             text = text.replace("float32", "float64")
+        if changed:
+            text = text.replace("import numbers", "import changed_numbers").replace("numbers(", f"changed_numbers({changed}, ")
         names: dict[str, Any] = {}
         before = torch.get_default_dtype()
         try:
