@@ -172,9 +172,9 @@ kept: list[Any] = []
         (lambda x: x + random.random(), "random"),
         (lambda x: setattr(x, "data", x * 2) or x + 1, "memory of another"),
         (lambda x: kept.append(x * 2) or x * 3, "kept outside"),
-        (lambda x: x * torch.ones(3, requires_grad=True), "backward"),
+        (lambda x: x * torch.ones(3, requires_grad=True), "kept outside"),
     ],
-    ids=["branch", "item", "repr", "numpy", "state", "print", "random", "data", "kept", "gradient asked for outside"],
+    ids=["branch", "item", "repr", "numpy", "state", "print", "random", "data", "kept", "leaf made inside"],
 )
 def test_refused(function: Any, why: str):
     """The call is made all the same, and the reason given."""

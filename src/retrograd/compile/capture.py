@@ -18,16 +18,20 @@ from __future__ import annotations
 import gc
 import sys
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any
 
+import numpy as np
 from numpy import ndarray
 
-from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Source, Update, View, Write
+from retrograd.autograd.modes import set_grad_enabled
+from retrograd.autograd.reverse import grad
+from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Source, Tie, Update, View, Write
+from retrograd.compile.parting import split
 from retrograd.compile.witness import watching_python
 from retrograd.core.levels import Observer, local, observed
 from retrograd.core.op import Op
-from retrograd.core.tensor import LEAF, Box, Cleared, Tensor, address, owner, wrap
+from retrograd.core.tensor import LEAF, Box, Cleared, Tensor, address, current_node, owner, wrap
 from retrograd.errors import Uncompilable, user_location
 from retrograd.pytree import tree_flatten
 
@@ -75,7 +79,11 @@ class Recorder(Observer):
         self.set: dict[int, tuple[Any, bool]] = {}  # leaves whose .grad was set, weakly, and whether there was one before
         self.entry: dict[int, tuple[Any, Any, int]] = {}  # leaves whose .grad mattered before it was set, what it was, its version
         self.refused: str | None = None
-        self.walked_roots: list[Any] = []
+        self.open: list[Tensor] = []  # results that need a gradient
+        self.mark = 0  # how many steps there were when the call was over
+        self.tie: Tie | None = None
+        self.seeds: list[Buffer] = []
+        self.input_gradients: list[View | None] = []
         self.after: list[tuple[Any, Callable[[], Any] | None]] = []
         self.arguments = list(arguments)
         for i, x in enumerate(arguments):
@@ -143,8 +151,11 @@ class Recorder(Observer):
         self.refuse("a tensor got the memory of another (x.data = y)")
 
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
-        if not keep:
-            self.walked_roots.extend(weakref.ref(e.grad_fn) for e in edges if not isinstance(e, Tensor))
+        if self.tie is not None:
+            return  # the backward pass that is recorded for later
+        outside = {id(node.grad_fn) for x in self.arguments if (node := current_node(x)) is not None and node is not LEAF}
+        if outside and any(id(node) in outside for node in behind(edges)):
+            self.refuse("backward() goes through an argument that has a history of its own (grad_fn)")
 
     def gradient_met(self, leaf: Tensor, grad: Tensor | None) -> None:
         if id(leaf) not in self.set and id(leaf) not in self.entry and not self.is_made_here(leaf):
@@ -250,6 +261,43 @@ class Recorder(Observer):
 
     # ------------------------------------------------------------ the end
 
+    def end(self, result: Any, chosen: Set[int]) -> None:
+        """The call is over and has returned `result`. If derivatives were asked for outside before, or it is now or never, the backward
+        pass is recorded too.
+
+        Args:
+            chosen: of which of the results that need a gradient one is asked for outside.
+        """
+        for x in tree_flatten(result)[0]:
+            if isinstance(x, Tensor) and self.is_made_here(x) and not any(x is y for y in self.open) and needs_gradient(x):
+                self.open.append(x)
+        self.mark = len(self.steps)
+        if not self.open or self.refused is not None:
+            return
+        inputs = [x for met in self.met.values() if (x := met.tensor()) is not None and x.requires_grad and x._data.dtype.kind in "fc"]
+        quiet = not any(isinstance(s, Draw) for s in self.steps) and not self.written and not self.set
+        self.tie = Tie([self.source(x) for x in inputs], len(self.open), quiet)
+        if chosen or not quiet:
+            self.tie.chosen = sorted(i for i in chosen if i < len(self.open)) or list(range(len(self.open)))
+            self.record_backward(inputs)
+
+    def record_backward(self, inputs: Sequence[Tensor]) -> None:
+        """Records the backward pass of the results, with stand-ins for the cotangents to come."""
+        assert self.tie is not None
+        if any(x._extra is not None and x._extra.hooks for x in inputs):
+            return self.refuse("a gradient that is asked for outside goes through a hook")
+        outs = [self.open[i] for i in self.tie.chosen]
+        seeds = [wrap(np.ones(x.shape, x._data.dtype)) for x in outs]
+        for x in seeds:
+            self.meet(x)
+            self.seeds.append(self.add(x._data, "argument", address(x._data), x._data.nbytes, Source(None, -1)))
+            self.arrays[id(x._data)] = x._data, self.seeds[-1]
+        with set_grad_enabled(True):
+            found = grad(outs, list(inputs), seeds, retain_graph=True, allow_unused=True)
+        self.input_gradients = [None if g is None else self.view(g) for g in found]
+        for x in seeds:
+            del self.met[id(x)]
+
     def finish(self, result: Any) -> Program:
         """The program, once the call is over and has returned `result`."""
         leaves, _ = tree_flatten(result)
@@ -266,12 +314,29 @@ class Recorder(Observer):
         given_out = [x for x in (*leaves, *[source.find(self.arguments)._grad for source, _ in gradients]) if isinstance(x, Tensor)]
         self.check_kept({id(x) for x in given_out} | {id(x._base.base) for x in given_out if x._base is not None})
         outside, writes = self.settle_outside()
-        program = Program(self.steps, results, gradients, self.entry_gradients(), outside, writes, self.after, len(self.arguments))
-        program.settle_constants()
-        program.without_dead_steps()
+        program = Program(
+            self.steps, results, gradients, self.entry_gradients(), outside, writes, self.after, len(self.arguments), self.tie
+        )
+        self.settle_steps(program)
         self.settle_sources(program, outside)
         self.check_apart(program)
         return program
+
+    def settle_steps(self, program: Program) -> None:
+        """Drops what is not needed, and parts the backward program from the other."""
+        tie = program.tie
+        if tie is None or not tie.chosen:
+            program.settle_constants()
+            program.without_dead_steps()
+            return
+        later = {id(s) for s in self.steps[self.mark :]}
+        tie.saved = [g for g in self.input_gradients if g is not None]  # for now: nothing that leads to them is dropped
+        program.settle_constants()
+        program.without_dead_steps()
+        try:
+            split(program, tie, later, self.input_gradients, self.seeds)
+        except ValueError as error:
+            raise Refused(str(error)) from None
 
     def source(self, tensor: Tensor) -> Source:
         """Where a tensor from outside is found."""
@@ -291,12 +356,10 @@ class Recorder(Observer):
                 self.refuse("the result shares memory with a tensor from outside")
             else:
                 return Result(view, same_as=self.source(base), chain=x._base.chain)  # type: ignore[union-attr]
-        node = x._node
-        if node is not None and node is not LEAF and not any(root() is node.grad_fn for root in self.walked_roots):
-            self.refuse("the result needs a gradient that backward() outside the compiled function would ask for")
-        if node is LEAF:
+        if x._node is LEAF:
             self.refuse("the result is a leaf that the function made")
-        return Result(view, node)
+        tied = next((i for i, y in enumerate(self.open) if y is x), None)
+        return Result(view, x._node if tied is None else None, tied)
 
     def final_gradients(self) -> list[tuple[Source, Any]]:
         """What is in `.grad` at the end, of the leaves that live on."""
@@ -360,7 +423,7 @@ class Recorder(Observer):
             if times and id(met.counter) not in counted:
                 writes.append((source, in_gradient, times))
                 counted.add(id(met.counter))
-            if tensor._node is not None and tensor._node is not LEAF and local.grad:
+            if tensor._node is not None and tensor._node is not LEAF and local.grad and source.argument is None:
                 raise Refused("a tensor from outside has a history of its own (grad_fn), which the program would differentiate")
         return outside, writes
 
@@ -413,8 +476,33 @@ def counts(optimizer: Any, group: dict[str, Any], state: dict[str, Any]) -> bool
     return "step" in trial
 
 
-def record(function: Any, args: Sequence[Any], kwargs: dict[str, Any], strict: bool = False) -> tuple[Any, Program | None, str | None]:
+def behind(edges: Sequence[Any]) -> Iterator[Any]:
+    """The nodes that edges lead to, and those behind them."""
+    stack = [e.grad_fn for e in edges if e is not None and not isinstance(e, Tensor)]
+    seen = {id(node) for node in stack}
+    while stack:
+        node = stack.pop()
+        yield node
+        for e in node.edges:
+            if e is not None and not isinstance(e, Tensor) and id(e.grad_fn) not in seen:
+                seen.add(id(e.grad_fn))
+                stack.append(e.grad_fn)
+
+
+def needs_gradient(x: Tensor) -> bool:
+    """Whether a result has a history that a backward pass can still go through."""
+    node = current_node(x)
+    return node is not None and node is not LEAF and all(n.facts is not None for n in behind([node]))
+
+
+def record(
+    function: Any, args: Sequence[Any], kwargs: dict[str, Any], strict: bool = False, chosen: Set[int] = frozenset()
+) -> tuple[Any, Program | None, str | None]:
     """Calls `function`, and returns its result with the program that it ran, or with the reason why there is no record.
+
+    Args:
+        strict: raise where something cannot be recorded.
+        chosen: which of the results that need a gradient are differentiated outside.
 
     Raises:
         Uncompilable: with `strict`, in place of a reason.
@@ -426,6 +514,7 @@ def record(function: Any, args: Sequence[Any], kwargs: dict[str, Any], strict: b
     recorder = Recorder(arguments, strict)
     with observed(recorder), watching_python(recorder.refuse):
         result = function(*args, **kwargs)
+        recorder.end(result, chosen)
     try:
         return result, recorder.finish(result), None
     except Refused as refused:

@@ -16,6 +16,7 @@ import ctypes
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from retrograd import dtypes
 from retrograd.compile.binding import Binding
 from retrograd.compile.capture import trial_state
 from retrograd.compile.executor import Executor
-from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Step, Update, View, Write
+from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Source, Step, Update, View, Write
 from retrograd.compile.replay import Replay, elements
 from retrograd.core.random import Generator, default_generator
 from retrograd.core.tensor import Tensor, address, real_grad
@@ -48,15 +49,25 @@ class Difference:
         return f"{self.what} differs by {self.error:.2g} of its largest number" if np.isfinite(self.error) else f"{self.what} differs"
 
 
-class Trial:
+@dataclass
+class Start:
+    """What a program starts from: memory from outside by buffer, live numbers, and generators with what decides what they draw next."""
+
+    program: Program
+    before: dict[Buffer, ndarray]
+    scalars: ndarray
+    generators: Sequence[Generator] = ()
+    states: Sequence[Any] = ()
+
+
+class Trial(Start):
     """A run on copies: the memory that an executor is handed, and what it was before."""
 
     def __init__(self, program: Program, binding: Binding, arguments: Sequence[Tensor]) -> None:
-        self.program = program
+        super().__init__(program, {}, trial_scalars(program))
         self.external = program.external()
         written = {v.buffer for step in program.steps for v in step.writes()}
         self.actual: dict[Buffer, ndarray] = {}
-        self.before: dict[Buffer, ndarray] = {}
         for i, b in enumerate(self.external):
             if b.kind == "made":
                 continue
@@ -65,7 +76,6 @@ class Trial:
             self.before[b] = copy_of(array, b.nbytes) if b in written else array
         self.generators = sorted({g for step in program.steps if isinstance(step, Draw) for g in generators_of(step)}, key=id)
         self.states = [state_of(g) for g in self.generators]
-        self.scalars = trial_scalars(program)
 
     @staticmethod
     def found(buffer: Buffer, arguments: Sequence[Tensor]) -> ndarray:
@@ -98,10 +108,10 @@ class Trial:
         """(name, view, how to find the function's tensor or array, given the leaves of its result) of all that can be compared."""
         for i, result in enumerate(self.program.results):
             if isinstance(result, Result) and result.same_as is None:
-                yield f"result {i}", result.view, lambda leaves, i=i: leaves[i]._data
+                yield f"result {i}", result.view, partial(leaf_data, i)
         for source, value in self.program.gradients:
             if isinstance(value, View) and source.argument is None:
-                yield name_of(source.tensor, "the gradient of"), value, lambda leaves, s=source: s.find(())._grad._data
+                yield name_of(source.tensor, "the gradient of"), value, partial(gradient_data, source)
         done = set()
         for step in self.program.steps:
             for view in step.writes():
@@ -109,7 +119,21 @@ class Trial:
                     done.add(view)
                     at = view.buffer.source
                     of = getattr(at, "tensor", None)
-                    yield name_of(of, "what is written to"), view, lambda leaves, v=view: elements(address(self.actual[v.buffer]), v)
+                    yield name_of(of, "what is written to"), view, partial(self.written_data, view)
+
+    def written_data(self, view: View, leaves: Sequence[Any]) -> ndarray:
+        """What the function wrote."""
+        return elements(address(self.actual[view.buffer]), view)
+
+
+def leaf_data(i: int, leaves: Sequence[Any]) -> Any:
+    """What the function returned."""
+    return leaves[i]._data
+
+
+def gradient_data(source: Source, leaves: Sequence[Any]) -> Any:
+    """What the function left in `.grad`."""
+    return source.find(())._grad._data
 
 
 def name_of(tensor: Any, before: str) -> str:
@@ -124,15 +148,19 @@ def certify(
 ) -> tuple[Any, str | None]:  # fmt: skip
     """Runs the program on copies, then the function; returns the function's result, and a report if the two do not agree."""
     trial = Trial(program, binding, arguments)
+    saved = [] if program.tie is None else program.tie.saved
     try:
         mine = trial.run(executor)
+        plain = trial.run(Replay(program)) if saved else {}
     except Exception as error:
         return call(), f"the compiled program raised {type(error).__name__}: {error}"
     result = call()
     leaves = tree_flatten(result)[0]
     if len(leaves) != len(program.results):
         return result, f"the function returned {len(leaves)} values, and {len(program.results)} when it was recorded"
-    pairs = []
+    pairs: list[tuple[str, View, ndarray, Any]] = [
+        ("what the backward pass needs", v, *(elements(address(m[v.buffer]), v) for m in (mine, plain))) for v in saved
+    ]
     for what, view, find in trial.seen():
         try:
             pairs.append((what, view, elements(address(mine[view.buffer]), view), find(leaves)))
@@ -203,7 +231,7 @@ def too_far(mine: ndarray, theirs: ndarray, true: ndarray) -> float:
 class Doubled:
     """A program computed with float64 in place of float32."""
 
-    def __init__(self, trial: Trial) -> None:
+    def __init__(self, trial: Start) -> None:
         self.trial = trial
         kinds: dict[Buffer, set[Any]] = {}
         for view in trial.program.views():
@@ -351,7 +379,8 @@ def close_enough(step: Step, view: View, mine: ndarray, array: Callable[[View], 
 
 def bytes_of(array: ndarray, nbytes: int) -> ndarray:
     """The bytes from an array's first element on."""
-    return np.frombuffer((ctypes.c_char * nbytes).from_address(address(array)), np.uint8) if nbytes else np.empty(0, np.uint8)
+    memory: Any = (ctypes.c_char * nbytes).from_address(address(array))
+    return np.frombuffer(memory, np.uint8) if nbytes else np.empty(0, np.uint8)
 
 
 def copy_of(array: ndarray, nbytes: int) -> ndarray:

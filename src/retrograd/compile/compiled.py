@@ -25,6 +25,8 @@ from retrograd.compile.executor import Executor
 from retrograd.compile.graph import Buffer, Program, Source
 from retrograd.compile.printed import Listing, printed
 from retrograd.compile.reach import PLAIN, Reach
+from retrograd.compile.tied import Knot, tied_leaves
+from retrograd.core.tape import add_hook
 from retrograd.core.tensor import Box, Tensor
 from retrograd.errors import Uncompilable
 from retrograd.nn.module import Module
@@ -94,6 +96,7 @@ class Compiled:
         self.variants: list[Variant] = []
         self.attempts: tuple[Callable[..., Any], ...] = ()
         self.seen: set[Any] = set()
+        self.differentiated: set[int] = set()  # which of the results that need a gradient one was asked for, outside
         self.warned: set[str] = set()
         self.lock = threading.RLock()
         self.__qualname__ = type(function).__qualname__  # of what has no name of its own
@@ -175,7 +178,7 @@ class Compiled:
         reach = Reach((self.name(), self.function), *objects)
         guards = Guards(args, kwargs, reach, now)
         why = self.reason(args, kwargs)
-        result, program, refused = record(self.function, args, kwargs, self.fullgraph)
+        result, program, refused = record(self.function, args, kwargs, self.fullgraph, self.differentiated)
         program, refused = self.unless_changed(reach, program, refused)
         if program is None:
             assert refused is not None
@@ -185,7 +188,8 @@ class Compiled:
             return result
         try:
             executor = self.backend(program)
-            entry = Entry(program, executor, guards, tree_flatten(result)[1])
+            knot = self.knot(program, result)
+            entry = Entry(program, executor, guards, tree_flatten(result)[1], knot)
         except Exception as error:
             if self.fullgraph:
                 raise
@@ -247,15 +251,7 @@ class Compiled:
         for x in tree_flatten((list(args), kwargs))[0]:
             if isinstance(x, Tensor) and not any(x is t for t in tensors):
                 tensors.append(x)
-
-        def in_eager() -> Any:
-            outer, inside.certification = inside.certification, True
-            try:
-                return self.function(*args, **kwargs)
-            finally:
-                inside.certification = outer
-
-        result, report = certify(program, executor, self.backend, entry.binding, tensors, in_eager)
+        result, report = certify(program, executor, self.backend, entry.binding, tensors, lambda: self.in_eager(args, kwargs))
         if report is None:
             variant.state = "compiled"
             self.replace(before, entry.call)
@@ -264,6 +260,34 @@ class Compiled:
             self.warn("wrong", f"{self.name()} runs in eager: its compiled program does not compute what the function does: {report}")
             self.replace(before, eager_entry(variant.guards, self.function))
         return result
+
+    def in_eager(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The function itself; compiled functions within it do not compile for its sake."""
+        outer, inside.certification = inside.certification, True
+        try:
+            return self.function(*args, **kwargs)
+        finally:
+            inside.certification = outer
+
+    # ------------------------------------------------------------ results that are differentiated outside
+
+    def knot(self, program: Program, result: Any) -> Knot | None:
+        """What ties the results of a program to the tape, if they need a gradient."""
+        tie = program.tie
+        if tie is None:
+            return None
+        if tie.backward is None:
+            for i, x in enumerate(tied_leaves(program, result)):  # this call, which ran in eager, may be differentiated too
+                add_hook(x._node.grad_fn, "tensor", functools.partial(self.notice, {i}), getattr(x._node, "index", 0))
+        return Knot(program, self.backend, self.notice, self.in_eager, self.name())
+
+    def notice(self, numbers: set[int], gradient: Any = None) -> None:
+        """A gradient of results was asked for. Programs without the backward pass are dropped; they are recorded anew with it."""
+        with self.lock:
+            self.differentiated |= numbers
+            kept = [not lacks_backward(v.program, self.differentiated) for v in self.variants]
+            self.attempts = tuple(a for a, keep in zip(self.attempts, reversed(kept), strict=True) if keep)
+            self.variants[:] = [v for v, keep in zip(self.variants, kept, strict=True) if keep]
 
     # ------------------------------------------------------------ words
 
@@ -278,7 +302,7 @@ class Compiled:
     def reason(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
         """Why none of the programs fits a call."""
         if not self.variants:
-            return "the first call"
+            return "a gradient asked for outside" if self.differentiated else "the first call"
         last = self.variants[-1]
         found = last.guards.explain(args, kwargs)
         if not found and last.entry is not None:
@@ -395,6 +419,12 @@ class Compiled:
             raise ValueError("loop() expects at least one row")
         columns = [stack(list(c)) if isinstance(c[0], Tensor) else c[-1] for c in zip(*collected, strict=True)]
         return tree_unflatten(columns, result_spec)
+
+
+def lacks_backward(program: Program | None, differentiated: set[int]) -> bool:
+    """Whether a program has no backward pass for results of which a gradient is asked for."""
+    tie = None if program is None else program.tie
+    return tie is not None and not {i for i in differentiated if i < tie.outputs} <= set(tie.chosen)
 
 
 def revived(function: Callable[..., Any], fullgraph: bool, verify: bool, dynamic: bool | None, limit: int) -> Compiled:

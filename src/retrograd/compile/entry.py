@@ -18,8 +18,9 @@ from numpy import ndarray
 
 from retrograd.compile.binding import Binding
 from retrograd.compile.executor import Executor
-from retrograd.compile.graph import Buffer, Program, Result, Source, View, dense_strides
+from retrograd.compile.graph import Buffer, Program, Result, Source, View, dense_strides, whole
 from retrograd.compile.reach import COPY, LENGTH, PLAIN, Place, Reach, describe, same
+from retrograd.compile.tied import Knot, KnotNode
 from retrograd.config import settings
 from retrograd.core.levels import local, switch
 from retrograd.core.tensor import LEAF, Cleared, Tensor, current_node, real_grad, wrap
@@ -259,8 +260,8 @@ class Entry:
         source: its source text.
     """
 
-    def __init__(self, program: Program, executor: Executor, guards: Guards, spec: TreeSpec) -> None:
-        self.program, self.guards, self.spec = program, guards, spec
+    def __init__(self, program: Program, executor: Executor, guards: Guards, spec: TreeSpec, knot: Knot | None = None) -> None:
+        self.program, self.guards, self.spec, self.knot = program, guards, spec, knot
         self.code = Code()
         self.code.names = guards.code.names  # one namespace: checks look names up where `rebind` puts them
         self.binding = Binding(program, guards.tensors, guards.code.names)
@@ -271,9 +272,9 @@ class Entry:
         self.names.update(
             acquire=self.lock.acquire, release=self.lock.release, memory=self.memory, run=executor.run, scalars=self.binding.scalars,
             wrap=wrap, empty=np.empty, ndarray=ndarray, uint8=np.uint8, Cleared=Cleared, getrefcount=getrefcount, BUSY=BUSY,
-            rebind=self.binding.rebind, owner_id=owner_id,
+            rebind=self.binding.rebind, owner_id=owner_id, knot=knot, KnotNode=KnotNode,
         )  # fmt: skip
-        self.sources: dict[int, str] = {}
+        self.tied: dict[int, tuple[str, View]] = {}  # by the number of the result
         self.kept: list[str] = []  # names that the function assigns anew
         self.lines: list[str] = []
         self.write()
@@ -292,6 +293,7 @@ class Entry:
         add = self.lines.append
         before = self.looks = self.write_binding()
         after, gradients, results = self.write_after(), self.write_gradients(), self.write_results()
+        self.tying = self.write_node() if self.knot is not None else []
         add(" try:")
         self.lines += checks_as_lines(self.guards.code.body, 2)
         self.lines += [f"  {line}" for line in self.apart()]
@@ -302,7 +304,7 @@ class Entry:
             self.lines += ["  try:", *[f"   {line}" for line in before], f"  except {ERRORS}: return MISS"]
         self.lines += [f"  {line}" for line in self.memory_lines + gradients[0] + results[0]]
         self.lines += [f"  {line}" for line in self.binding.run_lines()]
-        self.lines += [f"  {line}" for line in after + gradients[1]]
+        self.lines += [f"  {line}" for line in after + gradients[1] + self.tying]
         add(f"  return {results[1]}")
         add(" finally:")
         self.lines += [f"  {line}" for line in self.release_lines]
@@ -433,11 +435,11 @@ class Entry:
         shape, dtype = self.code.name("shape", views[0].shape), self.code.name("dtype", views[0].dtype)
         return [f"r{at} = memory[{at}] = empty({shape}, {dtype}, {order!r})"]
 
-    def tensor(self, view: View, node: Any) -> str:
-        """An expression for a tensor on memory that was made for it."""
+    def tensor(self, view: View, node: Any, place: str | None = None) -> str:
+        """An expression for a tensor on memory that was made for it; `place`: one for its place on the tape."""
         at = self.index(view.buffer)
         views = [v for v in self.program.given_out() if v.buffer is view.buffer]
-        tail = "" if node is None else f", {self.code.name('node', node)}"
+        tail = f", {place}" if place else "" if node is None else f", {self.code.name('node', node)}"
         if len(set(views)) == 1 and whole(view) is not None:
             return f"wrap(r{at}{tail})"
         shape, dtype, strides = (self.code.name(n, getattr(view, n)) for n in ("shape", "dtype", "strides"))
@@ -464,8 +466,42 @@ class Entry:
                 before += self.allocate(result.view.buffer)
                 name = f"out{len(done)}"
                 done[id(result)] = name
-                leaves.append(f"({name} := {self.tensor(result.view, result.node)})")
+                leaves.append(name if result.tied is not None else f"({name} := {self.tensor(result.view, result.node)})")
+                if result.tied is not None:
+                    self.tied[result.tied] = name, result.view
+        for view in self.program.tie.saved if self.program.tie is not None else ():
+            before += self.allocate(view.buffer)
         return before, self.assembled(leaves)
+
+    def write_node(self) -> list[str]:
+        """Lines that leave a node on the tape, and hang on it the results that need a gradient."""
+        tie = self.program.tie
+        assert tie is not None
+        edges = [self.edge(source) for source in tie.inputs]
+        inputs = [self.variable(source) for source in tie.inputs]
+        reads = [b.source[1] for b in tie.backward.external() if b.kind == "argument" and b.source[0] == "outside"] if tie.backward else []
+        outside = [f"{self.code.name('buffer', b)}: memory[{self.index(b)}]" for b in reads]
+        saved = [f"r{self.index(v.buffer)}" for v in tie.saved]
+        if tie.backward is None:
+            watched = [*self.guards.variables, *[self.binding.name_of(source) for source in self.program.outside]]
+        else:
+            watched = [self.variable(b.source) for b in reads if isinstance(b.source, Source)]
+        like = self.code.name("like", tuple((v.shape, v.dtype) for _, (_, v) in sorted(self.tied.items())))
+        together = ["".join(f"{x}, " for x in xs) for xs in (edges, inputs, saved, watched)]
+        lines = [
+            f"n = KnotNode(knot, ({together[0]}), ({together[1]}), {like}, {{{', '.join(outside)}}}, ({together[2]}), ({together[3]}), "
+            "args, kwargs)"
+        ]
+        for number, (name, view) in sorted(self.tied.items()):
+            lines.append(f"{name} = {self.tensor(view, None, f'n.port({number})')}")
+            if view.buffer in {v.buffer for v in tie.saved}:
+                lines.append(f"n.watch({name})")
+        return lines
+
+    def edge(self, source: Source) -> str:
+        """An expression for what leads to an input on the tape."""
+        name = self.variable(source)
+        return name if source.argument is None else f"({name} if {name}._node is LEAF else current_node({name}))"
 
     def assembled(self, leaves: list[str]) -> str:
         """The expression for the tree of results."""
@@ -481,18 +517,6 @@ class Entry:
 
 
 BUSY: Any = type("Busy", (), {"__repr__": lambda self: "BUSY"})()  # another thread is running the program
-
-
-def whole(view: View) -> str | None:
-    """The order ("C" or "F") in which a view's elements fill its buffer, or None."""
-    size = view.dtype.itemsize
-    for n in view.shape:
-        size *= n
-    if view.offset or size != view.buffer.nbytes or not size:
-        return None
-    if view.strides == dense_strides(view.shape, view.dtype.itemsize):
-        return "C"
-    return "F" if view.strides[::-1] == dense_strides(view.shape[::-1], view.dtype.itemsize) else None
 
 
 def explain_binding(entry: Entry, label: Callable[[Source], str]) -> list[str]:

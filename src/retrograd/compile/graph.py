@@ -79,6 +79,18 @@ def dense_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
+def whole(view: View) -> str | None:
+    """The order ("C" or "F") in which a view's elements fill its buffer, or None."""
+    size = view.dtype.itemsize
+    for n in view.shape:
+        size *= n
+    if view.offset or size != view.buffer.nbytes or not size:
+        return None
+    if view.strides == dense_strides(view.shape, view.dtype.itemsize):
+        return "C"
+    return "F" if view.strides[::-1] == dense_strides(view.shape[::-1], view.dtype.itemsize) else None
+
+
 @dataclass(eq=False)
 class Call:
     """An operation: `results` are whole new buffers."""
@@ -190,6 +202,7 @@ class Program:
     writes: how much the version counter of a tensor from outside rose; of the gradient of a leaf, if `True`.
     after: what happens after the run, in order: (optimizer, None) where one took a step, (optimizer, function to call) where a
         schedule changed its hyperparameters.
+    tie: what is known of derivatives that are asked for outside.
     """
 
     steps: list[Step]
@@ -200,6 +213,7 @@ class Program:
     writes: list[tuple[Source, bool, int]] = field(default_factory=list)
     after: list[tuple[Any, Any]] = field(default_factory=list)
     arguments: int = 0
+    tie: Tie | None = None
 
     def buffers(self) -> list[Buffer]:
         """Every buffer, in the order of first use."""
@@ -238,6 +252,8 @@ class Program:
         for _, gradient in self.gradients:
             if isinstance(gradient, View):
                 yield gradient
+        if self.tie is not None:
+            yield from self.tie.saved
 
     def settle_constants(self) -> None:
         """Constants that are written to or given out become buffers that the program makes, by writing the constant into them."""
@@ -268,8 +284,31 @@ class Program:
 
 
 @dataclass
+class Tie:
+    """How results hang on the tape, if they need a gradient that may be asked for outside.
+
+    inputs: the Sources of the tensors that the results were computed from and that need a gradient.
+    outputs: how many results need one.
+    repeatable: whether the function, called again, does the same and leaves no trace: it draws and writes nothing.
+    chosen: which of the results the backward program takes cotangents of.
+    backward: the backward program. Its arguments have as `source` ("saved", i), ("seed", i) or ("outside", buffer); its results
+        are, for each input, a Result with its gradient, or None. None: nobody has asked yet.
+    saved: what the program gives out for its backward program.
+    """
+
+    inputs: list[Source]
+    outputs: int
+    repeatable: bool
+    chosen: list[int] = field(default_factory=list)
+    backward: Program | None = None
+    saved: list[View] = field(default_factory=list)
+
+
+@dataclass
 class Result:
     """A tensor that is returned: elements of a buffer, and what its `grad_fn` was (by then freed).
+
+    `tied`, if given, says which of those results it is that need a gradient.
 
     `same_as`, if given, is the Source of the tensor that is itself returned (of the leaf, if it is its gradient); `chain` then the views
     of it that lead to the result.
@@ -277,6 +316,7 @@ class Result:
 
     view: View
     node: Any = None
+    tied: int | None = None
     same_as: Source | None = None
     chain: tuple[Any, ...] = ()
     of_gradient: bool = False
