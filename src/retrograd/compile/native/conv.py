@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,20 @@ from retrograd.compile.native.maps import Axis
 from retrograd.compile.native.microkernels import power_of_two
 from retrograd.compile.native.objects import Stage
 from retrograd.compile.native.sliding import Packing, PackKernel, Sliding, SlidingKernel, SlidingPlan, tiles
-from retrograd.compile.native.winograd import Spectrum, SpectrumKernel, WinogradKernel, order_of, pairs, suits, winograd_plan
+from retrograd.compile.native.winograd import (
+    LEAST,
+    PLACES,
+    STACK,
+    Spectrum,
+    SpectrumKernel,
+    WinogradKernel,
+    lanes_along,
+    order_of,
+    pairs,
+    suits,
+    winograd_plan,
+)
+from retrograd.compile.native.winograd_weight import ElementsKernel, WinogradWeightKernel
 
 Workspace = Callable[[int], Any]  # gives an operand for so many bytes
 Pair = tuple[int, int]
@@ -39,6 +52,7 @@ PIXELS = 128  # elements of a map that share what is loaded for a block
 UNITS = 32  # enough for any number of threads, where there is a choice
 PARTS = 16  # of the batch, for the gradient of the weight
 PARTIAL_BYTES = 8 << 20  # of all parts
+TILES = 32  # of y's gradient that are multiplied at a time by minimal filtering
 
 
 @dataclass(frozen=True)
@@ -151,39 +165,63 @@ def weight_gradient_stages(
     """
     if not spec.has_kernel:
         return None
-    plan = weight_plan(spec, host)
-    outs, length = spec.o // spec.groups, spec.c // spec.groups * spec.kh * spec.kw
-    size, vectors = spec.dtype.itemsize, -(-outs // plan.lanes)
-    partial_bytes = plan.parts * spec.groups * length * vectors * plan.lanes * size
-    partial = workspace(partial_bytes)
+    fast = suits_weight(spec)
+    plan = fast_weight_plan(spec, host) if fast else weight_plan(spec, host)
+    kernel = WinogradWeightKernel if fast else WeightKernel
+    outs, terms = spec.o // spec.groups, spec.c // spec.groups
+    length, wide = terms * spec.kh * spec.kw, plan.lanes * plan.vectors
+    size, blocks = spec.dtype.itemsize, -(-outs // wide)
+    places = PLACES if fast else spec.kh * spec.kw
+    partial_bytes = plan.parts * spec.groups * blocks * wide * terms * places * size
+    partial, rest = workspace(partial_bytes), plan
     axes = spec.forward_axes()
     steps = spec.flops / (2 * plan.lanes)
     moved = size * (spec.n * spec.c * spec.h * spec.w + spec.n * spec.o * math.prod(spec.out))
     extent = plan.parts * spec.groups * plan.slices
-    first = Stage(
-        key=f"convolution weight gradient {spec} {plan} {host.cpu}",
-        symbol="weight_gradient",
-        build=lambda: WeightKernel(spec, axes, plan).module,
-        operands=(grad, input, partial),
-        extent=extent,
-        grain=grain_of(extent, steps),
-        flops=spec.flops,
-        bytes=moved + partial_bytes,
-        label=label,
-    )
+    stages = [
+        Stage(
+            key=f"convolution {kernel.__name__} {spec} {plan} {host.cpu}",
+            symbol="weight_gradient",
+            build=lambda: kernel(spec, axes, plan).module,
+            operands=(grad, input, partial),
+            extent=extent,
+            grain=grain_of(extent, steps),
+            flops=spec.flops,
+            bytes=moved + partial_bytes,
+            label=label,
+        )
+    ]
+    if fast:
+        extent = spec.groups * blocks * terms
+        elements = workspace(extent * 9 * wide * size)
+        stages.append(
+            Stage(
+                key=f"convolution elements {spec} {plan} {host.cpu}",
+                symbol="elements",
+                build=lambda: ElementsKernel(spec, plan).module,
+                operands=(partial, elements),
+                extent=extent,
+                grain=grain_of(extent, partial_bytes / size / plan.lanes * 3),
+                flops=partial_bytes // size,
+                bytes=partial_bytes,
+                label=f"{label}: elements of sums",
+            )
+        )
+        partial, rest = elements, replace(plan, parts=1)
+    vectors = -(-outs // plan.lanes)
     extent = spec.groups * vectors * -(-length // plan.lanes)
     combine = Stage(
-        key=f"convolution combine {spec.dtype} {spec.groups} {outs} {length} {plan} {out_epilogue.key} {len(operands)} {host.cpu}",
+        key=f"convolution combine {spec.dtype} {spec.groups} {outs} {length} {rest} {out_epilogue.key} {len(operands)} {host.cpu}",
         symbol="combine",
-        build=lambda: CombineKernel(spec.dtype, spec.groups, outs, length, plan, out_epilogue, len(operands)).module,
+        build=lambda: CombineKernel(spec.dtype, spec.groups, outs, length, rest, out_epilogue, len(operands)).module,
         operands=(partial, *operands),
         extent=extent,
-        grain=grain_of(extent, extent * plan.lanes * (3 * plan.parts + 8)),
-        flops=plan.parts * spec.groups * outs * length,
-        bytes=partial_bytes + size * spec.o * length,
+        grain=grain_of(extent, extent * plan.lanes * (3 * rest.parts + 8)),
+        flops=rest.parts * spec.groups * outs * length,
+        bytes=rest.parts * spec.groups * length * blocks * wide * size + size * spec.o * length,
         label=f"{label}: sums of parts",
     )
-    return [first, combine]
+    return [*stages, combine]
 
 
 def sliding_stages(
@@ -344,6 +382,36 @@ def weight_plan(spec: Convolution, host: Host) -> WeightPlan:
     most = max(1, SOURCE_BYTES // (rows.span(height) * columns.span(width) * size))
     channels = max(d for d in divisors(terms // slices) if d <= most)
     return WeightPlan(lanes, *weight_tile(spec, host, vectors, channels), height, width, channels, slices, parts)
+
+
+def suits_weight(spec: Convolution) -> bool:
+    """Whether minimal filtering computes the gradient of the weight, and is worth it."""
+    terms, outs, count = LEAST
+    enough = spec.n * pairs(spec.out[0]) * pairs(spec.out[1]) >= count
+    shape = (spec.kh, spec.kw) == (3, 3) and spec.stride == spec.dilation == (1, 1) and min(spec.out) >= 3
+    return shape and spec.c // spec.groups >= terms and spec.o // spec.groups >= outs and enough
+
+
+def fast_weight_plan(spec: Convolution, host: Host) -> WeightPlan:
+    """How the gradient of a weight by minimal filtering is cut."""
+    size = spec.dtype.itemsize
+    outs, terms = spec.o // spec.groups, spec.c // spec.groups
+    lanes = min(host.lanes(spec.dtype), power_of_two(outs))
+    vectors = -(-outs // lanes)
+    width = block_of(spec.out[1], 64, 2 * lanes)
+    across = pairs(width)
+    v = max(d for d in divisors(vectors) if d <= 2)
+    down = max(1, min(pairs(spec.out[0]), TILES // across, STACK // (PLACES * across * v * lanes * size)))
+    down = -(-pairs(spec.out[0]) // -(-pairs(spec.out[0]) // down))
+    padded = -(-across // lanes_along(lanes, across)) * lanes_along(lanes, across)
+    each = PLACES * spec.groups * terms * vectors * lanes * size
+    units = spec.n * -(-spec.out[0] // (2 * down)) * -(-spec.out[1] // width)
+    parts = max(1, min(units, PARTS, PARTIAL_BYTES // each, units * down * across // 64))
+    wanted = max(PARTS // (parts * spec.groups), each // spec.groups // (host.l2 // 2))
+    slices = max((d for d in divisors(terms) if d <= wanted and terms // d >= 8), default=1)
+    channels = max(d for d in divisors(terms // slices) if d * size * PLACES * down * padded <= 2 * STACK or d == 1)
+    tile = max(d for d in divisors(channels) if d * v <= host.vector_registers - v - 2 and (d * v <= 20 or d == 1))
+    return WeightPlan(lanes, v, (tile, 1, 1), 2 * down, width, channels, slices, parts)
 
 
 def weight_tile(spec: Convolution, host: Host, vectors: int, channels: int) -> tuple[int, tuple[int, int, int]]:

@@ -51,21 +51,30 @@ class WeightKernel(Kernel):
         self.wide = plan.lanes * plan.vectors
         self.blocks = -(-self.outs // self.wide)
         self.length = self.terms * spec.kh * spec.kw
-        span = (self.rows.span(plan.height), self.columns.span(plan.width))
-        strides = spec.input_strides
-        self.patch = Patch(self, self.room(plan.channels * span[0] * span[1]), (spec.h, spec.w), strides[1:], span)
-        self.grad = self.room(plan.height * plan.width * self.blocks * self.wide)
+        self.prepare()
         self.each_unit(self.part)
+
+    def prepare(self) -> None:
+        """Takes memory for a block's part of the input and of y's gradient."""
+        spec, plan = self.spec, self.plan
+        span = (self.rows.span(plan.height), self.columns.span(plan.width))
+        self.patch = Patch(self, self.room(plan.channels * span[0] * span[1]), (spec.h, spec.w), spec.input_strides[1:], span)
+        self.grad = self.room(plan.height * plan.width * self.blocks * self.wide)
+
+    def start_sums(self, number: ir.Value) -> None:
+        """Sets a unit's sums to zero."""
+        spec, plan, b = self.spec, self.plan, self.b
+        size = self.length * self.blocks * self.wide
+        self.sums = self.at(self.pointers[2], (b.udiv(number, index(plan.slices)), size), (self.first, spec.kh * spec.kw * self.wide))
+        with counting(b, 0, self.blocks) as block:
+            self.clear(self.at(self.sums, (block, self.length * self.wide)), self.length // plan.slices * self.wide)
 
     def part(self, number: ir.Value) -> None:
         """The sums of one part of the work, for one group."""
         spec, plan, b = self.spec, self.plan, self.b
         part, group, slice_ = self.divide(number, spec.groups, plan.slices)
-        size = self.length * self.blocks * self.wide
         self.first = b.mul(slice_, index(self.terms // plan.slices))
-        self.sums = self.at(self.pointers[2], (b.udiv(number, index(plan.slices)), size), (self.first, spec.kh * spec.kw * self.wide))
-        with counting(b, 0, self.blocks) as block:
-            self.clear(self.at(self.sums, (block, self.length * self.wide)), self.length // plan.slices * self.wide)
+        self.start_sums(number)
         down, across = -(-self.rows.size // plan.height), -(-self.columns.size // plan.width)
         units = spec.n * down * across
         start = b.udiv(b.mul(part, index(units)), index(plan.parts))
@@ -106,14 +115,14 @@ class WeightKernel(Kernel):
     def pack_gradient(self, grad: ir.Value, height: int, width: int) -> None:
         """The block of y's gradient with the channels next to one another: [block of channels, element, channel]."""
         with counting(self.b, 0, self.blocks) as number:
-            self.sized(number, self.outs, self.wide, lambda outs: self.pack_block(grad, number, outs, height, width))
+            to = self.at(self.grad, (number, self.plan.height * self.plan.width * self.wide))
+            self.sized(number, self.outs, self.wide, lambda outs: self.pack_block(grad, number, to, outs, height, width))
 
-    def pack_block(self, grad: ir.Value, number: ir.Value, outs: int, height: int, width: int) -> None:
+    def pack_block(self, grad: ir.Value, number: ir.Value, to: ir.Value, outs: int, height: int, width: int) -> None:
         """The same, for one block of channels."""
         plan = self.plan
         _, channel, row, column = self.spec.output_strides
         source = self.at(grad, (number, self.wide * channel))
-        to = self.at(self.grad, (number, plan.height * plan.width * self.wide))
         if row == width * column and width == plan.width:
             self.pack(source, (column, channel), to, self.wide, height * width, outs)
             return

@@ -19,11 +19,12 @@ from retrograd.compile.native.builder import VectorBuilder
 from retrograd.compile.native.host import Host
 from retrograd.compile.native.loops import Bound, counting, index, loop
 from retrograd.compile.native.maps import Axis, Kernel, Patch
-from retrograd.compile.native.microkernels import power_of_two, zeros
+from retrograd.compile.native.microkernels import power_of_two, shuffle, zeros
 from retrograd.compile.native.sliding import Sliding, SlidingKernel, SlidingPlan, tiles
 
 PLACES = 16  # numbers for each piece
 STACK = 64 << 10  # bytes of the numbers of all pieces of a unit, of their sums, and of the source
+TOGETHER = 8  # terms of which the source is copied at once
 LEAST = (16, 17, 64)  # terms, channels of the result, and tiles from which it pays
 
 
@@ -119,11 +120,59 @@ def winograd_plan(sliding: Sliding, host: Host, vectors: tuple[int, int], width:
     wanted = 16 if PLACES * sliding.terms * sliding.outs * size <= host.l2 // 2 else 32
     down = max(1, min(pairs(sliding.rows.size), wanted // across, STACK // (PLACES * across * v * lanes * size)))
     down = -(-pairs(sliding.rows.size) // -(-pairs(sliding.rows.size) // down))
-    room = size * max(PLACES * down * padded, (2 * down + 2) * (2 * padded + 2))
-    channels = max(1, min(sliding.terms, STACK // room))
+    channels = max(1, min(sliding.terms, STACK // (size * PLACES * down * padded)))
     channels = -(-sliding.terms // -(-sliding.terms // channels))
     blocks = 1 if channels < sliding.terms else max(1, min(every // v, STACK // 2 // (4 * down * width * v * lanes * size)))
     return SlidingPlan(lanes, v, tile, 2 * down, width, channels, blocks, skip_rows=False, skip_columns=False)
+
+
+class Pieces:
+    """The numbers of the pieces of 4 x 4 elements of a block of the source, on the stack: [place, term, tile]."""
+
+    def __init__(
+        self, kernel: Kernel, channels: int, down: int, across: int, sizes: tuple[int, int], strides: tuple[int, int, int]
+    ) -> None:  # fmt: skip
+        self.kernel = kernel
+        self.along = lanes_along(kernel.lanes, across)
+        self.padded = -(-across // self.along) * self.along
+        self.size = down * self.padded
+        self.places_apart = channels * self.size
+        span = (2 * down + 2, 2 * self.padded + 2)
+        self.together = min(channels, TOGETHER)
+        self.patch = Patch(kernel, kernel.room(self.together * span[0] * span[1]), sizes, strides, span)
+        self.numbers = kernel.room(PLACES * self.places_apart)
+
+    def fill(self, source: ir.Value, count: Bound, row: ir.Value, column: ir.Value | int, down: int) -> None:
+        """Computes those of `count` terms; the block begins at (row, column) of the map and has `down` rows of tiles."""
+        kernel, b = self.kernel, self.kernel.b
+        with counting(b, 0, count, self.together) as first:
+            some = (
+                self.together
+                if isinstance(count, int) and count % self.together == 0
+                else kernel.least(b.sub(index(count), first), self.together)
+            )
+            self.patch.fill(kernel.at(source, (first, self.patch.strides[0])), some, row, column)
+            with counting(b, 0, some) as c, counting(b, 0, down) as y, counting(b, 0, self.padded, self.along) as x:
+                self.transform(first, c, y, x)
+
+    def transform(self, first: ir.Value, c: ir.Value, y: ir.Value, x: ir.Value) -> None:
+        """Computes those of one vector of pieces of a term, which is the c-th in the patch."""
+        kernel, b, along = self.kernel, self.kernel.b, self.along
+        t = VectorBuilder(b, along)
+        even, odd = ([2 * i + side for i in range(along)] for side in (0, 1))
+        corner = kernel.at(self.patch.memory, (c, self.patch.size), (y, 2 * self.patch.span[1]), (x, 2))
+        lines = []
+        for r in range(4):
+            near, far = [
+                [t.load(kernel.at(corner, (r, self.patch.span[1]), (start + part * along, 1)), kernel.element) for part in (0, 1)]
+                for start in (0, 2)
+            ]
+            line = [shuffle(b, two[0], two[1], lanes) for two, lanes in ((near, even), (near, odd), (far, even), (far, odd))]
+            lines.append(differences(t, line))
+        to = kernel.at(self.numbers, (b.add(first, c), self.size), (y, self.padded), (x, 1))
+        for j, column in enumerate(zip(*lines, strict=True)):
+            for i, value in enumerate(differences(t, column)):
+                t.store(value, kernel.at(to, ((4 * i + j) * self.places_apart, 1)))
 
 
 class WinogradKernel(SlidingKernel):
@@ -135,12 +184,8 @@ class WinogradKernel(SlidingKernel):
         """Takes memory: pieces of the source, their numbers, and the sums of products."""
         plan = self.plan
         self.down, self.across = plan.height // 2, pairs(plan.width)
-        self.along = lanes_along(plan.lanes, self.across)
-        self.padded = -(-self.across // self.along) * self.along
-        span = (plan.height + 2, 2 * self.padded + 2)
         sizes = (self.sliding.rows.source, self.sliding.columns.source)
-        self.patch = Patch(self, self.room(plan.channels * span[0] * span[1]), sizes, self.sliding.strides[1:], span)
-        self.numbers = self.room(PLACES * plan.channels * self.down * self.padded)
+        self.pieces = Pieces(self, plan.channels, self.down, self.across, sizes, self.sliding.strides[1:])
         self.products = self.room(PLACES * self.down * self.across * self.wide)
         self.sums = self.room(plan.blocks * plan.height * plan.width * self.wide)
 
@@ -152,8 +197,7 @@ class WinogradKernel(SlidingKernel):
         if sliding.columns.size > plan.width:
             column = b.add(self.column, index(column))
         if plan.channels >= sliding.terms:
-            self.patch.fill(self.source, sliding.terms, row, column)
-            self.transform(sliding.terms, pairs(height))
+            self.pieces.fill(self.source, sliding.terms, row, column, pairs(height))
             with counting(b, 0, self.block_count) as block:
                 self.multiply_all(block, index(0), sliding.terms, pairs(height), pairs(width), True)
                 self.tiles_of(block, height, width)
@@ -161,32 +205,10 @@ class WinogradKernel(SlidingKernel):
             self.clear(self.products, PLACES * self.down * self.across * self.wide)
             with counting(b, 0, sliding.terms, plan.channels) as c:
                 count = self.least(b.sub(index(sliding.terms), c), plan.channels) if sliding.terms % plan.channels else plan.channels
-                self.patch.fill(self.at(self.source, (c, sliding.strides[1])), count, row, column)
-                self.transform(count, pairs(height))
+                self.pieces.fill(self.at(self.source, (c, sliding.strides[1])), count, row, column, pairs(height))
                 self.multiply_all(index(0), c, count, pairs(height), pairs(width), False)
             self.tiles_of(index(0), height, width)
         self.finish(height, width)
-
-    def transform(self, count: Bound, down: int) -> None:
-        """The numbers of all pieces of some terms: [place, term, tile]."""
-        b, along = self.b, self.along
-        t = VectorBuilder(b, along)
-        even, odd = ([2 * i + first for i in range(along)] for first in (0, 1))
-        with counting(b, 0, count) as c, counting(b, 0, down) as y, counting(b, 0, self.padded, along) as x:
-            corner = self.at(self.patch.memory, (c, self.patch.size), (y, 2 * self.patch.span[1]), (x, 2))
-            lines = []
-            for r in range(4):
-                near, far = [
-                    [t.load(self.at(corner, (r, self.patch.span[1]), (start + part * along, 1)), self.element) for part in (0, 1)]
-                    for start in (0, 2)
-                ]
-                pairs_of = [(near, even), (near, odd), (far, even), (far, odd)]
-                row = [b.shuffle_vector(*two, ir.Constant(ir.VectorType(ir.IntType(32), along), lanes)) for two, lanes in pairs_of]
-                lines.append(differences(t, row))
-            for j, col in enumerate(zip(*lines, strict=True)):
-                for i, value in enumerate(differences(t, col)):
-                    place = ((4 * i + j) * self.plan.channels * self.down * self.padded, 1)
-                    t.store(value, self.at(self.numbers, place, (c, self.down * self.padded), (y, self.padded), (x, 1)))
 
     def multiply_all(self, block: ir.Value, first: ir.Value, count: Bound, down: int, across: int, fresh: bool) -> None:
         """The matrix product of each place: adds the products of some terms for one block of channels; `fresh` if they are the first."""
@@ -195,7 +217,7 @@ class WinogradKernel(SlidingKernel):
         weight = self.at(self.weight, (b.add(self.first_block, block), PLACES * size), (first, self.wide))
         with counting(b, 0, PLACES) as place, counting(b, 0, down) as y:
             w = self.at(weight, (place, size))
-            numbers = self.at(self.numbers, (place, plan.channels * self.down * self.padded), (y, self.padded))
+            numbers = self.at(self.pieces.numbers, (place, self.pieces.places_apart), (y, self.pieces.padded))
             sums = self.at(self.products, (place, self.down * self.across * self.wide), (y, self.across * self.wide))
             start = 0
             for wide, many in tiles(across, plan.tile):
@@ -210,7 +232,7 @@ class WinogradKernel(SlidingKernel):
         start = [zeros(self.element, k.lanes) if fresh else k.load(cell, self.element) for cell in cells]
 
         def each(c: ir.Value, *acc: ir.Value) -> Sequence[ir.Value]:
-            w, source = self.at(weight, (c, self.wide)), self.at(numbers, (c, self.down * self.padded))
+            w, source = self.at(weight, (c, self.wide)), self.at(numbers, (c, self.pieces.size))
             vectors = [k.load(self.at(w, (v * plan.lanes, 1)), self.element) for v in range(plan.vectors)]
             out = list(acc)
             for t in range(wide):
