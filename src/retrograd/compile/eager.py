@@ -45,7 +45,7 @@ KINDS = 32  # kernels that one function may have
 COUNTED = 512  # kinds of calls whose number is remembered
 TOLERANCE = {4: 2e-5, 8: 1e-11}  # relative to the largest number, by the bytes of one
 MARGIN = 0.3e-6  # seconds: what finding a kernel costs
-TURNS = 18  # calls in which a kernel is compared with the function that it may replace; the first of each are slow
+TURNS = 9  # calls of each, in which kernels are compared with the function that they may replace
 NEVER = frozenset({"params", "param_names"})
 
 
@@ -132,22 +132,25 @@ class Refused(Exception):
 
 
 class Trial:
-    """Two functions that do the same, called in turns and timed, where they are used; then the quicker takes this one's place in `table`."""
+    """Functions that do the same, called in turns and timed, where they are used; then the quickest takes this one's place in `table`.
 
-    def __init__(self, table: dict[Any, Any], key: Any, plain: Callable[..., Any], quick: Callable[..., Any]) -> None:
-        self.table, self.key, self.rivals = table, key, (plain, quick)
-        self.times: tuple[list[float], list[float]] = ([], [])
+    The first of them is there already; another has to be quicker by more than it costs to find it.
+    """
+
+    def __init__(self, table: dict[Any, Any], key: Any, rivals: Sequence[Callable[..., Any]]) -> None:
+        self.table, self.key, self.rivals = table, key, rivals
+        self.times: list[list[float]] = [[] for _ in rivals]
         self.turn = 0
 
     def __call__(self, *args: Any) -> Any:
-        which = self.turn & 1
+        which = self.turn % len(self.rivals)
         self.turn += 1
         start = time.perf_counter()
         result = self.rivals[which](*args)
         self.times[which].append(time.perf_counter() - start)
-        if self.turn >= TURNS:
-            plain, quick = map(median, self.times)
-            self.table[self.key] = self.rivals[quick + MARGIN < plain]
+        if self.turn >= TURNS * len(self.rivals):
+            costs = [median(times) + MARGIN * bool(i) for i, times in enumerate(self.times)]
+            self.table[self.key] = self.rivals[costs.index(min(costs))]
         return result
 
 
@@ -189,11 +192,11 @@ class Quickened:
         """Makes the kernel for values like these, if there can be one."""
         self.kernels[kind] = self.function
         try:
-            kernel = kernel_of(self.on_tensors, values)
+            kernels = kernels_of(self.on_tensors, values)
             with quiet():
-                right = alike(self.function(*values), kernel(*values))
+                right = alike(self.function(*values), kernels[0](*values))
             if right:
-                self.kernels[kind] = kernel if policy.always else Trial(self.kernels, kind, self.function, kernel)
+                self.kernels[kind] = kernels[0] if policy.always else Trial(self.kernels, kind, (self.function, *kernels))
         except Exception:  # whatever it is, the function itself is right
             return
 
@@ -225,8 +228,8 @@ def alike(expected: Any, got: Any) -> bool:
     return np.allclose(got, expected, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
-def kernel_of(on_tensors: Callable[..., Any], values: Sequence[Any]) -> Callable[..., Any]:
-    """Machine code for values like these.
+def kernels_of(on_tensors: Callable[..., Any], values: Sequence[Any]) -> list[Callable[..., Any]]:
+    """Machine code for values like these, on one thread and, if it can be shared out, on several.
 
     Raises:
         Refused: if there is none.
@@ -249,11 +252,10 @@ def kernel_of(on_tensors: Callable[..., Any], values: Sequence[Any]) -> Callable
         raise Refused("a result is memory of an operand")
     if program.external() != program.external()[: len(places)] + buffers:
         raise Refused("memory from elsewhere is used, or results lie in another order")
-    executor, run = native_call(program)
-    one = not isinstance(result, tuple) and is_dense(views[0]) and not views[0].offset
-    kernel = quick_kernel(run, views[0], places, len(values)) if one else any_kernel(run, views, places, isinstance(result, tuple))
-    kernel.keeps = executor  # type: ignore[attr-defined]
-    return kernel
+    several = isinstance(result, tuple)
+    if several or not is_dense(views[0]) or views[0].offset:
+        return [any_kernel(run, views, places, several) for run in native_calls(program)]
+    return [quick_kernel(run, views[0], places, len(values)) for run in native_calls(program)]
 
 
 def quick_kernel(run: Callable[..., None], view: View, places: Sequence[int], count: int) -> Callable[..., Any]:
@@ -279,16 +281,28 @@ def any_kernel(run: Callable[..., None], views: Sequence[View], places: Sequence
     return kernel
 
 
-def native_call(program: Program) -> tuple[Any, Callable[..., None]]:
-    """What must be kept alive, and a program as one call of machine code over its external memory and its live numbers.
+def native_calls(program: Program) -> list[Callable[..., None]]:
+    """A program as one call of machine code over its external memory and its live numbers: on one thread and, if it can be, on several.
+
+    To wake a thread that sleeps may take longer than the work. What a call needs lives as long as it does.
 
     Raises:
         Refused: if some of it runs in Python.
     """
-    executor: Any = make_executor(program)
-    if len(executor.segments) != 1 or not hasattr(executor.segments[0], "call"):
-        raise Refused("an operation has no machine code")
-    return executor, executor.segments[0].call
+    calls: list[Callable[..., None]] = []
+    for alone in (True, False):
+        executor: Any = make_executor(program)
+        if len(executor.segments) != 1 or not hasattr(executor.segments[0], "call"):
+            raise Refused("an operation has no machine code")
+        runner = executor.segments[0]
+        runner.program.keeps = (*runner.program.keeps, executor)
+        shared = bool(runner.stages["shared"].any())
+        if alone:
+            runner.stages["shared"] = runner.program["shared"] = 0
+        calls.append(runner.call)
+        if not shared:
+            break
+    return calls
 
 
 # ---------------------------------------------------------------- what is quickened
@@ -318,6 +332,7 @@ def quick_forward(op: Op) -> Callable[..., Any]:
 def quick_rule(on_arrays: Rule, on_tensors: Rule) -> Rule:
     """A rule bound to its places (`op.bind`), quickened where it runs on arrays."""
     single = Quickened(lambda g, *facts: on_arrays(g, facts), lambda g, *facts: on_tensors(g, facts))
+    kernels = single.kernels
     several: dict[int, Quickened] = {}  # by the number of outputs
 
     def table_for(n: int) -> Quickened:
@@ -326,7 +341,13 @@ def quick_rule(on_arrays: Rule, on_tensors: Rule) -> Rule:
     def call(g: Any, facts: tuple[Any, ...]) -> Any:
         kind = g.__class__
         if kind is ndarray:
-            return on_arrays(g, facts) if g.size < policy.least else single(g, *facts)
+            if g.size < policy.least:
+                return on_arrays(g, facts)
+            if len(facts) == 1 and (fact := facts[0]).__class__ is ndarray:  # what `Quickened` does, with fewer calls
+                kernel = kernels.get(((g.shape, g.strides, g.dtype), (fact.shape, fact.strides, fact.dtype)))
+                if kernel is not None:
+                    return kernel(g, fact)
+            return single(g, *facts)
         if kind is list and g[0].__class__ is ndarray and g[0].size >= policy.least:
             return (several.get(len(g)) or table_for(len(g)))(*g, *facts)
         return on_arrays(g, facts)
@@ -385,22 +406,24 @@ class QuickUpdates:
             program = Program([Update(optimizer, group, None, views[:-1], views[-1], 0, count)], [], [])
             if program.external() != buffers:
                 return
-            executor, run = native_call(program)
-
-            def kernel(
-                optimizer: Optimizer, w: ndarray, g: ndarray, buffers: Sequence[ndarray], scalars: Sequence[float], group: dict[str, Any]
-            ) -> None:
-                run(w, *buffers, g, np.array(scalars))
-
-            kernel.keeps = executor  # type: ignore[attr-defined]
+            kernels = [update_kernel(run) for run in native_calls(program)]
             expected, got = ([duplicate(a) for a in targets] for _ in range(2))
             with quiet():
                 optimizer.update(expected[0], g, expected[1:], numbers, group)
-            kernel(optimizer, got[0], g, got[1:], numbers, group)
+            kernels[0](optimizer, got[0], g, got[1:], numbers, group)
             if alike(tuple(expected), tuple(got)):
-                self.kernels[key] = kernel if policy.always else Trial(self.kernels, key, Optimizer.update, kernel)
+                self.kernels[key] = kernels[0] if policy.always else Trial(self.kernels, key, (Optimizer.update, *kernels))
         except Exception:  # whatever it is, the rule itself is right
             return
+
+
+def update_kernel(run: Callable[..., None]) -> Callable[..., None]:
+    """Machine code as what takes the place of `Optimizer.update`."""
+
+    def kernel(optimizer: Any, w: ndarray, g: ndarray, buffers: Sequence[ndarray], scalars: Sequence[float], group: Any) -> None:
+        run(w, *buffers, g, np.array(scalars))
+
+    return kernel
 
 
 def form_of(value: Any) -> Any:

@@ -394,7 +394,7 @@ def make_unary(op: Elementwise) -> Any:
         if x.dtype.kind != "f":
             return dispatch((input,), {})
         node = input._node if input._base is None else current_node(input)
-        f = op.accelerated if x.size >= op.accelerated_from else forward if x.shape else forward_without_dims
+        f: Any = op.accelerated if x.size >= op.accelerated_from else forward if x.shape else forward_without_dims
         try:
             y = run_quietly(f, x)
         except RuntimeError:  # another thread is there

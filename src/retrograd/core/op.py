@@ -32,7 +32,7 @@ import sys
 from collections.abc import Callable, Sequence
 from operator import itemgetter
 from types import FunctionType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import numpy as np
 from numpy import ndarray
@@ -92,7 +92,7 @@ class Op:
         self.lowering_rule: Rule | None = None
         self.batch_rule: Rule | None = None
         # hung here by who can make them (compile/eager.py): a quicker forward function for arrays of so many elements, what makes quicker rules
-        self.accelerated = forward
+        self.accelerated: Callable[..., Any] | None = None
         self.accelerated_from = sys.maxsize
         self.quicken: Callable[[Rule, Rule], Rule] | None = None
         camel = "".join(part[:1].upper() + part[1:] for part in self.name.split("_"))
@@ -225,9 +225,13 @@ class Op:
         """The operands as Tensors (or None, or numbers); families add promotion."""
         for a in args:
             if a.__class__ is ndarray:
-                name = next(name for name, b in zip(self.operands, args, strict=False) if b is a)
-                raise TypeError(f"{self.name}(): argument '{name}' must be Tensor, not numpy.ndarray: make one with torch.from_numpy(...)")
+                self.refuse_array(args, a)
         return args
+
+    def refuse_array(self, args: Sequence[Any], array: Any) -> NoReturn:
+        """Raises TypeError: an operand is a NumPy array."""
+        name = next(name for name, b in zip(self.operands, args, strict=False) if b is array)
+        raise TypeError(f"{self.name}(): argument '{name}' must be Tensor, not numpy.ndarray: make one with torch.from_numpy(...)")
 
     def eager(self, args: Sequence[Any], params: dict[str, Any]) -> Any:
         """Runs the forward function on the arrays, and records it if a gradient may be asked for."""
@@ -235,21 +239,25 @@ class Op:
         edges: Any = []
         recorded = False
         for a in args:
-            if a.__class__ is Box:  # it has left its transform
-                return self.eager([b.interpreter.concrete(b) if b.__class__ is Box else b for b in args], params)
+            kind = a.__class__
             edge = None
-            if a.__class__ is Tensor or isinstance(a, Tensor):
+            if kind is Tensor or (kind is not Box and isinstance(a, Tensor)):
                 node = a._node if a._base is None else current_node(a)
                 if node is not None:
                     edge, recorded = (a if node is LEAF else node), True
                 a = a._data
+            elif kind is Box:  # it has left its transform
+                return self.eager([b.interpreter.concrete(b) if b.__class__ is Box else b for b in args], params)
+            elif kind is ndarray:
+                self.refuse_array(args, a)
             datas.append(a)
             edges.append(edge)
         token = silence(QUIET)
         try:
-            x = datas[0] if datas else None
-            quick = x.__class__ is ndarray and x.size >= self.accelerated_from
-            y = self.accelerated(*datas, **params) if quick else self.forward(*datas, **params)
+            forward = self.forward
+            if self.accelerated is not None and datas[0].__class__ is ndarray and datas[0].size >= self.accelerated_from:
+                forward = self.accelerated
+            y = forward(*datas, **params)
         finally:
             restore(token)
         special = switch.special  # zero: the flags of this thread are as usual
@@ -522,7 +530,8 @@ def bind(rule: Rule, places: list[int], saved: int, *, arrays: bool = False) -> 
 
 def make_entry(op: Op) -> Any:
     """The entry of an operation with any operands and metadata."""
-    dispatch, eager, forward, prepare = op.dispatch, op.eager, op.forward, op.prepare
+    dispatch, eager, forward = op.dispatch, op.eager, op.forward
+    prepare = None if type(op).prepare is Op.prepare else op.prepare
 
     def call(*args: Any, **params: Any) -> Any:
         kind = args[0].__class__ if args else None
@@ -530,7 +539,7 @@ def make_entry(op: Op) -> Any:
             return forward(*args, **params) if kind is ndarray or kind in SCALARS else dispatch(args, params)
         if switch.special or kind is not Tensor:
             return dispatch(args, params)
-        return eager(prepare(args), params)
+        return eager(args if prepare is None else prepare(args), params)
 
     return call
 

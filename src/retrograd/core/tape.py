@@ -590,13 +590,21 @@ def settle(walk: Walk, inputs: Sequence[Tensor] | None, given: Sequence[Any] = (
     """Puts the cotangents that reached leaves (or `inputs`) into their `.grad`."""
     taken = {id(a) for a in given}
     chosen = None if inputs is None else {id(x) for x in inputs}
+    as_tensors = walk.as_tensors
     for leaf, g in walk.leaves.values():
+        if leaf._grad is None and leaf._extra is None and chosen is None and not as_tensors and g.__class__ is ndarray:
+            # what `accumulate` does where there is nothing unusual, without further calls
+            data = leaf._data
+            if g.shape == data.shape and g.dtype is data.dtype and g.base is None and id(g) not in taken:
+                taken.add(id(g))
+                leaf._grad = wrap(g)
+                continue
         if chosen is not None and id(leaf) not in chosen:
             continue
         extra = leaf._extra
         if extra is not None and extra.hooks:
             g = run_tensor_hooks(list(extra.hooks.values()), g, walk.as_tensors)
-        accumulate(leaf, g, walk.as_tensors, taken)
+        accumulate(leaf, g, as_tensors, taken)
         if extra is not None and extra.post_accumulate:
             for hook in list(extra.post_accumulate.values()):
                 hook(leaf)
