@@ -158,9 +158,11 @@ def certify(
     leaves = tree_flatten(result)[0]
     if len(leaves) != len(program.results):
         return result, f"the function returned {len(leaves)} values, and {len(program.results)} when it was recorded"
-    pairs: list[tuple[str, View, ndarray, Any]] = [
-        ("what the backward pass needs", v, *(elements(address(m[v.buffer]), v) for m in (mine, plain))) for v in saved
-    ]
+    pairs: list[tuple[str, View, ndarray, Any]] = []
+    for view in saved:
+        pairs.append(
+            ("what the backward pass needs", view, elements(address(mine[view.buffer]), view), elements(address(plain[view.buffer]), view))
+        )
     for what, view, find in trial.seen():
         try:
             pairs.append((what, view, elements(address(mine[view.buffer]), view), find(leaves)))
