@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import random
 import threading
@@ -406,3 +407,23 @@ def test_transforms_outside():
     assert torch.allclose(torch.func.vmap(f)(x.expand(3, 4)), x.sin().sum().expand(3))
     assert torch.allclose(torch.func.jvp(f, (x,), (torch.ones(4),))[1], x.cos().sum())
     assert len(f.programs()) == 1
+
+
+def test_collections_of_garbage_are_no_part_of_a_call():
+    """Others may be told of them, and read the clock."""
+
+    def told(phase: str, info: dict[str, int]) -> None:
+        time.time()
+
+    def makes_cycles(x: Any) -> Any:
+        for _ in range(2000):
+            cycle: list[Any] = []
+            cycle.append(cycle)
+        return x * 2
+
+    gc.callbacks.append(told)
+    try:
+        f = torch.compile(makes_cycles, fullgraph=True)
+        np.testing.assert_array_equal(f(torch.ones(3)).numpy(), [2, 2, 2])
+    finally:
+        gc.callbacks.remove(told)

@@ -6,6 +6,7 @@ nothing is watched.
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import random
@@ -65,11 +66,14 @@ def watching_python(refuse: Callable[[str], None]) -> Iterator[None]:
     if before is not None:
         yield
         return
-    drawn = numpy_state()
+    drawn, collects = numpy_state(), gc.isenabled()
+    gc.disable()  # whoever is told of collections (and reads the clock then, say) is no part of the block
     sys.setprofile(look)
     try:
         yield
     finally:
         sys.setprofile(None)
+        if collects:
+            gc.enable()
     if numpy_state() != drawn:
         refuse("NumPy's random numbers were drawn")
