@@ -23,8 +23,10 @@ from retrograd.compile.certify import certify
 from retrograd.compile.entry import BUSY, MISS, Entry, Guards, eager_entry, explain_binding, mode
 from retrograd.compile.executor import Executor
 from retrograd.compile.graph import Buffer, Program, Source
+from retrograd.compile.measure import measured, parts_of
 from retrograd.compile.printed import Listing, printed
 from retrograd.compile.reach import PLAIN, Reach
+from retrograd.compile.report import Kernels, Report
 from retrograd.compile.tied import Knot, tied_leaves
 from retrograd.core.tape import add_hook
 from retrograd.core.tensor import Box, Tensor
@@ -358,6 +360,48 @@ class Compiled:
         variant = self.compiled_variant(number)
         assert variant.program is not None
         return printed(variant.program, self.labels(variant))
+
+    def report(self, number: int = -1) -> Report:
+        """The kernels of a program (the latest by default) with time, work, and how near they come to this machine's measured peak.
+
+        The program runs a few times, on copies of what it reads and writes; what comes with a call is made up.
+
+        Returns:
+            A Report, which prints as a table: `rows`, `seconds`, `flops`, `limit` are its numbers.
+
+        Raises:
+            IndexError: if there is no such program.
+
+        >>> import retrograd as torch
+        >>> f = torch.compile(lambda x: (x * x).sum())
+        >>> for _ in range(2): _ = f(torch.ones(1000))
+        >>> found = f.report()
+        >>> [row.part.label for row in found.rows], found.flops
+        (['mul sum on 1000'], 2000)
+        """
+        variant = self.compiled_variant(number)
+        assert variant.program is not None
+        assert variant.executor is not None
+        assert variant.entry is not None
+        held = [a if b.kind == "held" else None for b, a in zip(variant.program.external(), variant.entry.memory, strict=True)]
+        with self.lock, variant.entry.lock:
+            return measured(self.name(), variant.program, variant.executor, held)
+
+    def kernels(self, number: int = -1) -> Kernels:
+        """The kernels of a program (the latest by default) in the order in which they run: the loops of each, and its LLVM IR.
+
+        Raises:
+            IndexError: if there is no such program.
+
+        >>> import retrograd as torch
+        >>> f = torch.compile(lambda x: (x * x).sum())
+        >>> _ = f(torch.ones(1000))
+        >>> kernel = f.kernels()[0]
+        >>> "define" in kernel.llvm(), "float" in kernel.llvm()
+        (True, True)
+        """
+        variant = self.compiled_variant(number)
+        return Kernels(parts_of(variant.executor))
 
     def compiled_variant(self, number: int) -> Variant:
         """One of the variants that have a program."""

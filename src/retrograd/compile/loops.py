@@ -79,12 +79,19 @@ class Loop:
         """Operations for each element, roughly."""
         return sum(COSTS.get(n.op, 1) for n in nodes_of(self.value))
 
+    def flops(self) -> int:
+        """Arithmetic for each element; a function counts as the operations that it takes, roughly."""
+        return sum(COSTS.get(n.op, 1) for n in nodes_of(self.value) if n.op not in MOVES) + (self.reduce is not None)
+
 
 COSTS = {
     **dict.fromkeys(("const", "scalar"), 0), **dict.fromkeys(("exp", "log", "exp2", "log2", "sigmoid"), 12),
     **dict.fromkeys(("tanh", "expm1", "log1p", "sin", "cos", "erf", "log10"), 20), **dict.fromkeys(("div", "sqrt", "rsqrt"), 5),
     **dict.fromkeys(("pow", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "erfc", "lgamma", "atan2"), 40),
 }  # fmt: skip
+
+
+MOVES = frozenset(("read", "head", "take", "cast", "iota"))  # no arithmetic
 
 
 def nodes_of(root: Node) -> Iterator[Node]:

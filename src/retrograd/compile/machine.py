@@ -5,6 +5,7 @@ A program is cut where a step runs in Python; between the cuts one native call r
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,13 +24,16 @@ from retrograd.compile.native import conv, gemm
 from retrograd.compile.native.entry import Runner, Step
 from retrograd.compile.native.epilogue import LoopEpilogue
 from retrograd.compile.native.host import host
+from retrograd.compile.native.limits import limits
 from retrograd.compile.native.nests import NestEmitter, lanes_for
 from retrograd.compile.native.objects import Stage, addresses_of
 from retrograd.compile.native.pooling import Pooling, max_pool_gradient_stages, max_pool_stages
 from retrograd.compile.native.scatter import Scatter, scatter_stage
 from retrograd.compile.replay import elements
+from retrograd.compile.report import Part
 from retrograd.compile.schedule import Schedule, chunks, head_schedule, schedule
 from retrograd.compile.sums import join_sums
+from retrograd.config import get_num_threads
 from retrograd.core.tape import quiet
 from retrograd.core.tensor import address
 
@@ -120,7 +124,7 @@ class Machine:
                 operands,
                 units,
                 grain,
-                plan.operations(),
+                plan.flops(),
                 plan.traffic(),
                 label_of(plan),
             )
@@ -222,11 +226,44 @@ class Machine:
         for segment in self.segments:
             if isinstance(segment, Runner):
                 segment.call(*memory, scalars)
-            elif isinstance(segment, partial):
-                segment()
             else:
-                with quiet():
-                    perform(segment, self.arrays(memory), scalars)
+                self.run_segment(segment, memory, scalars)
+
+    def run_segment(self, segment: Any, memory: list[Any], scalars: ndarray) -> None:
+        """Runs a step in Python."""
+        if isinstance(segment, partial):
+            segment()
+        else:
+            with quiet():
+                perform(segment, self.arrays(memory), scalars)
+
+    # ------------------------------------------------------------ for people
+
+    def parts(self) -> list[Part]:
+        """What runs in turn: kernels, and steps in Python."""
+        found = []
+        for unit, stages in zip(self.units, self.stages, strict=True):
+            found += [part_of(stage, dtype_of(unit)) for stage in stages]
+            if isinstance(unit, Single) and not isinstance(unit.statement, Native):
+                what = unit.statement.step if isinstance(unit.statement, Callback) else "are all indices in range?"
+                found.append(Part(str(what)))
+        return found
+
+    def timed(self, memory: list[Any], scalars: ndarray) -> list[float]:
+        """Runs the program once; returns the seconds of each of `parts()`."""
+        times: list[float] = []
+        for segment in self.segments:
+            start = time.perf_counter()
+            if isinstance(segment, Runner):
+                times.extend(segment.timed(*memory, scalars))
+            else:
+                self.run_segment(segment, memory, scalars)
+                times.append(time.perf_counter() - start)
+        return times
+
+    def machine(self) -> str:
+        """The processor in words."""
+        return f"{self.host.cpu}, {min(get_num_threads(), self.host.cores)} threads"
 
     def arrays(self, memory: list[Any]) -> Callable[[View], ndarray]:
         """Finds the elements of views in this run."""
@@ -238,6 +275,26 @@ class Machine:
             return elements(self.address_of(settled.buffer) if start is None else start, settled)
 
         return array
+
+
+def dtype_of(unit: Unit) -> np.dtype[Any]:
+    """What a unit computes with."""
+    if isinstance(unit, Single):
+        return unit.writes[0].dtype if unit.writes else np.dtype(np.float32)
+    return results_of(unit.head).dtype if unit.head is not None else unit.loops[0].target.dtype
+
+
+def part_of(stage: Stage, dtype: np.dtype[Any]) -> Part:
+    """A kernel, and how quick it could be at most: at the peak of arithmetic, or of the memory that its numbers fit into."""
+    most, cores = limits(), 1 if stage.extent <= stage.grain else min(get_num_threads(), host().cores)
+    arithmetic = stage.flops / (cores * (most.float64 if dtype.itemsize == 8 else most.float32))
+    near = most.l2 if stage.bytes <= cores * host().l2 else most.l3
+    rate = cores * near if stage.bytes <= host().l3 else (most.memory if cores == 1 else most.memory_all)
+    memory = stage.bytes / rate
+    bound = "arithmetic" if arithmetic > memory else "memory"
+    return Part(
+        stage.label, stage.flops, stage.bytes, max(arithmetic, memory), bound, stage.key.partition("\n")[2], lambda: str(stage.build())
+    )
 
 
 def in_elements(view: View) -> tuple[int, ...]:

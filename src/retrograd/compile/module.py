@@ -21,7 +21,7 @@ def compiled_module(module: Module, **options: Any) -> Module:
         __doc__ = kind.__doc__
         _compiled = compiled
         _orig_mod = module
-        programs, graph, loop = compiled.programs, compiled.graph, compiled.loop
+        programs, graph, loop, report, kernels = compiled.programs, compiled.graph, compiled.loop, compiled.report, compiled.kernels
 
         def __init__(self) -> None:
             object.__setattr__(self, "__dict__", module.__dict__)

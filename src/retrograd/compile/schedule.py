@@ -64,6 +64,11 @@ class Schedule:
         full = math.prod(self.outer) * math.prod(self.inner)
         return sum((full if loop.level == "full" else math.prod(self.outer)) * (1 + loop.cost()) for loop in self.loops)
 
+    def flops(self) -> int:
+        """Arithmetic, roughly."""
+        full = math.prod(self.outer) * math.prod(self.inner)
+        return sum((full if loop.level == "full" else math.prod(self.outer)) * loop.flops() for loop in self.loops)
+
     def traffic(self) -> int:
         """Bytes that go from and to memory."""
         places: dict[Any, int] = {}
@@ -155,7 +160,9 @@ def head_schedule(nest: Nest, kept: set[Buffer]) -> Schedule:
 def dims_in_order(nest: Nest, inner: set[int]) -> tuple[list[int], bool]:
     """The dims, outer ones first, with that which vectors run along last of its kind; and whether that is an outer one."""
     votes = dict.fromkeys(range(len(nest.sizes)), 0.0)
-    once = min(0.1, 1 / max(1, math.prod(nest.sizes[d] for d in inner)))  # how often a row's number is touched, for each touch of an element
+    once = min(
+        0.1, 1 / max(1, math.prod(nest.sizes[d] for d in inner))
+    )  # how often a row's number is touched, for each touch of an element
     for loop in nest.loops:
         often = 1.0 if loop.level == "full" else once
         target = 2.0 * (once if loop.reduce is not None else often)

@@ -1,0 +1,101 @@
+"""Measures a program: runs it on copies of what it reads and writes, and holds each kernel against the machine's measured peak."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd.compile.certify import copy_of, generators_of, put_state, state_of, trial_scalars
+from retrograd.compile.executor import Executor
+from retrograd.compile.graph import Buffer, Draw, Program
+from retrograd.compile.report import Part, Report
+
+ROUNDS, LONG = 30, 1.0  # at most so many runs, and so many seconds
+
+
+class Measurement:
+    """Memory on which a program may run as often as one likes.
+
+    Args:
+        held: the arrays of memory from outside, as the program's entry has them; None for what comes with a call.
+    """
+
+    def __init__(self, program: Program, held: Sequence[Any]) -> None:
+        self.external = program.external()
+        self.begin = {b: start_of(b, array) for b, array in zip(self.external, held, strict=True) if b.kind != "made"}
+        self.memory = [self.begin[b].copy() if b in self.begin else np.zeros(max(b.nbytes, 1), np.uint8) for b in self.external]
+        written = {v.buffer for step in program.steps for v in step.writes()}
+        self.again = [
+            (array, self.begin[b]) for b, array in zip(self.external, self.memory, strict=True) if b in written and b in self.begin
+        ]
+        self.scalars = trial_scalars(program)
+        self.generators = list({id(g): g for step in program.steps if isinstance(step, Draw) for g in generators_of(step)}.values())
+
+    def times(self, executor: Any) -> tuple[float, list[float]]:
+        """The best seconds of a run, and of each part. Generators are left as they were."""
+        states = [state_of(g) for g in self.generators]
+        whole, parts = float("inf"), np.full(len(executor.parts()), np.inf)
+        try:
+            end = time.perf_counter() + LONG
+            for n in range(ROUNDS + 1):
+                self.reset()
+                start = time.perf_counter()
+                executor.run(self.memory, self.scalars.copy())
+                whole = min(whole, time.perf_counter() - start)
+                self.reset()
+                parts = np.minimum(parts, executor.timed(self.memory, self.scalars.copy()))
+                if n and time.perf_counter() > end:
+                    break
+        finally:
+            for g, state in zip(self.generators, states, strict=True):
+                put_state(g, state)
+        return whole, [float(t) for t in parts]
+
+    def reset(self) -> None:
+        """Puts the numbers back that the program has written over."""
+        for array, begin in self.again:
+            np.copyto(array, begin)
+
+
+def start_of(buffer: Buffer, array: ndarray | None) -> ndarray:
+    """The bytes that a buffer begins with: those that it has, or made-up ones for what comes with a call."""
+    if array is not None:
+        return copy_of(array, buffer.nbytes)
+    kind = buffer.layout[2] if buffer.layout is not None else np.dtype(np.uint8)
+    made = np.zeros(buffer.nbytes, np.uint8)
+    if kind.kind == "f" and buffer.nbytes:
+        made[:] = np.linspace(-1, 1, buffer.nbytes // kind.itemsize).astype(kind).view(np.uint8)
+    return made
+
+
+def measured(title: str, program: Program, executor: Executor, held: Sequence[Any]) -> Report:
+    """Runs a program some times, on copies, and reports.
+
+    Raises:
+        NotImplementedError: if the executor has no kernels to be timed.
+    """
+    parts = parts_of(executor)
+    whole, times = Measurement(program, held).times(executor)
+    return Report(f"{title} on {machine_of(executor)}", whole, parts, times)
+
+
+def parts_of(executor: Any) -> list[Part]:
+    """The kernels of an executor.
+
+    Raises:
+        NotImplementedError: if it has none.
+    """
+    if not hasattr(executor, "parts"):
+        raise NotImplementedError(f"{type(executor).__name__} runs programs without kernels that could be shown")
+    found: list[Part] = executor.parts()
+    return found
+
+
+def machine_of(executor: Any) -> str:
+    """The processor in words."""
+    found: str = executor.machine()
+    return found
