@@ -77,7 +77,7 @@ def batch(first: int, count: int, options: argparse.Namespace) -> None:
     for seed in range(first, first + count):
         Path(options.progress).write_text(str(seed))
         now.what = f"seed {seed}"
-        for text in run_one(seed, [levels[seed % len(levels)]] if options.alternate else levels, make_executor, not options.raw):
+        for text in run_one(seed, [levels[seed // 10 % len(levels)]] if options.alternate else levels, make_executor, not options.raw):
             failed = True
             print(f"{'=' * 100}\n{text}", flush=True)
     for why, times in trials.refusals.most_common():

@@ -378,7 +378,9 @@ def layer(m: Maker) -> bool:
 
 def write(m: Maker) -> bool:
     """Writes into a tensor, through views of it."""
-    if m.rng.random() < 0.5 or not m.keep(f"{m.tensor(lambda t: t.ndim > 0)}.clone()"):
+    if m.rng.random() < 0.2:
+        x = m.tensor(lambda t: t.ndim > 0 and not t.requires_grad, {a.name for a in m.arguments} | {"s0", "s1"})
+    elif m.rng.random() < 0.4 or not m.keep(f"{m.tensor(lambda t: t.ndim > 0)}.clone()"):
         x = m.tensor(lambda t: t.ndim > 0 and not (t.is_leaf and t.requires_grad), set(m.values) - m.exact)
     else:
         x = m.values[-1]
@@ -433,7 +435,7 @@ SMOOTH_FAMILIES: list[Family] = [unary, unary, binary, binary, reduction, view, 
 
 def beginning(seed: int) -> Maker:
     """A program's arguments."""
-    m = Maker(seed, "float64" if seed % 5 == 0 else "float32")
+    m = Maker(seed, "float64" if seed // 10 % 4 == 0 else "float32", large=seed % 11 == 5)
     for _ in range(m.rng.randint(1, 3)):
         m.argument()
     if m.rng.random() < 0.3:
@@ -449,6 +451,16 @@ def plain(seed: int) -> RandomProgram:
     for _ in range(m.rng.randint(2, 12)):
         m.step(FAMILIES)
     return detached(m)
+
+
+def special(seed: int) -> RandomProgram:
+    """Functions of elements, and of rows, of numbers that are none, infinite, negative zero."""
+    m = Maker(seed, "float64" if seed // 10 % 4 == 0 else "float32", special=True)
+    for _ in range(m.rng.randint(1, 3)):
+        m.argument(None, None, float("nan"), 0.0)
+    for _ in range(m.rng.randint(1, 5)):
+        m.step([unary, binary, truth, view, reduction, order])
+    return m.program()
 
 
 def detached(m: Maker) -> RandomProgram:
@@ -495,8 +507,8 @@ def gradient(seed: int) -> RandomProgram:
                 m.block(f"{loss}.backward()")
         case _:
             g = m.fresh("g")
-            m.block(f"{g} = torch.autograd.grad({loss}, [{', '.join(leaves)}], allow_unused=True)")
-            return m.program([f"*{g}", f"{loss}.detach()"])
+            if m.block(f"{g} = torch.autograd.grad({loss}, [{', '.join(leaves)}], allow_unused=True)"):
+                return m.program([f"*{g}", f"{loss}.detach()"])
     if m.rng.random() < 0.5:
         m.body.insert(0, "for w in [" + ", ".join(leaves) + "]:\n    w.grad = None")
     return m.program([f"{loss}.detach()"])
@@ -551,7 +563,7 @@ OPTIMIZERS = [
 
 def training(seed: int) -> RandomProgram:
     """A step of training: a small network, a loss, backward, an optimizer, a learning rate that changes."""
-    m = Maker(seed, "float64" if seed % 5 == 0 else "float32")
+    m = Maker(seed, "float64" if seed // 10 % 4 == 0 else "float32")
     rows = m.rng.choice((2, 3, 8, 15, 16, 17, 33))
     width = m.rng.choice((1, 2, 5, 15, 16, 17, 33))
     x = m.argument((rows, width))
@@ -591,6 +603,52 @@ def training(seed: int) -> RandomProgram:
     return m.program(m.rng.sample(["loss.detach()", "y.detach()", "y", "loss"], 2))
 
 
+def networks(seed: int) -> RandomProgram:
+    """Steps of convolutional, recurrent and attending networks, with frozen and shared weights and groups of parameters."""
+    m = Maker(seed, "float64" if seed // 10 % 4 == 0 else "float32")
+    n, c, k, h = m.rng.choice((1, 2, 5)), m.rng.choice((1, 3, 8)), m.rng.choice((2, 7, 16)), m.rng.choice((4, 5, 8, 9))
+    match m.rng.randrange(4):
+        case 0:
+            x = m.argument((n, c, h, h))
+            norm = m.rng.choice((f"torch.nn.BatchNorm2d({k})", f"torch.nn.GroupNorm(1, {k})", "torch.nn.Identity()"))
+            size = k * (h // 2) ** 2
+            m.outside(
+                f"net = torch.nn.Sequential(torch.nn.Conv2d({c}, {k}, 3, padding=1), {norm}, torch.nn.ReLU(), torch.nn.{m.rng.choice(('Max', 'Avg'))}Pool2d(2), "
+                f"torch.nn.Flatten(), torch.nn.Linear({size}, 3))"
+            )
+            m.body.append(f"y = net({x})")
+        case 1:
+            x = m.argument((n, 4, c))
+            kind = m.rng.choice(("LSTM", "GRU", "RNN"))
+            m.outside(f"net = torch.nn.{kind}({c}, {k}, batch_first={m.rng.random() < 0.5})")
+            m.body.append(f"y = net({x})[0]")
+        case 2:
+            x = m.argument((n, 5), "int64", 0, 11)
+            m.outside(
+                f"net = torch.nn.Sequential(torch.nn.Embedding(11, 8), torch.nn.TransformerEncoderLayer(8, 2, {k}, dropout=0.0, batch_first=True))"
+            )
+            m.body.append(f"y = net({x})")
+        case _:
+            x = m.argument((n, c))
+            m.outside(
+                f"net = torch.nn.Sequential(torch.nn.Linear({c}, {k}), torch.nn.Tanh(), torch.nn.Linear({k}, {k}), torch.nn.Tanh(), torch.nn.Linear({k}, {k}))"
+            )
+            m.outside(m.rng.choice(("net[2].weight = net[4].weight", "net[0].weight.requires_grad_(False)", "net[4].bias = None")))
+            m.body.append(f"y = net({x})")
+    m.outside(f"net.to(torch.{m.float})")
+    given = m.rng.choice(
+        ("net.parameters()", "[{{'params': [p], 'lr': 0.01 * (i + 1)}} for i, p in enumerate(net.parameters()) if p.requires_grad]")
+    )
+    m.outside(f"optimizer = torch.optim.{m.rng.choice(OPTIMIZERS).format(p=given.replace('{{', '{').replace('}}', '}'))}")
+    m.body.insert(0, "optimizer.zero_grad()")
+    m.body += ["loss = (y * y).mean() + 0.1 * torch.sin(y).sum()", "loss.backward()"]
+    if m.rng.random() < 0.4:
+        m.body.append("torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)")
+    m.body.append("optimizer.step()")
+    m.between.append("optimizer.param_groups[-1]['lr'] *= 0.8")
+    return m.program(["loss.detach()", "y.detach()"])
+
+
 def stateful(seed: int) -> RandomProgram:
     """A function that writes to tensors outside, through views, and draws random numbers."""
     m = beginning(seed)
@@ -611,7 +669,7 @@ def stateful(seed: int) -> RandomProgram:
     return detached(m)
 
 
-KINDS: list[Callable[[int], RandomProgram]] = [plain, plain, plain, gradient, gradient, transform, training, stateful]
+KINDS: list[Callable[[int], RandomProgram]] = [plain, plain, plain, gradient, gradient, transform, training, stateful, special, networks]
 
 
 def random_program(seed: int) -> RandomProgram:

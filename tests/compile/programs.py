@@ -21,6 +21,9 @@ import retrograd as torch
 
 SIZES = (1, 2, 3, 5, 7, 8, 13, 15, 16, 17, 31, 33, 64, 65)
 MOST_ELEMENTS = 6000
+LARGE_SIZES = (1, 2, 3, 16, 65, 257, 1000, 4099, 8192, 20011, 66000, 131072)
+MOST_LARGE_ELEMENTS = 300_000
+SPECIAL = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-42, 3e38, -7.0, 2.0, 3.0]
 LARGEST = 1e3
 HEADER = """\
 import retrograd as torch
@@ -31,7 +34,7 @@ torch.manual_seed(1)
 
 
 def numbers(seed: int, shape: tuple[int, ...], dtype: str = "float32", low: float | None = None, high: float | None = None) -> torch.Tensor:
-    """A tensor of random numbers: standard normal, or from `low` to below `high`.
+    """A tensor of random numbers: standard normal, or from `low` to below `high`; with a `low` of nan, of special ones.
 
     >>> numbers(0, (3,), "int64", 0, 10)
     tensor([8, 6, 5])
@@ -41,6 +44,8 @@ def numbers(seed: int, shape: tuple[int, ...], dtype: str = "float32", low: floa
         return torch.from_numpy(np.asarray(rng.random(shape) < 0.5))
     if low is None or high is None:
         return torch.from_numpy(np.asarray(rng.standard_normal(shape)).astype(dtype))
+    if math.isnan(low):
+        return torch.from_numpy(np.asarray(rng.choice(SPECIAL, shape)).astype(dtype))
     if dtype.startswith("int"):
         return torch.from_numpy(np.asarray(rng.integers(int(low), int(high), shape)).astype(dtype))
     return torch.from_numpy(np.asarray(rng.uniform(low, high, shape)).astype(dtype))
@@ -67,7 +72,7 @@ class Argument:
 
     def text(self, call: str) -> str:
         """The call of `numbers`."""
-        bounds = "" if self.low is None else f", {self.low}, {self.high}"
+        bounds = "" if self.low is None else ", float('nan'), 0.0" if math.isnan(self.low) else f", {self.low}, {self.high}"
         return f"numbers({100 + sum(map(ord, self.name))} + {call}, {self.shape}, {self.dtype!r}{bounds})"
 
 
@@ -155,11 +160,14 @@ class Maker:
     exact: set[str] = field(default_factory=set)
     between: list[str] = field(default_factory=list)
     count: int = 0
+    large: bool = False  # enough elements that work is cut into blocks and shared among threads
+    special: bool = False  # with infinities, and what is not a number
 
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         exec(HEADER, self.names)
-        self.sizes = [self.rng.choice(SIZES) for _ in range(3)]
+        self.sizes = [self.rng.choice(LARGE_SIZES if self.large else SIZES) for _ in range(3)]
+        self.most = MOST_LARGE_ELEMENTS if self.large else MOST_ELEMENTS
         if self.rng.random() < 0.04:
             self.sizes[0] = 0
 
@@ -175,7 +183,7 @@ class Maker:
         while True:
             dims = self.rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 4))
             shape = tuple(self.rng.choice([*self.sizes, *self.sizes, 1]) for _ in range(min(dims, most)))
-            if math.prod(shape) <= MOST_ELEMENTS // 2:
+            if math.prod(shape) <= self.most // 2:
                 return shape
 
     def argument(self, shape: tuple[int, ...] | None = None, dtype: str | None = None, low: Any = None, high: Any = None) -> str:
@@ -233,7 +241,7 @@ class Maker:
                 value = eval(expression, self.names)
         except Exception:
             return False
-        if not isinstance(value, torch.Tensor) or not sensible(value):
+        if not isinstance(value, torch.Tensor) or not self.sensible(value):
             return False
         self.names[name] = value
         self.body.append(f"{name} = {expression}")
@@ -252,7 +260,7 @@ class Maker:
                 exec(lines, trial)
         except Exception:
             return False
-        good = all(sensible(trial[n]) for n in self.values if isinstance(trial.get(n), torch.Tensor))
+        good = all(self.sensible(trial[n]) for n in self.values if isinstance(trial.get(n), torch.Tensor))
         if not good:
             for n, before in saved.items():
                 self.names[n].data.copy_(before)
@@ -270,6 +278,15 @@ class Maker:
             except IndexError:
                 continue
 
+    def sensible(self, value: Any) -> bool:
+        """Whether a value is neither too large nor, unless that is meant, anything but finite numbers."""
+        if value.numel() > self.most or value.ndim > 5:
+            return False
+        if not value.numel() or not value.is_floating_point() or self.special:
+            return not value.is_complex()
+        array = value.detach().numpy()
+        return bool(np.isfinite(array).all() and np.abs(array).max() < LARGEST)
+
     def program(self, results: list[str] | None = None) -> RandomProgram:
         """What was made."""
         given = {a.name for a in self.arguments}
@@ -278,13 +295,3 @@ class Maker:
         return RandomProgram(
             self.seed, tuple(self.arguments), tuple(self.setup), tuple(self.body), tuple(chosen or self.values[-1:]), tuple(self.between)
         )
-
-
-def sensible(value: Any) -> bool:
-    """Whether a value is neither too large nor anything but finite numbers."""
-    if value.numel() > MOST_ELEMENTS or value.ndim > 5:
-        return False
-    if not value.numel() or not value.is_floating_point():
-        return not value.is_complex()
-    array = value.detach().numpy()
-    return bool(np.isfinite(array).all() and np.abs(array).max() < LARGEST)
