@@ -10,6 +10,7 @@ What is quickened is listed here: where NumPy takes several passes over its oper
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -149,7 +150,7 @@ class Trial:
         result = self.rivals[which](*args)
         self.times[which].append(time.perf_counter() - start)
         if self.turn >= TURNS * len(self.rivals):
-            costs = [median(times) + MARGIN * bool(i) for i, times in enumerate(self.times)]
+            costs = [median(times or [math.inf]) + MARGIN * bool(i) for i, times in enumerate(self.times)]
             self.table[self.key] = self.rivals[costs.index(min(costs))]
         return result
 

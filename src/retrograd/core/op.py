@@ -130,6 +130,7 @@ class Op:
     def name_pool(self) -> None:
         """Numbers what a rule may name."""
         results = self.outputs or ("y",)
+        self.only_variadic = self.variadic is not None and self.variadic == self.operands[0]
         # the pool is what a rule may name, in the order of `pool()`
         names = (*self.operands, *results, *(f"{o}_shape" for o in self.operands), *self.metadata)
         self.pool_index = {name: i for i, name in enumerate(names)}
@@ -329,7 +330,7 @@ class Op:
 
     def plan(self, edges: Sequence[Any]) -> Plan:
         """What to save, and which rules to run, when just these operands need a gradient."""
-        mask = True if self.variadic == self.operands[0] else tuple([e is not None for e in edges])
+        mask = True if self.only_variadic else tuple([e is not None for e in edges])
         plan = self.plans.get(mask)
         if plan is None:
             plan = self.plans[mask] = Plan(self, mask)

@@ -425,11 +425,12 @@ def sum_name(params: dict[str, Any]) -> str:
 @reduction(identity=0, derivative_name=sum_name)
 def sum_op(input, *, dims, keepdim, whole=False):
     """Sum over `dims`; bools and integers are summed as int64."""
-    if input.dtype.kind in "bui":
+    dtype = input.dtype
+    if dtype.kind in "bui":
         return np.add.reduce(input, dims, np.int64, keepdims=keepdim)
-    if input.dtype.itemsize == 2:  # float16 and bfloat16 accumulate in float32
-        return np.add.reduce(input, dims, np.float32, keepdims=keepdim).astype(input.dtype)
-    return np.add.reduce(input, dims, keepdims=keepdim)
+    if dtype.itemsize == 2:  # float16 and bfloat16 accumulate in float32
+        return np.add.reduce(input, dims, np.float32, keepdims=keepdim).astype(dtype)
+    return np.add.reduce(input, dims, None, None, keepdim)
 
 
 @sum_op.lowering
@@ -461,7 +462,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: dtype |
     """
     if dtype is not None:
         input = cast(input, dtype)
-    elif input.dtype.category < dtypes.FLOATING and input.dtype is not dtypes.int64:
+    elif (kind := input.dtype).category < dtypes.FLOATING and kind is not dtypes.int64:
         input = cast(input, dtypes.int64)
     if dim is None:
         result = sum_op(input, dims=tuple(range(input.ndim)), keepdim=keepdim, whole=not keepdim)
