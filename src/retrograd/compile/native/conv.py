@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.compile.native import depthwise
 from retrograd.compile.native.conv_weight import CombineKernel, WeightKernel, WeightPlan
 from retrograd.compile.native.gemm import ELEMENTS, Epilogue
 from retrograd.compile.native.host import Host
@@ -165,6 +166,8 @@ def weight_gradient_stages(
     """
     if not spec.has_kernel:
         return None
+    if depthwise.suits_weight(spec):
+        return [depthwise_weight_stage(spec, host, grad, input, out_epilogue, operands, label)]
     fast = suits_weight(spec)
     plan = fast_weight_plan(spec, host) if fast else weight_plan(spec, host)
     kernel = WinogradWeightKernel if fast else WeightKernel
@@ -229,6 +232,8 @@ def sliding_stages(
     operands: Sequence[Any], label: str, workspace: Workspace,
 ) -> list[Stage]:  # fmt: skip
     """The stages that pack a weight, with strides along (group, result's channel, term, row, column), and that slide it over a source."""
+    if depthwise.suits(sliding):
+        return [depthwise_stage(sliding, weight_strides, flops, host, source, weight, epilogue, operands, label)]
     fast = suits(sliding)
     plan = fast_plan(sliding, host) if fast else sliding_plan(sliding, host)
     packing = Packing(sliding.dtype, sliding.groups, sliding.outs, sliding.terms, sliding.window, weight_strides, plan.lanes, plan.vectors)
@@ -285,6 +290,48 @@ def sliding_stages(
         )
     )
     return stages
+
+
+def depthwise_stage(
+    sliding: Sliding, weight_strides: tuple[int, ...], flops: int, host: Host, source: Any, weight: Any, epilogue: Epilogue,
+    operands: Sequence[Any], label: str,
+) -> Stage:  # fmt: skip
+    """The stage of a sum over windows of one channel each."""
+    lanes = depthwise.lanes_of(sliding, host)
+    along = (weight_strides[0], *weight_strides[3:])
+    height = depthwise.rows_at_once(sliding.rows, sliding.columns, sliding.dtype.itemsize)
+    extent = sliding.n * sliding.groups * -(-sliding.rows.size // height)
+    elements = sliding.n * sliding.groups * (sliding.rows.size * sliding.columns.size + sliding.rows.source * sliding.columns.source)
+    return Stage(
+        key=f"convolution depthwise {sliding} {along} {lanes} {epilogue.key} {len(operands)} {host.cpu}",
+        symbol="depthwise",
+        build=lambda: depthwise.DepthwiseKernel(sliding, along, lanes, epilogue, len(operands)).module,  # type: ignore[arg-type]
+        operands=(source, weight, *operands),
+        extent=extent,
+        grain=grain_of(extent, flops / lanes + elements * 3 / lanes),
+        flops=flops,
+        bytes=elements * sliding.dtype.itemsize,
+        label=label,
+    )
+
+
+def depthwise_weight_stage(
+    spec: Convolution, host: Host, grad: Any, input: Any, epilogue: Epilogue, operands: Sequence[Any], label: str
+) -> Stage:  # fmt: skip
+    """The stage of the gradient of a weight with windows of one channel each."""
+    lanes = min(host.lanes(spec.dtype), power_of_two(spec.out[1]))
+    elements = spec.n * spec.groups * (spec.h * spec.w + math.prod(spec.out))
+    return Stage(
+        key=f"convolution depthwise weight {spec} {lanes} {epilogue.key} {len(operands)} {host.cpu}",
+        symbol="depthwise_weight",
+        build=lambda: depthwise.DepthwiseWeightKernel(spec, lanes, epilogue, len(operands)).module,
+        operands=(grad, input, *operands),
+        extent=spec.groups,
+        grain=grain_of(spec.groups, spec.flops / lanes + elements * 3 / lanes),
+        flops=spec.flops,
+        bytes=elements * spec.dtype.itemsize,
+        label=label,
+    )
 
 
 def grain_of(extent: int, steps: float) -> int:
