@@ -430,6 +430,16 @@ FAMILIES: list[Family] = [
 SMOOTH_FAMILIES: list[Family] = [unary, unary, binary, binary, reduction, view, view, product, row, join, control]
 
 
+def strided(m: Maker) -> bool:
+    """Other elements of large tensors, of as many dims."""
+    x = m.real(1)
+    how = m.rng.choice((f"{x}[..., ::2]", f"{x}[1:]", f"{x}.flip(-1)", f"{x}[..., 3:-2]", f"torch.cat([{x}, {x}], -1)", f"{x}.reshape(-1)"))
+    return m.keep(how, x in m.exact)
+
+
+LARGE_FAMILIES: list[Family] = [unary, unary, binary, binary, reduction, reduction, row, truth, cast, order, strided, write]
+
+
 # ---------------------------------------------------------------- kinds of programs
 
 
@@ -449,7 +459,7 @@ def plain(seed: int) -> RandomProgram:
     """A pure function of its arguments."""
     m = beginning(seed)
     for _ in range(m.rng.randint(2, 12)):
-        m.step(FAMILIES)
+        m.step(LARGE_FAMILIES if m.large else FAMILIES)
     return detached(m)
 
 
@@ -491,7 +501,7 @@ def gradient(seed: int) -> RandomProgram:
     first = m.weight(tuple(shape))
     m.keep(f"{first} * {m.values[0]}" if m.names[m.values[0]].is_floating_point() else f"{first} * 2")
     for _ in range(m.rng.randint(2, 9)):
-        m.step(FAMILIES)
+        m.step(LARGE_FAMILIES if m.large else FAMILIES)
     loss = loss_of(m)
     leaves = [n for n in m.values if n.startswith("w")]
     match m.rng.randrange(3):
@@ -664,7 +674,7 @@ def stateful(seed: int) -> RandomProgram:
             target = m.rng.choice(("s0", "s1"))
             m.block(f"{target}[{subscript(m, target)}] = {m.real()}.detach() * 0.5" if m.names[target].ndim else f"{target}.mul_(0.5)")
         else:
-            m.step(FAMILIES)
+            m.step(LARGE_FAMILIES if m.large else FAMILIES)
     m.block(m.rng.choice((f"s1.mul_(0.9).add_({m.real()}.detach() * 0.1)", "s0.mul_(0.5)", "s1.add_(1)", "s0.copy_(s0.flip(0))")))
     return detached(m)
 

@@ -21,7 +21,7 @@ import retrograd as torch
 
 SIZES = (1, 2, 3, 5, 7, 8, 13, 15, 16, 17, 31, 33, 64, 65)
 MOST_ELEMENTS = 6000
-LARGE_SIZES = (1, 2, 3, 16, 65, 257, 1000, 4099, 8192, 20011, 66000, 131072)
+LARGE_SHAPES = ((131072,), (66000,), (257, 257), (3, 20011), (16, 4099), (1000, 65), (2, 4099, 3))
 MOST_LARGE_ELEMENTS = 300_000
 SPECIAL = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-42, 3e38, -7.0, 2.0, 3.0]
 LARGEST = 1e3
@@ -166,7 +166,8 @@ class Maker:
     def __post_init__(self) -> None:
         self.rng = random.Random(self.seed)
         exec(HEADER, self.names)
-        self.sizes = [self.rng.choice(LARGE_SIZES if self.large else SIZES) for _ in range(3)]
+        self.sizes = [1, 2, 3] if self.large else [self.rng.choice(SIZES) for _ in range(3)]
+        self.whole = self.rng.choice(LARGE_SHAPES)
         self.most = MOST_LARGE_ELEMENTS if self.large else MOST_ELEMENTS
         if self.rng.random() < 0.04:
             self.sizes[0] = 0
@@ -179,7 +180,9 @@ class Maker:
         return f"{letter}{self.count}"
 
     def shape(self, most: int = 4) -> tuple[int, ...]:
-        """A random shape."""
+        """A random shape. Large ones are alike, but for dims of one element: else broadcasting makes too much of them."""
+        if self.large:
+            return tuple(1 if self.rng.random() < 0.15 else n for n in self.whole)
         while True:
             dims = self.rng.choice((0, 1, 1, 2, 2, 2, 3, 3, 4))
             shape = tuple(self.rng.choice([*self.sizes, *self.sizes, 1]) for _ in range(min(dims, most)))
