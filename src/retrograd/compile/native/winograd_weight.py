@@ -52,9 +52,11 @@ class WinogradWeightKernel(WeightKernel):
         with counting(b, 0, terms, plan.channels) as first:
             self.pieces.fill(self.at(self.source, (first, spec.input_strides[1])), plan.channels, row, column, pairs(height))
             with counting(b, 0, self.blocks) as block:
-                self.sized(
-                    block, self.outs, self.wide, lambda outs, block=block: self.pack_block(grad, block, self.grad, outs, height, width)
-                )
+
+                def packed(outs: int, block: ir.Value = block) -> None:
+                    self.pack_block(grad, block, self.grad, outs, height, width)
+
+                self.sized(block, self.outs, self.wide, packed)
                 self.transform(height, width)
                 with counting(b, 0, PLACES) as place, counting(b, 0, plan.channels, plan.tile[0]) as c:
                     cell = ((block, PLACES * terms * self.wide), (place, terms * self.wide), (b.add(first, c), self.wide))
