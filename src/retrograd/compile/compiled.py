@@ -23,6 +23,7 @@ from retrograd.compile.certify import certify
 from retrograd.compile.entry import BUSY, MISS, Entry, Guards, eager_entry, explain_binding, mode
 from retrograd.compile.executor import Executor
 from retrograd.compile.graph import Buffer, Program, Source
+from retrograd.compile.many import Rows, can_repeat
 from retrograd.compile.measure import measured, parts_of
 from retrograd.compile.printed import Listing, printed
 from retrograd.compile.reach import PLAIN, Reach
@@ -32,8 +33,8 @@ from retrograd.core.tape import add_hook
 from retrograd.core.tensor import Box, Tensor
 from retrograd.errors import Uncompilable
 from retrograd.nn.module import Module
-from retrograd.ops.join import stack
-from retrograd.pytree import tree_flatten, tree_unflatten
+from retrograd.ops.join import cat, stack
+from retrograd.pytree import TreeSpec, tree_flatten, tree_unflatten
 
 LIMIT = 8  # programs that one function may have
 
@@ -64,6 +65,14 @@ class Variant:
     program: Program | None = field(default=None, repr=False)
     executor: Executor | None = field(default=None, repr=False)
     entry: Entry | None = field(default=None, repr=False)
+    repeatable: bool | None = field(default=None, repr=False)  # None: nobody has asked yet
+
+    def repeats(self) -> bool:
+        """Whether calls of the program can follow each other in one native call."""
+        if self.repeatable is None:
+            assert self.program is not None
+            self.repeatable = can_repeat(self.program, self.executor)
+        return self.repeatable
 
     def __str__(self) -> str:
         steps = f", {len(self.program.steps)} steps" if self.program is not None else ""
@@ -435,6 +444,8 @@ class Compiled:
     def loop(self, *batches: Any) -> Any:
         """Calls the function for every row of tensors that have one dim more, in order. Returns the results, stacked.
 
+        Where the program runs in machine code from beginning to end, all calls are one native call.
+
         Args:
             batches: trees of tensors of shape (n, ...), one for each argument of the function. What is no tensor is given to every call.
 
@@ -453,16 +464,33 @@ class Compiled:
         sizes = {x.shape[0] if x.ndim else -1 for x in leaves if isinstance(x, Tensor)}
         if len(sizes) != 1 or -1 in sizes:
             raise ValueError(f"loop() expects tensors with the same number of rows, but got {sorted(sizes)}")
+        (n,) = sizes
+        if n == 0:
+            raise ValueError("loop() expects at least one row")
         collected: list[list[Any]] = []
-        result_spec = None
-        for i in range(sizes.pop()):
-            rows = tree_unflatten([x[i] if isinstance(x, Tensor) else x for x in leaves], spec)
+        for i in range(n):
+            rows = tuple(tree_unflatten([x[i] if isinstance(x, Tensor) else x for x in leaves], spec))
+            rest = self.many(rows, [x for x in leaves if isinstance(x, Tensor)], i, n)
+            if rest is not None:
+                found, result_spec = rest
+                columns = [stack([row[k] for row in collected]) for k, x in enumerate(found) if isinstance(x, Tensor)] if collected else []
+                joined = iter(columns)
+                both = [cat([next(joined), x]) if collected and isinstance(x, Tensor) else x for x in found]
+                return tree_unflatten(both, result_spec)
             found, result_spec = tree_flatten(self(*rows))
             collected.append([x.detach() if isinstance(x, Tensor) else x for x in found])
-        if result_spec is None:
-            raise ValueError("loop() expects at least one row")
-        columns = [stack(list(c)) if isinstance(c[0], Tensor) else c[-1] for c in zip(*collected, strict=True)]
-        return tree_unflatten(columns, result_spec)
+        return tree_unflatten([stack(list(c)) if isinstance(c[0], Tensor) else c[-1] for c in zip(*collected, strict=True)], result_spec)
+
+    def many(self, rows: tuple[Any, ...], batches: list[Tensor], first: int, n: int) -> tuple[list[Any], TreeSpec] | None:
+        """The calls from one row on as one native call, if there is a program that fits and can do it."""
+        if n - first < 2 or any(x.requires_grad for x in batches):
+            return None
+        for variant in reversed(self.variants):
+            if variant.state == "compiled" and variant.entry is not None and variant.repeats():
+                found = Rows(variant.entry, variant.executor, batches).run(rows, first, n - first)
+                if found is not None:
+                    return found, variant.entry.spec
+        return None
 
 
 def lacks_backward(program: Program | None, differentiated: set[int]) -> bool:

@@ -286,6 +286,13 @@ class Entry:
         exec("\n".join(["def fits(args, kwargs):", *checks, f" except {ERRORS}: return MISS", " return True"]), self.names)
         self.fits: Callable[..., Any] = self.names["fits"]  # whether the program fits a call
 
+    def forget(self) -> None:
+        """Gives the lock back; the table keeps nothing of a call alive."""
+        for i, b in enumerate(self.external):
+            if b.kind == "argument" or i in self.fresh:
+                self.memory[i] = None
+        self.lock.release()
+
     # ------------------------------------------------------------ the parts
 
     def write(self) -> None:

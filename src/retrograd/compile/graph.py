@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -79,7 +79,7 @@ def dense_strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
     return tuple(reversed(strides))
 
 
-def whole(view: View) -> str | None:
+def whole(view: View) -> Literal["C", "F"] | None:
     """The order ("C" or "F") in which a view's elements fill its buffer, or None."""
     size = view.dtype.itemsize
     for n in view.shape:

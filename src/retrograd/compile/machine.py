@@ -229,6 +229,14 @@ class Machine:
             else:
                 self.run_segment(segment, memory, scalars)
 
+    def is_native(self) -> bool:
+        """Whether the program runs in machine code from beginning to end."""
+        return len(self.segments) == 1 and isinstance(self.segments[0], Runner)
+
+    def run_many(self, n: int, strides: Sequence[int], memory: list[Any], scalars: ndarray) -> None:
+        """Runs a native program `n` times; before each but the first, array i (the live numbers last) moves on by `strides[i]` bytes."""
+        self.segments[0].run_many(n, strides, *memory, scalars)
+
     def run_segment(self, segment: Any, memory: list[Any], scalars: ndarray) -> None:
         """Runs a step in Python."""
         if isinstance(segment, partial):
