@@ -3,7 +3,8 @@
     step = retrograd.compile(step)
 
 `capture` records a call as a `graph.Program`; an `executor.Executor` runs it; `entry` is the way into it, with all that it takes for
-granted; `compiled` decides what a call goes through; `certify` holds a program against the function before it is trusted.
+granted; `compiled` decides what a call goes through; `certify` holds a program against the function before it is trusted; `tied` is for
+derivatives that are asked for outside.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def compile(
     run the program. A call is of another kind if shapes, dtypes or strides of arguments differ, their place on the tape, other
     arguments, what the function reaches (closure variables, globals, attributes of modules: `train()` and `eval()`), whether there are
     gradients at the start, or the mode (`no_grad`). Each kind has a program of its own, up to 8 (`limit`); learning rates are read at
-    each call. What cannot be recorded runs in eager, with one warning that says what and where.
+    each call. What cannot be recorded runs in eager, with one warning that says what and where. Results may be differentiated outside:
+    `loss = compiled_model(x); loss.backward()`.
 
     Args:
         model: what to compile; None: returns a decorator.
@@ -40,8 +42,9 @@ def compile(
         ignored: `mode`, `backend` and `options`, as other libraries have them: nothing here.
 
     Returns:
-        A `Compiled` function: call it; `programs()`, `graph()`, `loop(...)` and `limit` tell and do more. Of a module: a module of the same class, that
-        shares everything with it.
+        A `Compiled` function: call it; `programs()`, `graph()`, `kernels()` and `report()` tell of it, `loop(...)` makes many calls at once,
+        and `limit` is how many programs it may have. Of a module: a module of the same class that shares everything with it, and has these
+        methods too.
 
     Raises:
         TypeError: if `model` cannot be called.
