@@ -29,7 +29,7 @@ from retrograd.compile.arrays import (
     writes_of,
 )
 from retrograd.compile.graph import Buffer, View
-from retrograd.compile.loops import Access, Loop, Nest, Node, loop_of, map_accesses, pieces, refinement, split
+from retrograd.compile.loops import Access, Loop, Nest, Node, all_accesses, loop_of, map_accesses, pieces, refinement, split
 
 MOST_LOOPS = 48  # in one nest: a body's values should fit into registers
 SMALL = 1 << 15  # elements that one core may as well do alone
@@ -284,27 +284,13 @@ def coarsened(loop: Loop, sizes: Sequence[int]) -> Loop | None:
         return None
     over = split(loop, fine)
     groups = pieces(sizes, fine)
-    accesses = [over.target, *[n.access for n in nodes_with_access(over)]]
+    accesses = [over.target, *all_accesses(over)]
     for access in accesses:
         for g in groups:
             for first, second in itertools.pairwise(g):
                 if access.steps[first] != access.steps[second] * fine[second]:
                     return None
     return map_accesses(over, lambda steps: [steps[g[-1]] for g in groups], sizes, frozenset())
-
-
-def nodes_with_access(loop: Loop) -> list[Any]:
-    """The leaves of a loop that are somewhere."""
-    from_value: list[Any] = []
-    stack, seen = [loop.value], set()
-    while stack:
-        node = stack.pop()
-        if id(node) not in seen:
-            seen.add(id(node))
-            if node.access is not None:
-                from_value.append(node)
-            stack.extend(node.args)
-    return from_value
 
 
 def is_row(loop: Loop) -> bool:

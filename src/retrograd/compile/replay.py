@@ -60,4 +60,5 @@ def elements(start: int, view: View) -> ndarray:
     span = sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True)) + view.dtype.itemsize
     if 0 in view.shape:
         return np.empty(view.shape, view.dtype)
-    return np.ndarray(view.shape, view.dtype, (ctypes.c_char * span).from_address(start + view.offset), 0, view.strides)
+    memory: Any = (ctypes.c_char * span).from_address(start + view.offset)
+    return np.ndarray(view.shape, view.dtype, memory, 0, view.strides)

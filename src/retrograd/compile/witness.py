@@ -48,8 +48,8 @@ def numpy_state() -> Any:
     """What NumPy's own generator draws next; None while it is not loaded."""
     if "numpy.random" not in sys.modules:
         return None
-    _, key, *rest = np.random.get_state()
-    return key.tobytes(), *rest
+    state: Any = np.random.get_state()
+    return state[1].tobytes(), *state[2:]
 
 
 @contextmanager

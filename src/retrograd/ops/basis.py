@@ -430,7 +430,7 @@ def sum_op(input, *, dims, keepdim, whole=False):
         return np.add.reduce(input, dims, np.int64, keepdims=keepdim)
     if dtype.itemsize == 2:  # float16 and bfloat16 accumulate in float32
         return np.add.reduce(input, dims, np.float32, keepdims=keepdim).astype(dtype)
-    return np.add.reduce(input, dims, None, None, keepdim)
+    return np.add.reduce(input, dims, None, None, keepdim)  # type: ignore[call-overload]  # positional: quicker
 
 
 @sum_op.lowering

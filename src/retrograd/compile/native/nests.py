@@ -218,44 +218,35 @@ class Scope:
         """Elements at places that indices say."""
         access = node.access
         assert access is not None
-        k, kind, address = self.k, type_of(access.dtype), self.base(access)
-        offset: ir.Value | None = None
-        uniform = True
-        for arg, (step, size) in zip(node.args, node.data, strict=True):
-            outside = (
-                self.parent is not None
-                and id(arg) in self.parent.values
-                and not isinstance(self.parent.values[id(arg)].type, ir.VectorType)
-            )
-            uniform = uniform and (outside or k.lanes == 1)
-            index = self.parent.values[id(arg)] if outside and self.parent is not None else self.values[id(arg)]
-            one = k if isinstance(index.type, ir.VectorType) else VectorBuilder(self.b, 1)
-            index = one.cast(index, arg.dtype, np.dtype("i8"))
-            index = one.select(one.lt(index, one.const(0, index)), one.add(index, one.const(size, index)), index)
-            index = one.max(one.min(index, one.const(size - 1, index)), one.const(0, index))
-            term = one.mul(index, one.const(step, index))
-            if offset is None:
-                offset = term
-            else:
-                both = k if isinstance(term.type, ir.VectorType) or isinstance(offset.type, ir.VectorType) else one
-                offset = both.add(offset, term)
-        assert offset is not None
-        stride = self.stride(access)
-        if uniform:
+        k, kind, address, stride = self.k, type_of(access.dtype), self.base(access), self.stride(access)
+        terms = [self.move(arg, step, size) for arg, (step, size) in zip(node.args, node.data, strict=True)]
+        offset = terms[0]
+        for term in terms[1:]:
+            wide = k if any(isinstance(x.type, ir.VectorType) for x in (term, offset)) else VectorBuilder(self.b, 1)
+            offset = wide.add(offset, term)
+        if not isinstance(offset.type, ir.VectorType):  # the same move for all lanes
             moved = self.b.gep(address, [offset], source_etype=I8)
-            if k.lanes == 1:
-                return k.load(moved, kind)
-            if stride == access.dtype.itemsize:
+            if k.lanes == 1 or stride == access.dtype.itemsize:
                 return k.load(moved, kind, self.mask)
             if stride == 0:
                 return k.splat(VectorBuilder(self.b, 1).load(moved, kind))
             return self.lanewise(kind, lambda lane: self.b.gep(moved, [ir.Constant(I64, lane * stride)], source_etype=I8))
 
         def place(lane: int) -> ir.Value:
-            at = self.b.extract_element(offset, ir.Constant(ir.IntType(32), lane)) if isinstance(offset.type, ir.VectorType) else offset
+            at = self.b.extract_element(offset, ir.Constant(ir.IntType(32), lane))
             return self.b.gep(address, [self.b.add(at, ir.Constant(I64, lane * stride))], source_etype=I8)
 
         return self.lanewise(kind, place)
+
+    def move(self, arg: Node, step: int, size: int) -> ir.Value:
+        """How many bytes an index moves along a dim: one number where it is the same for all lanes."""
+        outside = None if self.parent is None else self.parent.values.get(id(arg))
+        index = self.values[id(arg)] if outside is None or isinstance(outside.type, ir.VectorType) else outside
+        k = self.k if isinstance(index.type, ir.VectorType) else VectorBuilder(self.b, 1)
+        index = k.cast(index, arg.dtype, np.dtype("i8"))
+        index = k.select(k.lt(index, k.const(0, index)), k.add(index, k.const(size, index)), index)
+        index = k.max(k.min(index, k.const(size - 1, index)), k.const(0, index))
+        return k.mul(index, k.const(step, index))
 
     def assign(self, each: Loop) -> ir.Value:
         """A loop's value at this point, written where it belongs."""
