@@ -224,8 +224,44 @@ def test_hooks_and_schedules_inside(native: list[int]):
 
 
 def test_labels():
-    """Integer rows: a look at indices at every call, as it may be."""
+    """Integer rows, whose indices are looked at at every call; counted steps."""
     agrees(training(), *rows())
+    agrees(training(optimizer=OPTIMIZERS["Adam"]), *rows())
+
+
+def test_a_row_that_raises():
+    """The rows before it count; the one that raised, and those behind it, do not."""
+
+    def made() -> tuple[Any, Any, Any]:
+        torch.manual_seed(0)
+        net = perceptron()
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
+
+        def step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(net(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss.detach()
+
+        return net, optimizer, step
+
+    (net, optimizer, step), (other, _, plain) = made(), made()
+    step = torch.compile(step)
+    xs, ys = rows()
+    step.loop(xs, ys)
+    bad = ys.clone()
+    bad[7, 2] = 99
+    with pytest.raises(IndexError):
+        step.loop(xs, bad)
+    for x, y in [*zip(xs, ys, strict=True), *zip(xs[:7], ys[:7], strict=True)]:
+        plain(x, y)
+    assert optimizer.state[net[0].weight]["step"] == 19
+    for p, q in zip(net.parameters(), other.parameters(), strict=True):
+        assert torch.allclose(p, q, rtol=1e-3, atol=1e-4)
+        assert torch.allclose(p.grad, q.grad, rtol=1e-3, atol=1e-4)
+    step.loop(xs, ys)
+    assert optimizer.state[net[0].weight]["step"] == 31
 
 
 def test_results_that_need_a_gradient(native: list[int]):

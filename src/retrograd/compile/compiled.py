@@ -68,10 +68,10 @@ class Variant:
     repeatable: bool | None = field(default=None, repr=False)  # None: nobody has asked yet
 
     def repeats(self) -> bool:
-        """Whether calls of the program can follow each other in one native call."""
+        """Whether calls of the program can follow each other without looks at what is outside."""
         if self.repeatable is None:
             assert self.program is not None
-            self.repeatable = can_repeat(self.program, self.executor)
+            self.repeatable = can_repeat(self.program)
         return self.repeatable
 
     def __str__(self) -> str:
@@ -444,7 +444,7 @@ class Compiled:
     def loop(self, *batches: Any) -> Any:
         """Calls the function for every row of tensors that have one dim more, in order. Returns the results, stacked.
 
-        Where the program runs in machine code from beginning to end, all calls are one native call.
+        Between the calls nothing is checked. Where the program runs in machine code from beginning to end, all are one native call.
 
         Args:
             batches: trees of tensors of shape (n, ...), one for each argument of the function. What is no tensor is given to every call.
@@ -482,7 +482,7 @@ class Compiled:
         return tree_unflatten([stack(list(c)) if isinstance(c[0], Tensor) else c[-1] for c in zip(*collected, strict=True)], result_spec)
 
     def many(self, rows: tuple[Any, ...], batches: list[Tensor], first: int, n: int) -> tuple[list[Any], TreeSpec] | None:
-        """The calls from one row on as one native call, if there is a program that fits and can do it."""
+        """The calls from one row on without looks in between, if there is a program that fits and can do it."""
         if n - first < 2 or any(x.requires_grad for x in batches):
             return None
         for variant in reversed(self.variants):

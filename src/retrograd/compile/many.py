@@ -1,7 +1,7 @@
-"""Many calls of a program in one native call: arguments are rows of tensors, results are written row by row.
+"""Many calls of a program at once: arguments are rows of tensors, results are written row by row, and nothing is checked in between.
 
-That can be if the program runs in machine code from beginning to end, every call finds what the one before left (gradients there or
-not), and all that changes from call to call are arguments and live numbers, which are laid out beforehand.
+That can be if every call finds what the one before left (gradients there or not), and all that changes from call to call are arguments
+and live numbers, which are laid out beforehand. If the program runs in machine code from beginning to end, it is one native call.
 """
 
 from __future__ import annotations
@@ -19,10 +19,8 @@ from retrograd.core.tensor import Cleared, Tensor, wrap
 from retrograd.optim.lr_scheduler import LRScheduler
 
 
-def can_repeat(program: Program, executor: Any) -> bool:
-    """Whether calls of a program can follow each other in one native call."""
-    if not hasattr(executor, "run_many") or not executor.is_native():
-        return False
+def can_repeat(program: Program) -> bool:
+    """Whether calls of a program can follow each other without looks at what is outside."""
     results = [r for r in program.results if isinstance(r, Result)]
     if any(r.same_as is not None for r in results) or any(again is not None for _, again in program.after):
         return False
@@ -64,11 +62,39 @@ class Rows:
             if self.entry.fits(args, {}) is MISS:
                 return None
             memory, strides = self.memory(first, n)
-            self.executor.run_many(n, [*strides, 8 * self.binding.scalars.size], list(memory.values()), self.live_numbers(n))
-            self.settle(memory, n)
+            self.run_rows(memory, strides, n)
             return [self.rows_of(r.view, memory, n) if isinstance(r, Result) else r for r in self.program.results]
         finally:
             self.entry.forget()
+
+    def run_rows(self, memory: dict[Buffer, ndarray], strides: list[int], n: int) -> None:
+        """Makes the calls. If one raises, those before it have been made."""
+        numbers = self.live_numbers(n)
+        if getattr(self.executor, "is_native", bool)():
+            self.executor.run_many(n, [*strides, 8 * self.binding.scalars.size], list(memory.values()), numbers)
+            return self.settle(memory, n)
+        arrays = list(memory.values())
+        moving = [(at, array) for at, (array, stride) in enumerate(zip(arrays, strides, strict=True)) if stride]
+        done = 0
+        try:
+            for done in range(n):
+                for at, array in moving:
+                    arrays[at] = array[done : done + 1]
+                self.executor.run(arrays, numbers[done])
+            done = n
+        finally:
+            if done < n:
+                self.uncount(n - done)
+            if done:
+                self.settle(memory, done)
+        return None
+
+    def uncount(self, n: int) -> None:
+        """Takes steps back that were counted but not made."""
+        for rates in self.binding.rates:
+            if rates.counting:
+                for update in rates.updates:
+                    rates.optimizer.state[update.parameter]["step"]._data[()] -= n
 
     def quiet_hooks(self) -> bool:
         """Whether those who wait for an optimizer's step are schedules that count them."""
@@ -85,7 +111,7 @@ class Rows:
             stride = 0
             if b.kind == "argument":
                 data = self.batches[b.source.argument]._data
-                array, stride = data[first : first + 1], data.strides[0]
+                array, stride = data[first:], data.strides[0]
             elif b in results:
                 array, stride = np.empty((n, b.nbytes), np.uint8), b.nbytes
             elif b in gradients:
