@@ -41,6 +41,11 @@ def number(dtype: np.dtype[Any], value: Any) -> ir.Constant:
 COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
 
 
+# Note [A single lane]
+# LLVM (20 at least) makes one plain store of a masked store of a single lane, and where the value was narrowed just before, it stores
+# the wide one: four bytes where there is room for one. So a single lane is loaded and stored as the element that it is.
+
+
 class Memory:
     """The pointers of a kernel, and the live numbers, loaded once when it begins."""
 
@@ -110,6 +115,10 @@ class Scope:
         """The lanes that count."""
         return range(self.k.lanes if self.mask is None else self.mask)
 
+    def side_by_side(self, access: Access) -> bool:
+        """Whether the lanes that count are neighbours in memory. See Note [A single lane]."""
+        return self.stride(access) == access.dtype.itemsize and self.mask != 1
+
     def load(self, access: Access) -> ir.Value:
         """The elements at an access."""
         kind, stride = type_of(access.dtype), self.stride(access)
@@ -118,7 +127,7 @@ class Scope:
             return self.k.load(address, kind)
         if stride == 0:
             return self.k.splat(VectorBuilder(self.b, 1).load(address, kind))
-        if stride == access.dtype.itemsize:
+        if self.side_by_side(access):
             return self.k.load(address, kind, self.mask)
         return self.lanewise(kind, lambda lane: self.b.gep(address, [ir.Constant(I64, lane * stride)], source_etype=I8))
 
@@ -135,7 +144,7 @@ class Scope:
         address, stride = self.base(access), self.stride(access)
         if self.k.lanes == 1:
             self.k.store(value, address)
-        elif stride == access.dtype.itemsize:
+        elif self.side_by_side(access):
             self.k.store(value, address, self.mask)
         else:
             one = VectorBuilder(self.b, 1)
