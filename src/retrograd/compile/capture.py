@@ -105,6 +105,8 @@ class Recorder(Observer):
     def ran(self, op: Op, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
         if self.refused is not None:
             return
+        if op.facts.get("sized_by_numbers"):
+            return self.refuse(f"the size of what {op.name} gives depends on numbers (a boolean index, nonzero, unique, bincount)")
         operands = [self.view(a) if isinstance(a, Tensor) else a for a in args]  # first: a result may be a view of memory met here
         results = []
         fresh = False

@@ -44,6 +44,10 @@ def perform(step: Step, array: Callable[[View], ndarray], scalars: Sequence[floa
         y = step.op.forward(*given, **step.params)
         for result, value in zip(step.results, y if step.op.outputs else (y,), strict=True):
             value = np.asarray(value)
+            if value.shape != result.shape:
+                raise RuntimeError(
+                    f"{step.op.name} gave a result of shape {list(value.shape)}, and one of {list(result.shape)} when it was recorded"
+                )
             if step.op.family == "elementwise" and value.dtype == np.float32:
                 value = rounded(value, given)
             np.copyto(array(result), value, casting="no")

@@ -86,7 +86,7 @@ class Op:
         self.outputs = tuple(outputs)
         self.many = many  # the one output named is a tuple of any length, and `g` a list of as many cotangents
         self.differentiable = differentiable
-        self.facts = facts  # algebraic facts that rewrites read: commutative=True, identity=0, ...
+        self.facts = facts  # facts that others read: commutative=True, identity=0, sized_by_numbers=True, ...
         self.rules: dict[tuple[str, str | None], Rule] = {}
         self.kernel_rule: Rule | None = None
         self.lowering_rule: Rule | None = None

@@ -21,7 +21,7 @@ from retrograd.shapes import wrap_dim
 # ---------------------------------------------------------------- unique
 
 
-@opaque(name="unique", outputs=("values", "inverse", "counts"), derivative_name="Unique2Backward0")
+@opaque(name="unique", outputs=("values", "inverse", "counts"), derivative_name="Unique2Backward0", sized_by_numbers=True)
 def unique_op(input, *, dim, consecutive):
     """Each element (slice along `dim`, if that is not None) once; for each of them which that is; and how often it comes"""
     rows = (
@@ -301,7 +301,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0, *, out
     return result if out is None else write_out(out, result)
 
 
-@opaque(name="bincount")
+@opaque(name="bincount", sized_by_numbers=True)
 def bincount_op(input, weights=None, *, minlength):
     """How often each of the numbers from 0 on comes up, or the sums of their weights"""
     return np.bincount(input, weights, minlength)

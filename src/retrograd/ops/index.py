@@ -805,7 +805,7 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     return reshape_op(flat, shape=shape)
 
 
-@opaque(differentiable=False)
+@opaque(differentiable=False, sized_by_numbers=True)
 def nonzero_op(input):
     """The indices of the elements that are not zero, one row each."""
     return np.argwhere(input).astype(np.int64, copy=False)
