@@ -51,6 +51,9 @@ SMOOTH = [
     "F.celu",
     "deg2rad",
 ]
+EXACT_AT_INFINITY = (
+    "tanh sin cos sigmoid relu abs neg square atan expm1 exp erf exp2 F.hardtanh F.relu6 F.leaky_relu sign".split()  # noqa: SIM905
+)
 POSITIVE = ["log", "sqrt", "rsqrt", "reciprocal", "log2", "log10", "log1p", "lgamma", "digamma"]
 WITHIN = ["asin", "acos", "atanh", "erfinv"]
 JUMPS = ["floor", "ceil", "round", "trunc", "sign", "isnan", "isfinite", "signbit", "logical_not", "frac"]
@@ -72,7 +75,7 @@ def unary(m: Maker) -> bool:
             low, high = sorted(m.rng.choice([-1.0, -0.5, 0.0, 0.3, 1.0]) for _ in range(2))
             return m.keep(m.rng.choice([f"{x}.clamp({low}, {high})", f"{x}.clamp(min={low})", f"torch.clamp_max({x}, {high})"]))
         case _:
-            f = m.rng.choice(SMOOTH)
+            f = m.rng.choice(EXACT_AT_INFINITY if m.special else SMOOTH)
             if f == "floor_of_exact":
                 return m.keep(f"torch.floor({m.tensor(lambda t: t.is_floating_point(), m.exact)} * 3)", exact=True)
             return m.keep(f"{f if f.startswith('F.') else 'torch.' + f}({x})")

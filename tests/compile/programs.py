@@ -23,7 +23,7 @@ SIZES = (1, 2, 3, 5, 7, 8, 13, 15, 16, 17, 31, 33, 64, 65)
 MOST_ELEMENTS = 6000
 LARGE_SHAPES = ((131072,), (66000,), (257, 257), (3, 20011), (16, 4099), (1000, 65), (2, 4099, 3))
 MOST_LARGE_ELEMENTS = 300_000
-SPECIAL = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e-42, 3e38, -7.0, 2.0, 3.0]
+SPECIAL = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 1e4, -1e4, -7.0, 2.0, 3.0]
 LARGEST = 1e3
 HEADER = """\
 import retrograd as torch
@@ -202,7 +202,7 @@ class Maker:
     def weight(self, shape: tuple[int, ...]) -> str:
         """A new leaf that lives outside the function."""
         name = self.fresh("w")
-        scale = round(1 / math.sqrt(max(shape[-1] if shape else 1, 1)), 2)
+        scale = max(round(1 / math.sqrt(max(shape[-1] if shape else 1, 1)), 2), 0.02)
         self.outside(f"{name} = (numbers({self.count}, {shape}, '{self.float}') * {scale}).requires_grad_()")
         self.values.append(name)
         self.exact.add(name)
