@@ -39,7 +39,8 @@ SMOOTH = {
     "erfc", "ndtr", "logit", "sigmoid", "log_sigmoid", "silu", "softplus", "mish", "gelu", "elu", "hardsigmoid", "hardswish", "hardtanh",
     "leaky_relu", "relu", "threshold",
 }  # fmt: skip
-WHOLE = {"softmax", "log_softmax", "logsumexp", "var", "normalize", "linear", "mm"}
+WINDOWS = {"convolution", "convolution_transpose", "convolution_weight", "max_pool", "avg_pool", "avg_unpool"}
+WHOLE = {"softmax", "log_softmax", "logsumexp", "var", "normalize", "linear", "mm", *WINDOWS}
 FORWARDS = SMOOTH | WHOLE | {"gelu_slope", "lgamma", "softmax_grad", "log_softmax_grad", "share"}
 RULES = SMOOTH | WHOLE | {"square", "rsqrt", "reciprocal", "div"}
 KINDS = 32  # kernels that one function may have
