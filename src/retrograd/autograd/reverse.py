@@ -28,13 +28,14 @@ def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], *, shar
     """The cotangents to begin with: those given, and 1 for scalars; `shared`: one that nobody will write to."""
     if len(given) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(given)} gradients")
+    if shared and len(outputs) == 1 and given[0] is None and not switch.special and outputs[0].__class__ is Tensor:
+        data = outputs[0]._data
+        seed = None if data.ndim else ONES.get(data.dtype)
+        if seed is not None:  # the usual case: one real number
+            return [seed]
     seeds: list[Tensor] = []
     for out, g in zip(outputs, given, strict=True):
         if g is None:
-            if out.__class__ is Tensor and not out._data.ndim and out._data.dtype.kind == "f":  # the usual case: one real number
-                seed = ONES.get(out._data.dtype) if shared and not switch.special else None
-                seeds.append(constant(np.array(1, out._data.dtype)) if seed is None else seed)
-                continue
             if out.shape.numel() != 1 and out.requires_grad:
                 raise RuntimeError(
                     f"grad can be implicitly created only for scalar outputs: this one has shape {list(out.shape)}. "

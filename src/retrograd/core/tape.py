@@ -432,7 +432,7 @@ class Walk:
         if self.wanted is not None:
             self.prune(roots)
         as_tensors, keep, wanted = self.as_tensors, self.keep, self.wanted
-        heap, pending, send = self.heap, self.pending, self.send
+        heap, pending, leaves, send = self.heap, self.pending, self.leaves, self.send
         for edge, g in zip(roots, seeds, strict=True):
             send(edge, g)
         anomaly, local.walk = local.anomaly, weakref.ref(self)
@@ -476,6 +476,8 @@ class Walk:
                     carried = self.total((id(edge), 0), carried, result)
                 elif following is None and edge.__class__ is Node and id(edge) not in pending:
                     following, carried = edge, result
+                elif edge.__class__ is Tensor and id(edge) not in leaves:
+                    leaves[id(edge)] = edge, result
                 else:
                     send(edge, result)
             if facts and not keep:
