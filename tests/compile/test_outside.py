@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -552,6 +553,44 @@ def test_reached_values():
         "Holder.offset: 0.0 before, now 1.0",
         "the length of factors: 2 before, now 3",
     ]
+
+
+def test_reached_containers():
+    """Sets, arrays of NumPy, deques, large lists and dicts, and objects with slots."""
+
+    class Slotted:
+        __slots__ = ("by",)
+
+        def __init__(self) -> None:
+            self.by = 1.0
+
+    words, array, queue = {"a"}, np.ones(3), deque([1.0, 2.0])
+    large, table, slotted = [1.0] * 100, dict.fromkeys(range(100), 1.0), Slotted()
+
+    def f(x: Any) -> Any:
+        return x * len(words) + float(array[1]) + queue[0] + large[50] + table[7] * slotted.by
+
+    compiled = Compiled(f, backend=Replay)
+    compiled.limit = 20
+    x = torch.arange(3.0)
+
+    def change(i: int) -> None:
+        changes = [
+            lambda: words.add("b"),
+            lambda: array.__setitem__(1, 5.0),
+            lambda: queue.appendleft(3.0),
+            lambda: large.__setitem__(50, 4.0),
+            lambda: table.__setitem__(7, 6.0),
+            lambda: setattr(slotted, "by", 2.0),
+        ]
+        changes[i]()
+
+    for i in range(7):
+        for _ in range(3):
+            assert torch.equal(compiled(x), f(x))
+        if i < 6:
+            change(i)
+    assert [v.state for v in compiled.programs()] == ["compiled"] * 7
 
 
 def test_learning_rate_looked_at():

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import operator
 import os
 import site
 import sys
@@ -57,13 +58,16 @@ class Place:
             return copied(self.holder)
         try:
             return self.holder[self.key]
-        except (LookupError, TypeError):
+        except (LookupError, TypeError, AttributeError):
             return MISSING
 
     def holds(self) -> bool:
         """Whether it is what it was."""
         if self.key is COPY:
-            return bool(self.look() == self.value)
+            now = self.look()
+            if isinstance(now, list):
+                return len(now) == len(self.value) and all(map(operator.is_, now, self.value))
+            return bool(now == self.value)
         return same(self.look(), self.value)
 
 
@@ -72,8 +76,31 @@ COPY: Any = object()
 
 
 def copied(value: Any) -> Any:
-    """What tells the contents of a set or an array."""
+    """What tells the contents of a container or an array; a list is compared object by object."""
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    if isinstance(value, (list, tuple, deque)):
+        return list(value)
     return (value.shape, value.tobytes()) if isinstance(value, ndarray) else frozenset(value)
+
+
+class Slots:
+    """The attributes of an object that has no `__dict__`, as items."""
+
+    def __init__(self, of: Any) -> None:
+        self.of = of
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self.of, name)
+
+
+def slots_of(value: Any) -> list[str]:
+    """The names of an object's slots."""
+    found: list[str] = []
+    for kind in type(value).__mro__:
+        names = vars(kind).get("__slots__", ())
+        found += [names] if isinstance(names, str) else list(names)
+    return found
 
 
 def same(a: Any, b: Any) -> bool:
@@ -184,6 +211,17 @@ class Reach:
                 if name in self.attributes:
                     self.put(f"{label}.{name}", vars(value), name, found)
             self.follow_class(type(value).__name__, type(value))
+            self.follow_slots(label, value)
+        elif slots_of(value):
+            self.follow_class(type(value).__name__, type(value))
+            self.follow_slots(label, value)
+
+    def follow_slots(self, label: str, value: Any) -> None:
+        """The slots of an object that the code names."""
+        held = Slots(value)
+        for name in slots_of(value):
+            if name in self.attributes and hasattr(value, name):
+                self.put(f"{label}.{name}", held, name, getattr(value, name))
 
     def follow_function(self, label: str, function: types.FunctionType) -> None:
         """A function of the user's: its closure, the globals it reads, its defaults."""
@@ -219,16 +257,17 @@ class Reach:
         if not isinstance(value, tuple):
             self.places.append(Place(f"the length of {label}", value, LENGTH, len(value)))
         if len(value) > MANY:
-            return
+            return self.follow_contents(label, value)
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             if isinstance(value, tuple):
                 self.follow(f"{label}[{key}]", item)
             else:
                 self.put(f"{label}[{key!r}]", value, key, item)
+        return None
 
     def follow_contents(self, label: str, value: Any) -> None:
-        """A set or an array of NumPy: a copy is compared at each call."""
-        if (len(value) if isinstance(value, set) else value.size) <= MOST_COPIED:
+        """A set, a large container or an array of NumPy: a copy is compared at each call."""
+        if (value.size if isinstance(value, ndarray) else len(value)) <= MOST_COPIED:
             self.places.append(Place(label, value, COPY, copied(value)))
         else:
             self.unwatched = f"{label}, a {type(value).__name__} of more than {MOST_COPIED} items"
@@ -278,7 +317,8 @@ class Reach:
                 if tensor is not None:
                     self.tensors.setdefault(id(tensor), (f"{where}.{name}", tensor))
             for name, value in vars(below).items():
-                if name not in INTERNAL and not isinstance(value, PLAIN):
+                large = isinstance(value, (dict, list, set, deque)) and len(value) > MANY
+                if name not in INTERNAL and not isinstance(value, PLAIN) and (not large or name in self.attributes):
                     self.follow(f"{where}.{name}", value)
 
     # ------------------------------------------------------------ what modules hold
