@@ -60,7 +60,8 @@ def _(g_values, g_mean, g_rstd, input, mean, rstd, weight, dims):
     x = normal(input, mean, rstd)
     g = g_values if weight is None else g_values * weight
     inner, total = sum_op(g * x, dims=dims, keepdim=True), sum_op(g, dims=dims, keepdim=True)
-    return (g - total / n - x * (inner / n)) * rstd + g_mean / n - x * (g_rstd * rstd * rstd / n)
+    slope, shift = (inner + g_rstd * rstd) / n, (g_mean - total * rstd) / n
+    return (g - x * slope) * rstd + shift
 
 
 @normalize_op.vjp("weight")
