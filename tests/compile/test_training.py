@@ -203,7 +203,8 @@ def test_draws_as_eager():
         def step(x: Any, y: Any) -> Any:
             noise = torch.rand(5, 8) + torch.randn_like(x) + torch.randn(5, 8, generator=other)
             chosen = torch.randperm(5)
-            return (x + noise)[chosen], torch.bernoulli(x.sigmoid()), torch.randint(0, 9, (3,)), torch.empty(20).uniform_(1, 2)
+            one = torch.bernoulli(torch.full((), 0.3)), torch.rand(()), torch.randint(0, 9, ())
+            return (x + noise)[chosen], torch.bernoulli(x.sigmoid()), torch.randint(0, 9, (3,)), torch.empty(20).uniform_(1, 2), *one
 
         return Job(step)
 

@@ -243,6 +243,8 @@ class Program:
             yield from step.reads()
             yield from step.writes()
         yield from self.given_out()
+        if self.tie is not None:
+            yield from self.tie.reads
 
     def given_out(self) -> Iterator[View]:
         """The views that outlive the call."""
@@ -294,6 +296,7 @@ class Tie:
     backward: the backward program. Its arguments have as `source` ("saved", i), ("seed", i) or ("outside", buffer); its results
         are, for each input, a Result with its gradient, or None. None: nobody has asked yet.
     saved: what the program gives out for its backward program.
+    reads: what its backward program reads of memory from outside.
     """
 
     inputs: list[Source]
@@ -302,6 +305,7 @@ class Tie:
     chosen: list[int] = field(default_factory=list)
     backward: Program | None = None
     saved: list[View] = field(default_factory=list)
+    reads: list[View] = field(default_factory=list)
 
 
 @dataclass

@@ -41,6 +41,7 @@ def split(program: Program, tie: Tie, later: set[int], gradients: Sequence[View 
 
     program.steps = before
     tie.saved = [made[b] for b in saved]
+    tie.reads = [v for v in views if v.buffer.kind in ("argument", "held") and v.buffer not in seeds]
     tie.backward = Program([rewritten(s, moved) for s in after], [None if g is None else Result(moved(g)) for g in gradients], [])
 
 

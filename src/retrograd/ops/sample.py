@@ -93,7 +93,7 @@ def draw(function: Callable[..., Any], *operands: Any) -> Any:
 
     Whoever watches is told, so that the same can be drawn anew: everything that is random goes through here.
     """
-    array = function(*operands)
+    array = np.asarray(function(*operands))  # one number comes as a scalar
     if switch.special and local.observer is not None:
         local.observer.drew(user_name(function), function, operands, array)
     return array
