@@ -147,6 +147,25 @@ def test_cotangents_that_nobody_gave():
         assert i < 3 or f(x)[0].grad_fn.name() == "CompiledFunctionBackward"
 
 
+def test_views_of_parameters_among_results():
+    """A view of a tensor from outside keeps its own place on the tape."""
+
+    def f(x: Any, w: Any) -> Any:
+        return w[1:], (x * w).sin(), x
+
+    compiled = Compiled(f, backend=Replay)
+    w = torch.randn(3, requires_grad=True)
+    for _ in range(5):
+        x = torch.randn(3)
+        grads = []
+        for function in (compiled, f):
+            view, made, same = function(x, w)
+            assert same is x
+            grads.append(torch.autograd.grad(view.exp().sum() + made.sum(), w)[0])
+        close(*grads)
+    assert [v.state for v in compiled.programs()] == ["compiled"]
+
+
 def test_second_derivatives():
     """`create_graph` outside: a gradient penalty on a compiled critic."""
     critic, plain = pair(lambda: nn.Sequential(nn.Linear(8, 8), nn.Tanh(), nn.Linear(8, 1)))

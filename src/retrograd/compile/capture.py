@@ -271,7 +271,7 @@ class Recorder(Observer):
             chosen: of which of the results that need a gradient one is asked for outside.
         """
         for x in tree_flatten(result)[0]:
-            if isinstance(x, Tensor) and self.is_made_here(x) and not any(x is y for y in self.open) and needs_gradient(x):
+            if isinstance(x, Tensor) and not any(x is y for y in self.open) and self.hangs_on_the_tape(x):
                 self.open.append(x)
         self.mark = len(self.steps)
         if not self.open or self.refused is not None:
@@ -282,6 +282,10 @@ class Recorder(Observer):
         if chosen or not quiet:
             self.tie.chosen = sorted(i for i in chosen if i < len(self.open)) or list(range(len(self.open)))
             self.record_backward(inputs)
+
+    def hangs_on_the_tape(self, x: Tensor) -> bool:
+        """Whether a result is to be differentiated by the program: not a view of a tensor from outside, which is made of that at each call."""
+        return self.is_made_here(x) and needs_gradient(x) and self.view(x).buffer.kind in ("made", "constant")
 
     def record_backward(self, inputs: Sequence[Tensor]) -> None:
         """Records the backward pass of the results, with stand-ins for the cotangents to come."""

@@ -20,11 +20,9 @@ def split(program: Program, tie: Tie, later: set[int], gradients: Sequence[View 
     """
     before = [s for s in program.steps if id(s) not in later]
     after = [s for s in program.steps if id(s) in later]
-    given_out = {
-        v.buffer: v
-        for v in (*(r.view for r in program.results if isinstance(r, Result)), *(v for _, v in program.gradients if isinstance(v, View)))
-    }
-    made = {v.buffer: v for s in before for v in s.writes() if v.buffer.kind == "made"} | given_out
+    given_out = [r.view for r in program.results if isinstance(r, Result)] + [v for _, v in program.gradients if isinstance(v, View)]
+    made = {v.buffer: v for s in before for v in s.writes()} | {v.buffer: v for v in given_out}
+    made = {b: v for b, v in made.items() if b.kind == "made"}
     views = [v for s in after for v in s.reads()] + [g for g in gradients if g is not None]
     read = list(dict.fromkeys(v.buffer for v in views))
     saved = [b for b in read if b in made]
