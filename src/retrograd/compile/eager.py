@@ -47,7 +47,7 @@ KINDS = 32  # kernels that one function may have
 COUNTED = 512  # kinds of calls whose number is remembered
 TOLERANCE = {4: 2e-5, 8: 1e-11}  # relative to the largest number, by the bytes of one
 MARGIN = 0.3e-6  # seconds: what finding a kernel costs
-TURNS = 9  # calls of each, in which kernels are compared with the function that they may replace
+TURNS = 12  # calls of each, in which kernels are compared with the function that they may replace
 NEVER = frozenset({"params", "param_names"})
 
 
@@ -80,6 +80,7 @@ class Background:
 
     def __init__(self) -> None:
         self.jobs: list[Callable[[], None]] = []
+        self.ready: list[tuple[dict[Any, Any], Any, Any]] = []  # tables, keys and kernels
         self.lock = threading.Lock()
         self.thread: threading.Thread | None = None
         self.held = False
@@ -89,7 +90,8 @@ class Background:
     def add(self, job: Callable[[], None]) -> None:
         """Has a job done: soon, or now."""
         if not policy.background:
-            return job()
+            job()
+            return self.install()
         with self.lock:
             self.jobs.append(job)
             if self.thread is None and not self.held:
@@ -101,10 +103,17 @@ class Background:
         while True:
             with self.lock:
                 if not self.jobs or self.held or not threading.main_thread().is_alive():
+                    self.install()
                     self.thread = None
                     return
                 job = self.jobs.pop(0)
             job()
+
+    def install(self) -> None:
+        """Puts what was made in place: all at once, so that kernels of one step are tried together, and threads stay awake between them."""
+        for table, key, kernel in self.ready:
+            table[key] = kernel
+        self.ready.clear()
 
     def hold(self) -> None:
         """Waits for the job at hand, and starts no other."""
@@ -134,7 +143,7 @@ class Refused(Exception):
 
 
 class Trial:
-    """Functions that do the same, called in turns and timed, where they are used; then the quickest takes this one's place in `table`.
+    """Functions that do the same, each called some times and timed, where they are used; then the quickest takes this one's place in `table`.
 
     The first of them is there already; another has to be quicker by more than it costs to find it.
     """
@@ -145,7 +154,7 @@ class Trial:
         self.turn = 0
 
     def __call__(self, *args: Any) -> Any:
-        which = self.turn % len(self.rivals)
+        which = min(self.turn // TURNS, len(self.rivals) - 1)
         self.turn += 1
         start = time.perf_counter()
         result = self.rivals[which](*args)
@@ -198,7 +207,8 @@ class Quickened:
             with quiet():
                 right = alike(self.function(*values), kernels[0](*values))
             if right:
-                self.kernels[kind] = kernels[0] if policy.always else Trial(self.kernels, kind, (self.function, *kernels))
+                chosen = kernels[0] if policy.always else Trial(self.kernels, kind, (self.function, *kernels))
+                background.ready.append((self.kernels, kind, chosen))
         except Exception:  # whatever it is, the function itself is right
             return
 
@@ -414,7 +424,8 @@ class QuickUpdates:
                 optimizer.update(expected[0], g, expected[1:], numbers, group)
             kernels[0](optimizer, got[0], g, got[1:], numbers, group)
             if alike(tuple(expected), tuple(got)):
-                self.kernels[key] = kernels[0] if policy.always else Trial(self.kernels, key, (Optimizer.update, *kernels))
+                chosen = kernels[0] if policy.always else Trial(self.kernels, key, (Optimizer.update, *kernels))
+                background.ready.append((self.kernels, key, chosen))
         except Exception:  # whatever it is, the rule itself is right
             return
 
