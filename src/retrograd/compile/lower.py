@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,9 @@ class Lowering:
         self.places: dict[Buffer, Native] = {}  # buffers that hold the places that a max pooling found
         self.checked: dict[View, tuple[int, int]] = {}  # indices that were checked, with their bounds
         self.reasons: dict[str, str] = {}  # why an operation has no loops
+        self.writes = Counter(view.buffer for step in program.steps for view in step.writes())
+        self.outside = set(program.external())
+        self.known: dict[Any, Call] = {}  # calls by what they compute
         for step in program.steps:
             self.lower(step)
 
@@ -37,6 +41,8 @@ class Lowering:
         k = ArrayBuilder(self.fresh, self.places, self.checked)
         try:
             if isinstance(step, Call):
+                if self.is_repeated(step):
+                    return
                 self.lower_call(k, step)
             elif isinstance(step, Write):
                 k.fill(step.target, k.read(step.value))
@@ -63,6 +69,20 @@ class Lowering:
                 self.places[self.settled(s.targets[1]).buffer] = s
 
     # ------------------------------------------------------------ calls
+
+    def is_repeated(self, step: Call) -> bool:
+        """Whether a call computes what one before did; then its results are that one's. Only calls on buffers that are written once count."""
+        views = [*step.reads(), *step.results]
+        once = all(self.writes[v.buffer] <= 1 and (v.buffer.kind == "made" or not self.writes[v.buffer]) for v in views)
+        if not once or any(r.buffer in self.outside for r in step.results):
+            return False
+        operands = tuple(self.settled(a) if isinstance(a, View) else (type(a), repr(a)) for a in step.operands)
+        layout = tuple((r.offset, r.shape, r.strides, r.dtype, r.buffer.nbytes) for r in step.results)
+        call = step.op, operands, repr(sorted(step.params.items())), layout
+        before = self.known.setdefault(call, step)
+        if before is not step:
+            self.alias.update({new.buffer: (old.buffer, 0) for new, old in zip(step.results, before.results, strict=True)})
+        return before is not step
 
     def lower_call(self, k: ArrayBuilder, step: Call) -> None:
         """A call by its operation's rule."""

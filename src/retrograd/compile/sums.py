@@ -120,7 +120,7 @@ class Joining:
                 buffers = [
                     (self.lowering.settled(self.product(j).a).buffer, self.lowering.settled(self.product(j).b).buffer) for j in chosen
                 ]
-                fresh = all(a.buffer is not x and b.buffer is not y for x, y in buffers) and a.buffer is not b.buffer
+                fresh = a.buffer is not b.buffer and not {a.buffer, b.buffer} & {each for pair in buffers for each in pair}
                 if fresh and self.can_move(a, 1) and self.can_move(b, 0):
                     chosen.append(i)
         return chosen
