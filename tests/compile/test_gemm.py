@@ -171,6 +171,10 @@ class BiasRelu:
     m: int
     key: str = "bias and relu in a test"
 
+    @property
+    def steps(self) -> float:
+        return 3.0
+
     def emit(
         self,
         k: VectorBuilder,

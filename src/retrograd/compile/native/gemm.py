@@ -173,7 +173,6 @@ TILE = 5 * STEPS_PER_MICROSECOND
 MOST_TILES = 24  # enough for any number of threads to find equal shares; more would only read operands again
 PANEL_BYTES = 256 << 10  # on the stack
 CACHE_LINE, CACHE_PERIOD, CACHE_WAYS = 64, 4096, 8  # lines whose addresses differ by a multiple of the period compete for so many places
-PACKING = 0.2  # the part of the work that packing panels again for other rows may add
 
 
 @dataclass(frozen=True)
@@ -221,7 +220,7 @@ def dot_cost(product: Product, lanes: int, rows: int, columns: int) -> float:
 
 def pack_cost(product: Product) -> float:
     """Steps to pack all panels of one product once."""
-    each = 0.15 if product.b[1] == 1 else 0.45 if product.b[0] == 1 else 1.5
+    each = 0.2 if product.b[1] == 1 else 0.45 if product.b[0] == 1 else 1.5
     return each * product.k * product.n
 
 
@@ -266,29 +265,35 @@ def scattering(product: Product, host: Host, rows: int, columns: int) -> float:
 
 def choose(product: Product, host: Host, form: str | None = None, epilogue: float = 0.0) -> Plan:
     """The cheapest plan, cut into tiles; of one form, if it is given. `epilogue` is how many steps a vector of results takes besides."""
-    costs = [(cost, plan) for cost, plan in candidates(product, host) if form in (None, plan.form)]
-    if not costs:
-        raise ValueError(f"no plan of the form {form} suits {product}")
-    cost, plan = min(costs, key=lambda each: each[0])
     small = product.k * product.n * product.dtype.itemsize <= host.l2 // 4
     after = epilogue * product.m * -(-product.n // host.lanes(product.dtype))
-    return cut(product, replace(plan, rows_first=plan.form == "outer" and small), cost + after)
+    plans = []
+    for cost, plan in candidates(product, host):
+        if form in (None, plan.form):
+            plan = replace(plan, rows_first=plan.form == "outer" and small)
+            for tiled in cuts_of(product, plan, cost + after):
+                across, down = -(-product.n // tiled.tile_columns), -(-product.m // tiled.tile_rows)
+                again = pack_cost(product) * (down - 1) if plan.form == "packed" else 0
+                apart = product.m * (across - 1) * (2 + epilogue / 4)  # lines of memory that two tiles share
+                plans.append((cost + again + apart, tiled))
+    if not plans:
+        raise ValueError(f"no plan of the form {form} suits {product}")
+    return min(plans, key=lambda each: each[0])[1]
 
 
-def cut(product: Product, plan: Plan, cost: float) -> Plan:
-    """The plan with tiles of at least TILE steps; one tile if the whole batch is not worth sharing."""
+def cuts_of(product: Product, plan: Plan, cost: float) -> Iterator[Plan]:
+    """The plan with tiles of at least TILE steps, cut along rows or along columns first; one tile if the whole batch is not worth sharing."""
     if cost * math.prod(product.batch) < WORTH_SHARING or cost < 2 * TILE:
-        return plan
+        yield plan
+        return
     parts = min(round(cost / TILE), max(1, MOST_TILES // math.prod(product.batch)))
-    tile_rows, tile_columns = plan.tile_rows, plan.tile_columns
-    most = int(PACKING * cost / max(1.0, pack_cost(product))) if plan.form == "packed" else product.m // plan.rows
-    if plan.rows_first:
-        tile_rows = share(product.m, plan.rows, parts)
-        tile_columns = share(product.n, plan.columns, parts // -(-product.m // tile_rows))
-    else:
+    tile_rows = share(product.m, plan.rows, parts)
+    tile_columns = share(product.n, plan.columns, parts // -(-product.m // tile_rows))
+    yield replace(plan, tile_rows=tile_rows, tile_columns=tile_columns)
+    if not plan.rows_first:
         tile_columns = share(product.n, plan.columns, parts)
-        tile_rows = share(product.m, plan.rows, min(parts // -(-product.n // tile_columns), most))
-    return replace(plan, tile_rows=tile_rows, tile_columns=tile_columns)
+        tile_rows = share(product.m, plan.rows, parts // -(-product.n // tile_columns))
+        yield replace(plan, tile_rows=tile_rows, tile_columns=tile_columns)
 
 
 def share(length: int, block: int, parts: int) -> int:
@@ -419,9 +424,9 @@ def stage(
     if product.n == 1 and product.m > 1:
         product, a, b, epilogue = product.swapped(), b, a, Swapped(epilogue)
     size, batch = product.dtype.itemsize, math.prod(product.batch)
-    plan = choose(replace(product, m=max(1, product.m), n=max(1, product.n)), host, form)
+    plan = choose(replace(product, m=max(1, product.m), n=max(1, product.n)), host, form, epilogue.steps)
     tiles = -(-product.m // plan.tile_rows) * -(-product.n // plan.tile_columns)
-    steps = product.m * product.n * (product.k / host.lanes(product.dtype) + 1)
+    steps = product.m * product.n * ((product.k + epilogue.steps) / host.lanes(product.dtype) + 1)
     grain = batch * tiles if steps * batch < WORTH_SHARING else math.ceil(TILE * tiles / steps)
 
     def build() -> ir.Module:
