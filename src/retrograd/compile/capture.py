@@ -298,8 +298,11 @@ class Recorder(Observer):
             self.meet(x)
             self.seeds.append(self.add(x._data, "argument", address(x._data), x._data.nbytes, Source(None, -1)))
             self.arrays[id(x._data)] = x._data, self.seeds[-1]
-        with set_grad_enabled(True):
-            found = grad(outs, list(inputs), seeds, retain_graph=True, allow_unused=True)
+        try:
+            with set_grad_enabled(True):
+                found = grad(outs, list(inputs), seeds, retain_graph=True, allow_unused=True)
+        except RuntimeError as error:  # where nobody asks for it, the function has no such error
+            return self.refuse(f"the gradient of the results cannot be had: {error}")
         self.input_gradients = [None if g is None else self.view(g) for g in found]
         for x in seeds:
             del self.met[id(x)]

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
+from retrograd.config import settings
 from retrograd.core.families import align, elementwise, linear, multilinear, opaque, reduction, unbroadcast, view, write_out
-from retrograd.core.tensor import Tensor
+from retrograd.core.tensor import Tensor, constant
 from retrograd.dtypes import dtype
 from retrograd.shapes import contiguous_strides, ints_or_named, resolve_shape, wrap_dim, wrap_dims
 
@@ -339,6 +340,9 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
             f"where expected condition to be a boolean tensor, but got a tensor with dtype {dtypes.scalar_name(condition.dtype)}"
         )
     condition = condition if condition.dtype is dtypes.bool else cast(condition, dtypes.bool)
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        common = dtypes.result_type([], [input, other], settings.default_dtype)
+        input, other = (constant(np.asarray(x, common.numpy)) for x in (input, other))
     result = where_op(condition, input, other)
     return result if out is None else write_out(out, result)
 

@@ -459,7 +459,7 @@ def setitem(self: Tensor, key: Any, value: Any) -> None:
         return
     x, indices, dims = resolve(self, key)
     if not isinstance(value, Tensor):
-        value = wrap(np.asarray(number(value, x)))
+        value = constant(np.asarray(number(value, x)))
     if not indices:
         if value.ndim > x.ndim:
             value = without_leading_ones(value, x.ndim)
@@ -624,7 +624,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
             raise RuntimeError(f"Only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions.")
         source = cast(value, input.dtype)
     else:
-        source = wrap(number(value, input))
+        source = constant(np.asarray(number(value, input)))
     dim, rows = along_dim("index_fill", input, dim, index)
     refuse_negative("index_fill", input, rows, dim)
     if input.ndim == 0:
@@ -763,7 +763,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     ):
         raise RuntimeError(f"value cannot be converted to type {input.dtype} without overflow")
     elif input.dtype.category < dtypes.FLOATING:
-        value = wrap(number(value, input))
+        value = constant(np.asarray(number(value, input)))
     return masked_fill_op(input, mask, value)
 
 

@@ -569,8 +569,10 @@ def nll_loss(
     each = np.ones(chosen.shape, input.dtype.numpy) if weight is None else weight._data[np.where(counted, chosen, 0)]
     each = np.where(counted, each, 0).astype(input.dtype.numpy, copy=False)
     if reduction == "mean":
-        with np.errstate(all="ignore"):
-            each = each / each.sum()
+        total = each.sum()
+        if not total:  # nothing counts: the mean is nan
+            return nll_of_boxes(input, target, weight, ignore_index, reduction)
+        each = each / total
     safe = wrap(np.where(counted, chosen, -1))
     return nll_loss_op(input, safe, wrap(each), total=reduction != "none", spatial=spatial)
 

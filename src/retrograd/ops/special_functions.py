@@ -147,7 +147,7 @@ def erf_single(x: ndarray) -> ndarray:
     square = near * near
     near *= polynomial(ERF_SINGLE_ABOVE, square)
     near /= polynomial(ERF_SINGLE_BELOW, square)
-    return np.minimum(np.maximum(near, -1, out=near), 1, out=near)
+    return np.where(np.abs(x) < 3.93, np.minimum(np.maximum(near, -1, out=near), 1, out=near), np.sign(x))
 
 
 @in_blocks(np.float64)
