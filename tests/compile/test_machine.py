@@ -73,3 +73,15 @@ def test_products_of_time_steps_are_joined():
     machine = compare(program, [x])
     products = [unit.head for unit in machine.units if getattr(unit, "head", None) is not None]
     assert [p.a.shape[1] for p in products if p.target.shape == (5, 5)] == [4, 7 * 4]  # the first step's state is from outside
+
+
+def test_long_sums_do_not_lose_digits():
+    """Many equal numbers, added along a dim in which vectors do not run."""
+    for shape, dim in (((4099, 3), 0), ((2, 4099, 3), 1), ((5, 40_000), 1), ((3, 700, 7, 2), (0, 1))):
+        x = torch.full(shape, 1.1)
+        _, program, why = record(lambda v, d=dim: v.sum(d), (x,), {})
+        assert program is not None, why
+        memory = [x._data, np.zeros(program.outputs()[0].nbytes, np.uint8)]
+        Machine(program).run(memory, np.zeros(1))
+        wanted = x._data.astype(np.float64).sum(dim)
+        np.testing.assert_allclose(memory[1].view(np.float32).reshape(wanted.shape), wanted, rtol=2e-6)

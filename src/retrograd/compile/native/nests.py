@@ -38,6 +38,7 @@ def number(dtype: np.dtype[Any], value: Any) -> ir.Constant:
     return ir.Constant(type_of(dtype), bool(value) if dtype.char == "?" else float(value) if dtype.kind == "f" else int(value))
 
 
+SPAN = 128  # terms that are added one after the other
 COMBINE = {"sum": "add", "prod": "mul", "max": "max", "min": "min"}
 
 
@@ -410,7 +411,7 @@ class NestEmitter:
                     if row.k.lanes == 1 and self.plan.inner and node.op != "const":
                         row.splat(node, VectorBuilder(self.b, self.lanes))
         reducing = [x for x in loops if x.reduce is not None]
-        k = VectorBuilder(self.b, self.lanes if self.plan.across or self.plan.inner else 1)
+        k = self.wide()
         starts = [self.constant(k, x, identity(x.reduce or "", x.target.dtype)) for x in reducing]
         totals = self.over_inner(loops, reducing, row, [], starts)
         for each, total in zip(reducing, totals, strict=True):
@@ -434,7 +435,7 @@ class NestEmitter:
         if at == len(inner):
             return self.body(loops, reducing, row, index, None, totals)
         if self.plan.across or at < len(inner) - 1:
-            return loop(self.b, 0, inner[at], 1, totals, lambda i, *t: self.over_inner(loops, reducing, row, [*index, i], t))
+            return self.one_by_one(inner[at], reducing, totals, lambda i, *t: self.over_inner(loops, reducing, row, [*index, i], t))
         n, lanes = inner[at], self.lanes
         whole = n - n % lanes
         start: Any = 0
@@ -455,12 +456,35 @@ class NestEmitter:
                 totals = self.body(loops, reducing, row, last, n % lanes, totals)
         return list(totals)
 
+    def one_by_one(
+        self, n: int, reducing: Sequence[Loop], totals: Sequence[ir.Value], body: Callable[..., list[ir.Value]]
+    ) -> list[ir.Value]:
+        """A loop over one dim; a long sum is one of shorter sums, so that rounding does not add up."""
+        start = 0
+        if reducing and n > 2 * SPAN:
+            empty = [self.constant(self.wide(), x, identity(x.reduce or "", x.target.dtype)) for x in reducing]
+            start = n - n % SPAN
+
+            def span(i: ir.Value, *t: ir.Value) -> list[ir.Value]:
+                return self.combined(reducing, t, loop(self.b, i, self.b.add(i, ir.Constant(I64, SPAN)), 1, empty, body))
+
+            totals = loop(self.b, 0, start, SPAN, totals, span)
+        return loop(self.b, start, n, 1, totals, body)
+
+    def wide(self) -> VectorBuilder:
+        """The builder of values at one point of the inner dims."""
+        return VectorBuilder(self.b, self.lanes if self.plan.across or self.plan.inner else 1)
+
+    def combined(self, reducing: Sequence[Loop], first: Sequence[ir.Value], second: Sequence[ir.Value]) -> list[ir.Value]:
+        """What two parts of each reduction come to."""
+        k = self.wide()
+        return [getattr(k, COMBINE[x.reduce or ""])(a, b) for x, a, b in zip(reducing, first, second, strict=True)]
+
     def four_at_once(
         self, loops: Sequence[Loop], reducing: Sequence[Loop], row: Scope, index: list[ir.Value], whole: int, totals: Sequence[ir.Value]
     ) -> tuple[int, list[ir.Value]]:
         """Most of a row with four totals for each reduction, so that additions need not wait for one another."""
-        lanes, n = self.lanes, len(reducing)
-        k = VectorBuilder(self.b, lanes)
+        lanes, n, k = self.lanes, len(reducing), self.wide()
         stop = whole - whole % (4 * lanes)
         empty = [self.constant(k, x, identity(x.reduce or "", x.target.dtype)) for x in reducing]
 
@@ -473,19 +497,16 @@ class NestEmitter:
 
         sums = loop(self.b, 0, stop, 4 * lanes, [*totals, *empty * 3], body)
         for half in (2, 1):
-            for part in range(half):
-                for j, each in enumerate(reducing):
-                    combine = getattr(k, COMBINE[each.reduce or ""])
-                    sums[part * n + j] = combine(sums[part * n + j], sums[(part + half) * n + j])
-        return stop, sums[:n]
+            pairs = [(sums[part * n : part * n + n], sums[(part + half) * n : (part + half) * n + n]) for part in range(half)]
+            sums = [total for pair in pairs for total in self.combined(reducing, *pair)]
+        return stop, sums
 
     def body(
         self, loops: Sequence[Loop], reducing: Sequence[Loop], row: Scope, index: Sequence[ir.Value], mask: int | None, totals: Sequence[ir.Value]
     ) -> list[ir.Value]:  # fmt: skip
         """All loops of a pass at one point of the inner dims."""
         plan = self.plan
-        wide = plan.across or bool(plan.inner)
-        k = VectorBuilder(self.b, self.lanes if wide else 1)
+        wide, k = plan.across or bool(plan.inner), self.wide()
         places = [*[None] * len(plan.outer), *index]
         along = row.along if plan.across else self.dims - 1 if plan.inner else None
         scope = Scope(k, self.memory, plan.stored, places, along, row.mask if plan.across else mask, row)
