@@ -22,9 +22,9 @@ def native(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     made: list[int] = []
     run_many = Machine.run_many
 
-    def counted(self: Machine, n: int, *args: Any) -> None:
+    def counted(self: Machine, n: int, *args: Any) -> int:
         made.append(n)
-        run_many(self, n, *args)
+        return run_many(self, n, *args)
 
     monkeypatch.setattr(Machine, "run_many", counted)
     return made

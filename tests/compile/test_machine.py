@@ -85,3 +85,24 @@ def test_long_sums_do_not_lose_digits():
         Machine(program).run(memory, np.zeros(1))
         wanted = x._data.astype(np.float64).sum(dim)
         np.testing.assert_allclose(memory[1].view(np.float32).reshape(wanted.shape), wanted, rtol=2e-6)
+
+
+def test_an_index_out_of_range_stops_the_program():
+    """Nothing after the look at indices runs; the next call is as if nothing had been."""
+    table, kept = torch.arange(12.0).reshape(4, 3), torch.zeros(2, 3)
+
+    def look_up(index: Any) -> Any:
+        kept.copy_(torch.nn.functional.embedding(index, table))
+        return kept.sum()
+
+    f = torch.compile(look_up, fullgraph=True)
+    for _ in range(3):
+        assert f(torch.tensor([1, 2])).item() == 33
+    for bad in (4, -1):
+        with pytest.raises(IndexError, match=f"index {bad} is out of range"):
+            f(torch.tensor([0, bad]))
+        np.testing.assert_array_equal(kept.numpy(), table.numpy()[1:3])
+    assert f(torch.tensor([0, 0])).item() == 6
+    assert f.loop(torch.tensor([[0, 0], [1, 2]])).tolist() == [6, 33]
+    with pytest.raises(IndexError):
+        f.loop(torch.tensor([[0, 0], [9, 2], [1, 1]]))

@@ -304,8 +304,8 @@ def native_calls(program: Program) -> list[Callable[..., None]]:
     calls: list[Callable[..., None]] = []
     for alone in (True, False):
         executor: Any = make_executor(program)
-        if len(executor.segments) != 1 or not hasattr(executor.segments[0], "call"):
-            raise Refused("an operation has no machine code")
+        if not executor.is_native() or executor.checks:
+            raise Refused("an operation has no machine code, or it looks at numbers")
         runner = executor.segments[0]
         runner.program.keeps = (*runner.program.keeps, executor)
         shared = bool(runner.stages["shared"].any())

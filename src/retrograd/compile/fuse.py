@@ -87,6 +87,8 @@ class Fusion:
         if isinstance(statement, Native):
             statement.targets = [self.settled(v) for v in statement.targets]
             statement.operands = [self.settled(v) for v in statement.operands]
+        elif isinstance(statement, Check):
+            statement.least, statement.most = self.settled(statement.least), self.settled(statement.most)
         return statement
 
     def headed_nest(self, head: Product | Convolution) -> Nest:

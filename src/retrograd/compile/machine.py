@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from retrograd.compile.graph import Buffer, Program, View
 from retrograd.compile.loops import Nest
 from retrograd.compile.lower import Lowering
 from retrograd.compile.native import conv, gemm
+from retrograd.compile.native.check import check_stage
 from retrograd.compile.native.entry import Runner, Step
 from retrograd.compile.native.epilogue import LoopEpilogue
 from retrograd.compile.native.host import host
@@ -60,12 +60,16 @@ class Machine:
         join_sums(self.lowering, set(self.external))
         self.units = Fusion(self.lowering.statements, self.lowering.settled, self.lowering.fresh).units
         self.constants = {b: np.ascontiguousarray(b.source) for b in program.buffers() if b.kind == "constant"}
+        self.checks: list[Check] = []
+        self.flag = Buffer("constant", 8, "flag", np.zeros(1, np.int64))  # what a check that fails says
+        self.constants[self.flag] = self.flag.source
         self.kept = self.shared_buffers()
         self.stages: list[list[Stage]] = [self.stages_of(unit) for unit in self.units]
         self.offsets: dict[Buffer, int] = {}
         self.arena = np.empty(self.plan_memory() + ALIGNMENT, np.uint8)
         self.start = -(-address(self.arena) // ALIGNMENT) * ALIGNMENT
         self.scalars = np.zeros(0)
+        self.stop = elements(self.address_of(self.flag), whole(self.flag, (1,), np.dtype(np.int64)))
         self.segments = self.make_segments()
 
     # ------------------------------------------------------------ memory
@@ -106,6 +110,8 @@ class Machine:
     def stages_of(self, unit: Unit) -> list[Stage]:
         """The kernels of a unit; none for one that runs in Python."""
         if isinstance(unit, Single):
+            if isinstance(unit.statement, Check):
+                return [self.check_stage(unit.statement)]
             return self.native_stages(unit.statement) if isinstance(unit.statement, Native) else []
         if unit.head is not None:
             return self.head_stages(unit, unit.head)
@@ -129,6 +135,12 @@ class Machine:
                 label_of(plan),
             )
         ]
+
+    def check_stage(self, check: Check) -> Stage:
+        """A look at indices."""
+        self.checks.append(check)
+        places = [Place(v.buffer, v.offset) for v in (check.least, check.most)]
+        return check_stage(check.low, check.high, len(self.checks), [*places, Place(self.flag)])
 
     def native_stages(self, native: Native) -> list[Stage]:
         """The kernels of a kind of their own."""
@@ -189,16 +201,19 @@ class Machine:
 
         for unit, stages in zip(self.units, self.stages, strict=True):
             native.extend(stages)
-            if isinstance(unit, Single) and not isinstance(unit.statement, Native):
+            if isinstance(unit, Single) and isinstance(unit.statement, Callback):
                 close()
-                segments.append(unit.statement.step if isinstance(unit.statement, Callback) else self.check(unit.statement))
+                segments.append(unit.statement.step)
         close()
         return segments
 
-    def check(self, check: Check) -> partial[None]:
-        """A look at whether indices are in range."""
-        least, most = (elements(self.address_of(v.buffer), whole(v.buffer, (1,), v.dtype)) for v in (check.least, check.most))
-        return partial(lambda: check.raise_for(least[0], most[0]))
+    def look(self) -> None:
+        """Raises if a check has failed."""
+        if number := int(self.stop[0]):
+            self.stop[0] = 0
+            check = self.checks[number - 1]
+            least, most = (int(elements(self.address_of(v.buffer), whole(v.buffer, (1,), v.dtype))[0]) for v in (check.least, check.most))
+            check.raise_for(least, most)
 
     def runner(self, stages: Sequence[Stage]) -> Runner:
         """Stages as one native call over the external buffers and the live numbers."""
@@ -215,7 +230,7 @@ class Machine:
                 else:
                     table[i] = self.address_of(place.buffer) + place.offset
             steps.append(Step(kernel, table, stage.extent, max(stage.grain, 1), stage.extent <= stage.grain))
-        return Runner(steps, patches, sum(s.flops for s in stages) > QUICK)
+        return Runner(steps, patches, sum(s.flops for s in stages) > QUICK, self.address_of(self.flag) if self.checks else 0)
 
     def address_of(self, buffer: Buffer) -> int:
         """Where a buffer of the program's own is."""
@@ -226,24 +241,27 @@ class Machine:
         for segment in self.segments:
             if isinstance(segment, Runner):
                 segment.call(*memory, scalars)
+                if self.checks:
+                    self.look()
             else:
-                self.run_segment(segment, memory, scalars)
+                self.run_step(segment, memory, scalars)
 
     def is_native(self) -> bool:
         """Whether the program runs in machine code from beginning to end."""
         return len(self.segments) == 1 and isinstance(self.segments[0], Runner)
 
-    def run_many(self, n: int, strides: Sequence[int], memory: list[Any], scalars: ndarray) -> None:
-        """Runs a native program `n` times; before each but the first, array i (the live numbers last) moves on by `strides[i]` bytes."""
-        self.segments[0].run_many(n, strides, *memory, scalars)
+    def run_many(self, n: int, strides: Sequence[int], memory: list[Any], scalars: ndarray) -> int:
+        """Runs a native program `n` times; before each but the first, array i (the live numbers last) moves on by `strides[i]` bytes.
 
-    def run_segment(self, segment: Any, memory: list[Any], scalars: ndarray) -> None:
+        Returns how many times it ran to its end. Where a check failed these are fewer than `n`, and `look` raises.
+        """
+        ended: int = self.segments[0].run_many(n, strides, *memory, scalars)
+        return ended
+
+    def run_step(self, step: Any, memory: list[Any], scalars: ndarray) -> None:
         """Runs a step in Python."""
-        if isinstance(segment, partial):
-            segment()
-        else:
-            with quiet():
-                perform(segment, self.arrays(memory), scalars)
+        with quiet():
+            perform(step, self.arrays(memory), scalars)
 
     # ------------------------------------------------------------ for people
 
@@ -252,9 +270,8 @@ class Machine:
         found = []
         for unit, stages in zip(self.units, self.stages, strict=True):
             found += [part_of(stage, dtype_of(unit)) for stage in stages]
-            if isinstance(unit, Single) and not isinstance(unit.statement, Native):
-                what = unit.statement.step if isinstance(unit.statement, Callback) else "are all indices in range?"
-                found.append(Part(str(what)))
+            if isinstance(unit, Single) and isinstance(unit.statement, Callback):
+                found.append(Part(str(unit.statement.step)))
         return found
 
     def timed(self, memory: list[Any], scalars: ndarray) -> list[float]:
@@ -265,7 +282,7 @@ class Machine:
             if isinstance(segment, Runner):
                 times.extend(segment.timed(*memory, scalars))
             else:
-                self.run_segment(segment, memory, scalars)
+                self.run_step(segment, memory, scalars)
                 times.append(time.perf_counter() - start)
         return times
 

@@ -71,8 +71,9 @@ class Rows:
         """Makes the calls. If one raises, those before it have been made."""
         numbers = self.live_numbers(n)
         if getattr(self.executor, "is_native", bool)():
-            self.executor.run_many(n, [*strides, 8 * self.binding.scalars.size], list(memory.values()), numbers)
-            return self.settle(memory, n)
+            done = self.executor.run_many(n, [*strides, 8 * self.binding.scalars.size], list(memory.values()), numbers)
+            self.count_made(memory, done, n)
+            return self.executor.look()
         arrays = list(memory.values())
         moving = [(at, array) for at, (array, stride) in enumerate(zip(arrays, strides, strict=True)) if stride]
         done = 0
@@ -83,18 +84,17 @@ class Rows:
                 self.executor.run(arrays, numbers[done])
             done = n
         finally:
-            if done < n:
-                self.uncount(n - done)
-            if done:
-                self.settle(memory, done)
+            self.count_made(memory, done, n)
         return None
 
-    def uncount(self, n: int) -> None:
-        """Takes steps back that were counted but not made."""
-        for rates in self.binding.rates:
+    def count_made(self, memory: dict[Buffer, ndarray], done: int, n: int) -> None:
+        """Keeps what the `done` calls that were made leave behind, and takes steps back that were counted but not made."""
+        for rates in self.binding.rates if done < n else ():
             if rates.counting:
                 for update in rates.updates:
-                    rates.optimizer.state[update.parameter]["step"]._data[()] -= n
+                    rates.optimizer.state[update.parameter]["step"]._data[()] -= n - done
+        if done:
+            self.settle(memory, done)
 
     def quiet_hooks(self) -> bool:
         """Whether those who wait for an optimizer's step are schedules that count them."""

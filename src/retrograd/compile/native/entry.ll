@@ -5,8 +5,9 @@
 %patch = type { ptr, i64 }          ; a slot of a kernel's table, and the offset of what it points to from the start of the argument
 %argument = type { i64, i64, ptr }  ; where the argument was at the last call, the number of its patches, the patches
 ; 0 stages, 1 how many, 2 whether any is shared out, 3 whether to release the GIL, 4 number of arguments, 5 arguments,
-; 6 the thread that runs it (0: none), 7 the process that did, 8 None, 9 numpy.ndarray, 10 what to call if the arguments are wrong
-%program = type { ptr, i64, i64, i64, i64, ptr, i64, i64, ptr, ptr, ptr }
+; 6 the thread that runs it (0: none), 7 the process that did, 8 None, 9 numpy.ndarray, 10 what to call if the arguments are wrong,
+; 11 a number that stages may make other than 0: then none runs after them (or null)
+%program = type { ptr, i64, i64, i64, i64, ptr, i64, i64, ptr, ptr, ptr, ptr }
 
 @process = internal global i64 0    ; changes in the child of a fork
 
@@ -132,7 +133,22 @@ alone:
   ret i64 1
 }
 
-; Runs the stages in order; `times`, if given, receives the nanoseconds that each took.
+; Whether a stage has said that no other is to run.
+define internal i1 @stopped(ptr %program) nounwind {
+  %stop.at = getelementptr %program, ptr %program, i64 0, i32 11
+  %stop = load ptr, ptr %stop.at
+  %none = icmp eq ptr %stop, null
+  br i1 %none, label %out, label %look
+look:
+  %said = load i64, ptr %stop
+  %is = icmp ne i64 %said, 0
+  br label %out
+out:
+  %stopped = phi i1 [ false, %0 ], [ %is, %look ]
+  ret i1 %stopped
+}
+
+; Runs the stages in order, until one says stop; `times`, if given, receives the nanoseconds that each took.
 define internal void @stages(ptr %program, i64 %threads, ptr %times) nounwind {
 entry:
   %stages = load ptr, ptr %program
@@ -148,7 +164,10 @@ each:
   %stage = getelementptr %stage, ptr %stages, i64 %i
   call void @retrograd_pool_stage(ptr %stage, i64 %threads)
   %i.next = add i64 %i, 1
-  %more = icmp ult i64 %i.next, %count
+  %rest = icmp ult i64 %i.next, %count
+  %stopped = call i1 @stopped(ptr %program)
+  %go = xor i1 %stopped, true
+  %more = and i1 %rest, %go
   br i1 %more, label %each, label %out
 each.timed:
   %k = phi i64 [ 0, %first ], [ %k.next, %each.timed ]
@@ -237,8 +256,9 @@ complain:
   ret ptr %result
 }
 
-; Runs the program `times` times over arrays at `data`, which advance by their strides. False if it is running already.
-define zeroext i1 @retrograd_run_many(ptr %program, ptr %data, ptr %strides, i64 %times) nounwind {
+; Runs the program `times` times over arrays at `data`, which advance by their strides. Returns how many times it ran to its end;
+; -1 if it is running already.
+define i64 @retrograd_run_many(ptr %program, ptr %data, ptr %strides, i64 %times) nounwind {
 entry:
   %free = call i1 @take(ptr %program)
   br i1 %free, label %begin, label %out
@@ -248,7 +268,10 @@ begin:
   br label %next
 next:
   %i = phi i64 [ 0, %begin ], [ %i.next, %each ]
-  %more = icmp slt i64 %i, %times
+  %rest = icmp slt i64 %i, %times
+  %stopped = call i1 @stopped(ptr %program)
+  %go = xor i1 %stopped, true
+  %more = and i1 %rest, %go
   br i1 %more, label %each, label %done
 each:
   call void @point_all(ptr %program, ptr %data, ptr %strides, i64 %i)
@@ -256,12 +279,15 @@ each:
   %i.next = add i64 %i, 1
   br label %next
 done:
+  %last = sext i1 %stopped to i64
+  %ended = add i64 %i, %last
   call void @retrograd_pool_leave(i64 %threads)
   call void @PyEval_RestoreThread(ptr %state)
   call void @drop(ptr %program)
   br label %out
 out:
-  ret i1 %free
+  %count = phi i64 [ -1, %entry ], [ %ended, %done ]
+  ret i64 %count
 }
 
 ; Runs the program once and tells the nanoseconds of each stage. False if it is running already.

@@ -22,7 +22,7 @@ METH_FASTCALL = 0x80
 STAGE = np.dtype([(name, np.int64) for name in ("kernel", "table", "extent", "grain", "chunks", "shared")])
 PATCH = np.dtype([("slot", np.int64), ("offset", np.int64)])
 ARGUMENT = np.dtype([("data", np.int64), ("count", np.int64), ("patches", np.int64)])
-FIELDS = ("stages", "count", "shared", "release", "arguments", "argument", "owner", "process", "none", "ndarray", "complain")
+FIELDS = ("stages", "count", "shared", "release", "arguments", "argument", "owner", "process", "none", "ndarray", "complain", "stop")
 PROGRAM = np.dtype([(name, np.int64) for name in FIELDS])
 MOST_CHUNKS = 1 << 24  # what a ticket in pool.ll can count
 
@@ -94,7 +94,8 @@ class Runner:
 
     Stages are run in order, each beginning when the one before is done; a stage's chunks may run at the same time, unless it is
     serial. `patches` has, for each array given from outside, which slots of the stages' tables depend on it: the slot's address,
-    and how many bytes after the array's start it points. The GIL is released while the program runs if `release_gil`.
+    and how many bytes after the array's start it points. The GIL is released while the program runs if `release_gil`. If a stage
+    makes the int64 at the address `stop` other than 0, no further stage runs.
 
     `call` is the builtin function itself, for callers that count nanoseconds; it stays valid without the runner. Whoever makes a
     runner keeps the memory alive that its tables point to, and looks at the shapes, dtypes and layouts of the arrays.
@@ -104,7 +105,11 @@ class Runner:
     """
 
     def __init__(
-        self, stages: Sequence[Step | tuple[Any, ...]], patches: Sequence[Sequence[tuple[int, int]]], release_gil: bool = True
+        self,
+        stages: Sequence[Step | tuple[Any, ...]],
+        patches: Sequence[Sequence[tuple[int, int]]],
+        release_gil: bool = True,
+        stop: int = 0,
     ) -> None:
         steps = [Step(*stage) for stage in stages]
         self.stages = np.array([native_stage(i, step) for i, step in enumerate(steps)], STAGE)
@@ -120,7 +125,7 @@ class Runner:
             bool(release_gil),
             len(lists),
             arguments.ctypes.data,
-            *(0, 0, id(None), id(np.ndarray), id(explain)),
+            *(0, 0, id(None), id(np.ndarray), id(explain), stop),
         )
         self.count = len(lists)
         self.address = self.program.ctypes.data
@@ -134,14 +139,19 @@ class Runner:
         """The same without any assumption on how Python's objects lie."""
         self.run_many(1, [0] * self.count, *arrays)
 
-    def run_many(self, n: int, strides: Sequence[int], *arrays: np.ndarray) -> None:
-        """Runs the program `n` times; before each but the first, array i is advanced by `strides[i]` bytes."""
+    def run_many(self, n: int, strides: Sequence[int], *arrays: np.ndarray) -> int:
+        """Runs the program `n` times; before each but the first, array i is advanced by `strides[i]` bytes.
+
+        Returns how many times it ran to its end: fewer than `n` if a stage said stop.
+        """
         if len(strides) != self.count:
             raise ValueError(f"a stride is needed for each of {self.count} arrays, but there are {len(strides)}")
         steps = np.array(strides, np.int64)
         data = self.data_of(arrays)
-        if not run_many()(self.address, data.ctypes.data, steps.ctypes.data, n):
+        ended = run_many()(self.address, data.ctypes.data, steps.ctypes.data, n)
+        if ended < 0:
             complain(self.count, *arrays)
+        return ended
 
     def timed(self, *arrays: np.ndarray) -> np.ndarray:
         """Runs the program once; returns the seconds that each stage took, as float64 of shape (stages,)."""
@@ -177,9 +187,9 @@ def builtin(program: Record) -> Callable[..., None]:
 
 
 @cache
-def run_many() -> Callable[..., bool]:
+def run_many() -> Callable[..., int]:
     """`retrograd_run_many` in entry.ll."""
-    kind = ctypes.PYFUNCTYPE(ctypes.c_bool, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
+    kind = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
     return kind(functions()["retrograd_run_many"])
 
 
