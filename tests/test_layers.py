@@ -17,6 +17,7 @@ LAYERS = [
     ["autograd", "func"],
     ["nn", "optim", "utils", "methods", "linalg", "special", "random", "serialization", "legacy", "cuda", "backends"],
     ["compile"],
+    ["seeing"],
     ["datasets", "cli"],
 ]
 EXCEPTIONS = {

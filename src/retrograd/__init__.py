@@ -7,7 +7,10 @@
 tensor([2., 4.])
 """
 
+import importlib as _importlib
 from math import e, inf, nan, pi
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
 from retrograd import autograd, backends, cuda, func, linalg, methods, nn, optim, random, special, utils
 from retrograd.autograd import enable_grad, inference_mode, is_grad_enabled, is_inference_mode_enabled, no_grad, set_grad_enabled
@@ -412,6 +415,18 @@ from retrograd.ops.spectral import svd_of as svd
 from retrograd.serialization import load, save
 from retrograd.shapes import Size, broadcast_shapes
 
+if _TYPE_CHECKING:
+    from retrograd.seeing import see
+
 newaxis = None
+
+
+def __getattr__(name: str) -> _Any:
+    """`see`, which programs that do not ask for it need not load."""
+    if name == "see":
+        globals()[name] = found = _importlib.import_module("retrograd.seeing").see
+        return found
+    raise AttributeError(f"module 'retrograd' has no attribute {name!r}")
+
 
 __version__ = "0.1.0"

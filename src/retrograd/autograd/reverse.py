@@ -11,7 +11,7 @@ from retrograd import dtypes
 from retrograd.autograd.batching import vmap
 from retrograd.autograd.graph import GradientEdge
 from retrograd.core import tape
-from retrograd.core.levels import observer, switch
+from retrograd.core.levels import complete_observer, observer, switch
 from retrograd.core.tensor import Box, Tensor, constant, wrap
 
 
@@ -165,7 +165,7 @@ def gradients(outs: Sequence[Tensor], ins: Sequence[Tensor], given: Sequence[Any
     watched = observer()
     if watched is not None:
         watched.walked(roots, keep)
-    as_tensors = create_graph or watched is not None or bool(switch.special and any(isinstance(s, Box) for s in seeds))
+    as_tensors = create_graph or complete_observer() is not None or bool(switch.special and any(isinstance(s, Box) for s in seeds))
     walk = tape.Walk(as_tensors=as_tensors, keep=keep, targets=targets)
     with tape.rules_on_tensors(create_graph) if as_tensors else tape.rules_on_arrays():
         walk.run(roots, seeds if as_tensors else [s._data for s in seeds])

@@ -80,6 +80,12 @@ def observer() -> Observer | None:
     return local.observer if switch.special else None
 
 
+def complete_observer() -> Observer | None:
+    """Who watches, if what runs must be operations on tensors for its sake."""
+    watched = observer()
+    return watched if watched is not None and watched.complete else None
+
+
 def refuse_record(why: str = "the numbers of a tensor were looked at") -> None:
     """Tells who watches of what no record of operations can tell: by default, that Python may do with numbers what it likes."""
     if switch.special and local.observer is not None:
@@ -88,6 +94,14 @@ def refuse_record(why: str = "the numbers of a tensor were looked at") -> None:
 
 class Observer:
     """Watches a program run: every operation on tensors that hold arrays, and whatever happens to arrays besides."""
+
+    complete = True  # all is run as operations on tensors, backward passes too, so that a record can be run again; else as ever
+
+    def entered(self, module: Any) -> None:
+        """A module is about to be called."""
+
+    def left(self, module: Any) -> None:
+        """The call of the module entered last is over."""
 
     def ran(self, op: Op, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
         """An operation ran on tensors and gave tensors."""
@@ -112,6 +126,12 @@ class Observer:
 
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
         """A backward pass began at these edges; unless `keep`, it freed what it went through."""
+
+    def pulled(self, node: Any, g: Any, results: Sequence[Any]) -> None:
+        """A backward pass took the cotangent(s) `g` of a node's output(s) to those of its operands; neither is to be kept as it is."""
+
+    def gradient_came(self, leaf: Any, g: Any) -> None:
+        """A backward pass is about to add a cotangent to a leaf's `.grad`."""
 
     def gradient_met(self, leaf: Any, grad: Any) -> None:
         """What is in a leaf's `.grad` (a tensor or None) is about to matter."""

@@ -274,10 +274,10 @@ class Op:
         if y.dtype is FLOAT32 and self.family == "elementwise":
             y = rounded(y, datas)
         out = wrap(y)
-        if special and local.observer is not None:
-            local.observer.ran(self, args, params, (out,))
         if edges is not None and y.dtype.kind in CONTINUOUS:
             out._node = self.record(args, datas, (y,), (out,), edges, params)
+        if special and local.observer is not None:
+            local.observer.ran(self, args, params, (out,))
         if special and local.inference:
             out.extra().inference = True
         return out

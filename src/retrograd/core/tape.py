@@ -26,7 +26,7 @@ import numpy as np
 from numpy import ndarray
 from numpy._core import umath
 
-from retrograd.core.levels import local, observer, set_flag, switch
+from retrograd.core.levels import complete_observer, local, observer, set_flag, switch
 from retrograd.core.tensor import LEAF, Cleared, Tensor, constant, current_node, wrap
 
 if TYPE_CHECKING:
@@ -156,17 +156,23 @@ class Node:
             for counter, version in self.versions:
                 if counter[0] != version:
                     self.complain_of_write(counter, version)
+        plan, edges = self.plan, self.edges
+        if plan.by_operand and not as_tensors:
+            if g.__class__ is not ndarray and facts and not plan.unpacks:  # a NumPy scalar: with scalars, its arithmetic is far quicker
+                facts = as_scalars(facts)
+            found = [None if e is None else rule(g, facts) for e, rule in zip(edges, plan.by_operand, strict=False)]
+            return found + [None] * (len(edges) - len(found))
         if g.__class__ is list:
             g = [zeros_like_output(n, as_tensors) if x is None else x for x, n in zip(g, self.like, strict=True)]
-        elif g.__class__ is not ndarray and not as_tensors and facts:  # a NumPy scalar: with scalars, its arithmetic is far quicker
+        elif g.__class__ is not ndarray and not as_tensors and facts:
             facts = as_scalars(facts)
-        rules = self.plan.rules
-        if len(self.edges) == 1 == len(rules) and rules[0][0] == 0:
+        rules = plan.rules
+        if len(edges) == 1 == len(rules) and rules[0][0] == 0:
             return [rules[0][1](g, facts)]
-        out: list[Any] = [None] * len(self.edges)
+        out: list[Any] = [None] * len(edges)
         for at, rule in rules:
             if at is None:  # one rule for all of a variable number of operands
-                return [x if e is not None else None for x, e in zip(rule(g, facts), self.edges, strict=True)]
+                return [x if e is not None else None for x, e in zip(rule(g, facts), edges, strict=True)]
             out[at] = rule(g, facts)
         return out
 
@@ -369,6 +375,7 @@ class Walk:
         self.wanted = None if targets is None else {key_of(t) for t in targets}
         self.found: dict[tuple[int, int], Any] = {}
         self.useful: set[int] | None = None
+        self.observer = observer()
 
     def prune(self, roots: Sequence[Any]) -> None:
         """Works out which nodes lead to a wanted edge."""
@@ -436,7 +443,7 @@ class Walk:
         for edge, g in zip(roots, seeds, strict=True):
             send(edge, g)
         anomaly, local.walk = local.anomaly, weakref.ref(self)
-        short = not as_tensors and wanted is None and anomaly is None
+        short = not as_tensors and wanted is None and anomaly is None and self.observer is None
         # Note [The node that follows]
         # In a chain each node follows from the one before. So the first node that a rule leads to waits, with its cotangent,
         # outside the heap and `pending`, and is taken at once unless the heap has a node of higher number.
@@ -498,6 +505,8 @@ class Walk:
         results = node.pull(g, as_tensors) if anomaly is None else anomaly.pull(node, g, as_tensors)
         if node.hooks is not None:
             results = self.run_post_hooks(node, results, g if g.__class__ is list else [g])
+        if self.observer is not None:
+            self.observer.pulled(node, g, results)
         if not self.keep:
             node.free()
         for edge, result in zip(node.edges, results, strict=True):
@@ -575,7 +584,7 @@ def backward(roots: Sequence[Any], seeds: Sequence[Any], *, create_graph: bool, 
     watched = observer()
     if watched is not None:
         watched.walked(roots, keep)
-    as_tensors = create_graph or watched is not None
+    as_tensors = create_graph or complete_observer() is not None
     walk = Walk(as_tensors=as_tensors, keep=keep, targets=targets)
     if as_tensors:
         with rules_on_tensors(recorded=create_graph):
@@ -593,8 +602,9 @@ def settle(walk: Walk, inputs: Sequence[Tensor] | None, given: Sequence[Any] = (
     taken = {id(a) for a in given}
     chosen = None if inputs is None else {id(x) for x in inputs}
     as_tensors = walk.as_tensors
+    usual = chosen is None and not as_tensors and walk.observer is None
     for leaf, g in walk.leaves.values():
-        if leaf._grad is None and leaf._extra is None and chosen is None and not as_tensors and g.__class__ is ndarray:
+        if usual and leaf._grad is None and leaf._extra is None and g.__class__ is ndarray:
             # what `accumulate` does where there is nothing unusual, without further calls
             data = leaf._data
             if g.shape == data.shape and g.dtype is data.dtype and g.base is None and id(g) not in taken:
@@ -621,9 +631,11 @@ def accumulate(leaf: Tensor, g: Any, as_tensors: bool, taken: set[int]) -> None:
     before = leaf._grad
     if before.__class__ is Cleared:
         before = before.written()
-    if as_tensors and (watched := observer()) is not None:  # a watched walk is on tensors
-        watched.gradient_met(leaf, before)
-        watched.gradient_set(leaf, before)
+    if (watched := observer()) is not None:
+        watched.gradient_came(leaf, g)
+        if watched.complete:
+            watched.gradient_met(leaf, before)
+            watched.gradient_set(leaf, before)
     if as_tensors and local.grad:  # the gradient has a history
         leaf._grad = fit(g, leaf) if before is None else before + g
         return

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from retrograd.autograd import enable_grad
-from retrograd.core.levels import observed, observer
+from retrograd.core.levels import complete_observer, observed, observer
 from retrograd.core.tape import QUIET, Handle, restore, silence
 from retrograd.core.tensor import Box, Cleared, Tensor, real_grad, wrap
 from retrograd.optim.arrays import ArrayBuilder
@@ -171,7 +171,7 @@ class Optimizer:
         """Updates the parameters of one group."""
         watched = observer()
         quicken = Optimizer.quicken
-        update = self.update if quicken is None or watched is not None else quicken(self, group)
+        update = self.update if quicken is None or complete_observer() is not None else quicken(self, group)
         for p in group["params"]:
             grad = real_grad(p)
             if watched is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd import no_grad
-from retrograd.core.levels import observer, refuse_record
+from retrograd.core.levels import complete_observer, observer, refuse_record
 from retrograd.core.tensor import Tensor, constant, real_grad, wrap
 from retrograd.ops.arithmetic import clamp
 from retrograd.ops.basis import cast
@@ -36,7 +36,7 @@ def get_total_norm(tensors: Any, norm_type: float = 2.0, error_if_nonfinite: boo
     given = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     if not given:
         return constant(np.zeros((), np.float32))
-    if observer() is not None:
+    if complete_observer() is not None:
         return total_norm_of_tensors(given, norm_type, error_if_nonfinite)
     norms = np.array(
         [np.linalg.norm(x._data.reshape(-1).astype(np.result_type(x._data.dtype, np.float32), copy=False), norm_type) for x in given]
@@ -61,7 +61,7 @@ def total_norm_of_tensors(given: list[Tensor], norm_type: float, error_if_nonfin
 
 def clip_grads_with_norm_(parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None) -> None:
     """Scales all gradients by max_norm / (total_norm + 1e-6) where that is less than 1, in place."""
-    if observer() is not None:
+    if complete_observer() is not None:
         with no_grad():
             ratio = clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
         for g in gradients_of(parameters):

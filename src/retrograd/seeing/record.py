@@ -1,0 +1,402 @@
+"""What was seen of a program: tensors with their numbers, calls, backward passes, updates, in steps.
+
+    Record ─ Step ┬ Call    an operation that ran: operands -> results, where in the program, in which module
+                  ├ Pass    a backward pass ┬ Pull     at one call: v -> Jᵀv
+                  │                         └ Arrival  what a leaf's .grad was given
+                  ├ Update  a parameter before and after
+                  └ Event   what else matters: zero_grad, a write, a crash
+
+A `Value` is a tensor at the time it was met. Its numbers are a `Snapshot`, which shares memory with the program as long as nobody
+writes there (see recorder.py).
+"""
+
+from __future__ import annotations
+
+import copy
+import linecache
+import math
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import CodeType
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd.core.op import Op
+from retrograd.core.tape import Node, rules_on_arrays
+
+BINS = 32
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Statistics of an array, over its finite elements; of none, they are nan."""
+
+    size: int
+    nans: int
+    infinities: int
+    zeros: int
+    mean: float
+    std: float
+    least: float
+    most: float
+    norm: float
+    counts: tuple[int, ...]  # of the finite elements, in BINS equal bins from `least` to `most`
+
+    @classmethod
+    def of(cls, array: ndarray) -> Summary:
+        """The statistics of an array of real, complex (by absolute value) or whole numbers.
+
+        >>> Summary.of(np.array([1.0, 2.0, np.nan])).mean
+        1.5
+        """
+        numbers = np.abs(array) if array.dtype.kind == "c" else array
+        numbers = numbers.reshape(-1).astype(np.float64, copy=False)
+        good = np.isfinite(numbers)
+        nans, finite = int(np.isnan(numbers).sum()), numbers if good.all() else numbers[good]
+        if not finite.size:
+            nan = math.nan
+            return cls(numbers.size, nans, numbers.size - nans, 0, nan, nan, nan, nan, nan, (0,) * BINS)
+        least, most = float(finite.min()), float(finite.max())
+        return cls(
+            numbers.size, nans, numbers.size - nans - finite.size, int((finite == 0).sum()), float(finite.mean()), float(finite.std()),
+            least, most, float(np.linalg.norm(finite)), tuple(histogram(finite, least, most)),
+        )  # fmt: skip
+
+
+def histogram(numbers: ndarray, least: float, most: float) -> list[int]:
+    """How many numbers there are in each of BINS equal bins."""
+    width = most - least
+    if not width or not math.isfinite(width):
+        return [numbers.size] + [0] * (BINS - 1)
+    found: list[int] = np.bincount(np.minimum(((numbers - least) * (BINS / width)).astype(np.int64), BINS - 1), minlength=BINS).tolist()
+    return found
+
+
+class Snapshot:
+    """An array's numbers at one moment. Of an enormous one, `array` is None and only the summary is there."""
+
+    def __init__(self, array: ndarray, whole: bool = True) -> None:
+        self.shape, self.dtype = array.shape, array.dtype
+        self.array: ndarray | None = array
+        if not whole:
+            self.forget()
+
+    @cached_property
+    def summary(self) -> Summary:
+        """Statistics of the numbers."""
+        assert self.array is not None
+        return Summary.of(self.array)
+
+    def detach(self) -> None:
+        """Stops sharing memory."""
+        if self.array is not None:
+            self.array = self.array.copy()
+
+    def forget(self) -> None:
+        """Drops the numbers; the summary, worked out before, stays."""
+        if self.array is not None and self.summary is not None:
+            self.array = None
+
+    @property
+    def size(self) -> int:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in the user's program something happened."""
+
+    code: CodeType
+    instruction: int  # offset of the bytecode instruction that was running
+    line: int
+
+    @property
+    def file(self) -> str:
+        """The path of the source file."""
+        return self.code.co_filename
+
+    @property
+    def function(self) -> str:
+        """The function, "<module>" at top level."""
+        return self.code.co_qualname
+
+    @property
+    def text(self) -> str:
+        """The source line, "" where there is no source."""
+        return linecache.getline(self.file, self.line).strip()
+
+    @cached_property
+    def span(self) -> tuple[int, int, int, int] | None:
+        """First line, last line, first column, column after the last (in bytes of UTF-8) of the expression that was running."""
+        positions = next((p for i, p in enumerate(self.code.co_positions()) if i == self.instruction // 2), None)
+        if positions is None:
+            return None
+        first, last, begin, end = positions
+        return None if first is None or last is None or begin is None or end is None else (first, last, begin, end)
+
+    @property
+    def expression(self) -> str:
+        """The source of the expression that was running, on one line; "" where there is no source."""
+        if self.span is None:
+            return self.text
+        first, last, begin, end = self.span
+        lines = [linecache.getline(self.file, n).encode() for n in range(first, last + 1)]
+        if not all(lines):
+            return ""
+        lines[-1] = lines[-1][:end]
+        lines[0] = lines[0][begin:]
+        return " ".join(line.decode(errors="replace").strip() for line in lines)
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(eq=False)
+class Value:
+    """A tensor as it was when it was met or made.
+
+    `kind` is "parameter" (of a module, or given to an optimizer), "buffer", "leaf" (another tensor that needs a gradient), "input" (any
+    other that the record did not see made), "earlier" (computed, with a history, before the step began) or "result" (of `call`).
+    """
+
+    number: int
+    kind: str
+    snapshot: Snapshot
+    requires_grad: bool
+    name: str | None = None  # of a parameter or buffer its path, of others the variable that held it
+    call: Call | None = None
+    output: int = 0  # which of the call's results
+    place: Place | None = None  # where it was met
+    tensor: weakref.ref[Any] | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of every dim."""
+        return self.snapshot.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return self.snapshot.dtype
+
+    @property
+    def label(self) -> str:
+        """A name for people: its own, or else the operation's with its number (`relu#3`)."""
+        if self.name:
+            return self.name
+        return f"{self.call.name}#{self.call.number}" if self.call is not None else f"tensor#{self.number}"
+
+
+@dataclass(eq=False)
+class Call:
+    """An operation that ran; or, with no `op`, a node of the tape that no operation made: a custom Function, a write through a view."""
+
+    number: int  # from 0 in its step
+    op: Op | None
+    operands: tuple[Any, ...]  # Values, and numbers or None
+    params: dict[str, Any]
+    results: tuple[Value, ...]
+    place: Place | None
+    modules: tuple[tuple[str, str], ...]  # (path, class) of the modules that were running, outermost first
+    grad: bool  # gradients were on
+    node: Node | None = None  # its place on the tape, if it was recorded there
+    facts: tuple[Any, ...] | None = None  # what its rules know: Snapshots in place of arrays
+    pulls: list[Pull] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The operation's name."""
+        if self.op is None:
+            assert self.node is not None
+            return self.node.name().removesuffix("Backward")
+        return self.op.name
+
+    @property
+    def module(self) -> str:
+        """The path of the innermost module that was running, "" outside all."""
+        return self.modules[-1][0] if self.modules else ""
+
+    def values(self) -> Iterator[Value]:
+        """The operands that are tensors."""
+        return (x for x in self.operands if isinstance(x, Value))
+
+    def pull(self, v: ndarray | Sequence[ndarray]) -> list[ndarray | None]:
+        """The vector-Jacobian product Jᵀv for each operand, by the rules and facts that backward used, for any `v`.
+
+        Args:
+            v: the cotangent, of the result's shape; of several results, one each.
+
+        Raises:
+            ValueError: if the call was not recorded on the tape, or its facts were too large to keep.
+        """
+        if self.node is None or self.facts is None:
+            raise ValueError(f"{self.name} was not recorded on the tape, so it has no rules for a backward pass")
+        node = copy.copy(self.node)
+        node.facts, node.versions, node.metadata, node.hooks = tuple(map(numbers_of, self.facts)), (), None, None
+        with rules_on_arrays():
+            results = node.pull(list(v) if isinstance(v, (list, tuple)) else v, False)
+        return [None if r is None else np.asarray(r) for r in results]
+
+
+def numbers_of(fact: Any) -> Any:
+    """A fact as rules take it."""
+    if isinstance(fact, Snapshot):
+        if fact.array is None:
+            raise ValueError(f"the numbers of a tensor of shape {list(fact.shape)} were not kept: it has more elements than `limit`")
+        return fact.array
+    return tuple(map(numbers_of, fact)) if fact.__class__ is tuple else fact
+
+
+@dataclass(eq=False)
+class Pull:
+    """One step of a backward pass: the cotangents of a call's results, and those of its operands that came of them."""
+
+    call: Call
+    v: tuple[Snapshot | None, ...]
+    outgoing: tuple[Snapshot | None, ...]
+
+
+@dataclass(eq=False)
+class Arrival:
+    """A cotangent came to rest in a leaf's `.grad`."""
+
+    leaf: Value
+    g: Snapshot
+    before: Snapshot | None  # what was in .grad
+    passes: int  # how many have come since .grad was last empty or set, this one included
+
+
+@dataclass(eq=False)
+class Pass:
+    """One backward pass."""
+
+    roots: tuple[Value | None, ...]
+    place: Place | None
+    pulls: list[Pull] = field(default_factory=list)
+    arrivals: list[Arrival] = field(default_factory=list)
+
+
+@dataclass(eq=False)
+class Update:
+    """A parameter was changed, by an optimizer (its class's name), or by a write of the program's own ("")."""
+
+    leaf: Value
+    optimizer: str
+    hyperparameters: dict[str, Any]
+    before: Snapshot
+    gradient: Snapshot | None
+    passes: int  # backward passes in the gradient
+    place: Place | None
+    after: Snapshot | None = None
+    state: dict[str, Any] = field(default_factory=dict)  # of the optimizer after it: numbers, Snapshots
+
+
+@dataclass(eq=False)
+class Event:
+    """Something else that happened: `kind` is "cleared" (a .grad), "stepped" (an optimizer), "wrote" (numbers over a tensor's), "shared" (`.data`)."""
+
+    kind: str
+    value: Value | None
+    place: Place | None
+    after: int  # how many calls there were before it
+    about: Any = None  # the optimizer's class, the value written, the value that shares
+
+
+@dataclass(eq=False)
+class Step:
+    """Everything from one update of the parameters to the next."""
+
+    number: int
+    calls: list[Call] = field(default_factory=list)
+    values: list[Value] = field(default_factory=list)
+    passes: list[Pass] = field(default_factory=list)
+    updates: list[Update] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    order: list[Any] = field(default_factory=list)  # calls, passes, updates and events as they came
+    dropped: int = 0  # calls not kept, beyond the most that a step may have
+
+    @property
+    def root(self) -> Value | None:
+        """What the first backward pass began at: the loss."""
+        return next((r for p in self.passes for r in p.roots if r is not None), None)
+
+
+@dataclass(eq=False)
+class Failure:
+    """How a program that was watched crashed."""
+
+    kind: str  # the exception's class
+    message: str
+    place: Place | None
+    operation: str | None  # the operation that was running
+    backward: Call | None  # the call whose rules were running
+    step: int
+
+
+class Record:
+    """What was seen: the last steps whole (`steps`), all that were watched as statistics (`flow()`)."""
+
+    def __init__(self, keep: int) -> None:
+        self.keep = keep
+        self.steps: list[Step] = []
+        self.failure: Failure | None = None
+        self.modules: dict[str, Any] = {}  # by the variable's name: outermost modules that were called
+        self.optimizers: list[Any] = []
+        self.watched = 0  # steps seen
+        self.listeners: list[Callable[[Step], None]] = []  # told of each step that is over
+
+    def add(self, step: Step) -> None:
+        """A step is over."""
+        self.watched += 1
+        self.steps.append(step)
+        for listener in list(self.listeners):
+            listener(step)
+        del self.steps[: -self.keep]
+
+    def find(self, what: Any, step: int = -1) -> Value:
+        """A value of a step: by name or label, by number, a Value itself, or the tensor.
+
+        Raises:
+            KeyError: if the step has no such value, or steps has no such step.
+        """
+        if isinstance(what, Value):
+            return what
+        values = self.step(step).values
+        found = None
+        if isinstance(what, int):
+            found = next((v for v in values if v.number == what), None)
+        elif isinstance(what, str):
+            found = next((v for v in reversed(values) if what in (v.name, v.label)), None)
+        else:
+            found = next((v for v in reversed(values) if self.is_of(v, what)), None)
+        if found is None:
+            named = sorted({v.label for v in values if v.name})
+            raise KeyError(f"no value {what!r} in this step of the record; the named ones are: {', '.join(named) or 'none'}")
+        return found
+
+    @staticmethod
+    def is_of(value: Value, tensor: Any) -> bool:
+        """Whether a value was made of this very tensor."""
+        return value.tensor is not None and value.tensor() is tensor
+
+    def step(self, number: int = -1) -> Step:
+        """A step that was kept whole: by its number, or from the end by a negative one.
+
+        Raises:
+            KeyError: if there is no such step.
+        """
+        if not self.steps:
+            raise KeyError("nothing was recorded: no operation ran while the program was watched")
+        if number < 0:
+            if len(self.steps) < -number:
+                raise KeyError(f"no step {number}: only {len(self.steps)} were kept whole")
+            return self.steps[number]
+        for step in self.steps:
+            if step.number == number:
+                return step
+        raise KeyError(f"step {number} was not kept whole; kept: {', '.join(str(s.number) for s in self.steps)} (see keep=)")

@@ -1,0 +1,500 @@
+"""Watches a program and writes down what it does, at little cost: arrays are not copied but borrowed.
+
+A borrowed array shares memory with the program. Whoever is about to write to that memory says so first (`levels.Observer`), and then
+all that was borrowed of it is copied. When the watching ends, whatever the program still holds is copied too. Only writes through
+`x.numpy()`, of which the library knows nothing, go unnoticed.
+
+A step ends when parameters have been updated and the next operation runs with gradients on.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import sys
+import weakref
+from collections.abc import Callable, Sequence
+from types import FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd.core.levels import Observer, local, switch
+from retrograd.core.op import Op
+from retrograd.core.tape import Node, Walk, name_of_leaf
+from retrograd.core.tensor import LEAF, Box, Tensor, current_node, owner, real_grad
+from retrograd.errors import PACKAGE, user_frame
+from retrograd.nn.module import Module
+from retrograd.nn.parameter import Parameter
+from retrograd.seeing.record import Arrival, Call, Event, Failure, Pass, Place, Pull, Record, Snapshot, Step, Update, Value
+
+LIMIT = 1_000_000  # elements of a tensor that is kept whole
+MOST_CALLS = 20_000  # in a step
+OPERATIONS = os.path.join(PACKAGE, "ops", "")
+
+
+def place_of(frame: FrameType | None) -> Place | None:
+    """Where a frame is."""
+    return None if frame is None else Place(frame.f_code, frame.f_lasti, frame.f_lineno)
+
+
+def here() -> Place | None:
+    """Where the user's program is."""
+    return place_of(user_frame(2))
+
+
+def name_in(frame: FrameType | None, thing: Any) -> str | None:
+    """The variable, or the attribute of `self`, that holds a thing in a frame of the user's or in those that called it."""
+    while frame is not None:
+        if not frame.f_code.co_filename.startswith(PACKAGE):
+            scopes = [("", frame.f_locals)]
+            if hasattr(me := frame.f_locals.get("self"), "__dict__"):
+                scopes.append(("self.", vars(me)))
+            scopes.append(("", frame.f_globals))
+            for prefix, scope in scopes:
+                for name, found in list(scope.items()):
+                    if found is thing and name.isidentifier() and name != "self":
+                        return prefix + name
+        frame = frame.f_back
+    return None
+
+
+class Recorder(Observer):
+    """Writes a `Record` while it is on: a context manager and a decorator. See `see`."""
+
+    complete = False
+
+    def __init__(self, every: int, keep: int, limit: int) -> None:
+        for name, number in (("every", every), ("keep", keep), ("limit", limit)):
+            if not isinstance(number, int) or number < 1:
+                raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
+        self.every, self.limit = every, limit
+        self.record = Record(keep)
+        self.on = False
+        self.step: Step | None = None
+        self.updated = False  # the running step's parameters have been updated
+        self.count = 0  # steps that the program has taken, watched or not
+        self.borrowed: dict[int, tuple[ndarray, dict[int, tuple[ndarray, Snapshot]]]] = {}  # by id of the array that owns memory
+        self.values: dict[int, tuple[Value, int]] = {}  # by id of a tensor: its value, and the version that this is of
+        self.calls: dict[int, Call] = {}  # by id of a node on the tape
+        self.earlier: dict[int, Value] = {}  # by id of a node that no call of the step made: its result
+        self.passes: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
+        self.paths: dict[int, tuple[str, str]] = {}  # by id of a parameter, buffer or module: its path, and its kind or class
+        self.modules: list[tuple[str, str]] = []  # those that are running
+        self.optimizers: dict[int, tuple[weakref.ref[Any], Any]] = {}  # by id: those met, and the handle of the hook on them
+
+    # ------------------------------------------------------------ on and off
+
+    def __enter__(self) -> Record:
+        self.start()
+        return self.record
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if error is not None:
+            self.failed(error, trace)
+        self.stop()
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of which every `every`-th call is watched; what was seen is its attribute `record`."""
+
+        calls = itertools.count()
+        every, self.every = self.every, 1  # of calls, not of steps
+
+        @functools.wraps(function)
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            number = next(calls)
+            if number % every or local.observer is not None:
+                return function(*args, **kwargs)
+            self.count = max(self.count, number)  # more, if a call takes several steps
+            with self:
+                return function(*args, **kwargs)
+
+        watched.record = self.record  # type: ignore[attr-defined]
+        return watched
+
+    def start(self) -> None:
+        """Begins to watch what this thread does.
+
+        Raises:
+            RuntimeError: if it is being watched already.
+        """
+        if local.observer is not None:
+            raise RuntimeError("this thread is being watched already, by another see(), or by compile() recording a call")
+        local.observer = self
+        switch.add(1)
+        self.on = True
+
+    def pause(self) -> None:
+        """Stops watching. What was seen shares no memory with what lives on."""
+        if self.on:
+            local.observer = None
+            switch.add(-1)
+            self.on = False
+        self.finish()
+        self.settle()
+
+    def stop(self) -> None:
+        """Stops watching for good."""
+        self.pause()
+        for _, handle in self.optimizers.values():
+            handle.remove()
+        self.optimizers.clear()
+
+    def stepped(self, optimizer: Any) -> None:
+        step = self.running()
+        self.note(Event("stepped", None, here(), len(step.calls), type(optimizer).__name__))
+        for update in step.updates:
+            p = update.leaf.tensor() if update.leaf.tensor is not None else None
+            if p is not None and update.optimizer and update.after is None:
+                update.after = self.borrow(p._data)
+                update.state = {name: self.state_of(x) for name, x in optimizer.state.get(p, {}).items()}
+        self.updated = True
+        if id(optimizer) not in self.optimizers:
+            self.optimizers[id(optimizer)] = weakref.ref(optimizer), optimizer.register_step_post_hook(self.took_step)
+            self.record.optimizers.append(weakref.ref(optimizer))
+
+    def took_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
+        """An optimizer has taken a step, watched or not. The first one that was met counts the program's steps."""
+        if id(optimizer) != next(iter(self.optimizers)):
+            return
+        self.count += 1
+        wanted = self.count % self.every == 0
+        if self.on and not wanted:
+            self.pause()
+        elif wanted and local.observer is None:
+            self.start()
+
+    # ------------------------------------------------------------ steps
+
+    def begin(self, number: int) -> Step:
+        """Begins a step."""
+        self.finish()
+        self.step = Step(number)
+        self.updated = False
+        return self.step
+
+    def running(self) -> Step:
+        """The step that is running."""
+        return self.step if self.step is not None else self.begin(self.count)
+
+    def finish(self) -> None:
+        """Ends the step, if there is one."""
+        step, self.step = self.step, None
+        if step is None or not step.order:
+            return
+        for update in step.updates:
+            if update.after is None and update.leaf.tensor is not None and (p := update.leaf.tensor()) is not None:
+                update.after = self.borrow(p._data)
+        for call in step.calls:
+            if call.facts is None and call.node is not None:
+                call.facts = self.facts_of(call.node)
+        self.values.clear()
+        self.calls.clear()
+        self.earlier.clear()
+        self.record.add(step)
+
+    def note(self, what: Any) -> None:
+        """Adds something to the running step."""
+        step = self.running()
+        kinds: dict[type, list[Any]] = {Call: step.calls, Pass: step.passes, Update: step.updates, Event: step.events}
+        kinds[type(what)].append(what)
+        step.order.append(what)
+
+    # ------------------------------------------------------------ numbers
+
+    def borrow(self, array: ndarray) -> Snapshot:
+        """The numbers of an array, not copied as long as nobody writes to them."""
+        base = owner(array)
+        held = self.borrowed.get(id(base))
+        if held is None:
+            held = self.borrowed[id(base)] = (base, {})
+        found = held[1].get(id(array))
+        if found is None:
+            found = held[1][id(array)] = array, Snapshot(array, array.size <= self.limit)
+        return found[1]
+
+    def give_back(self, array: ndarray) -> None:
+        """The memory of an array is about to be written to: what was borrowed of it is copied."""
+        held = self.borrowed.pop(id(owner(array)), None)
+        if held is not None:
+            for _, snapshot in held[1].values():
+                snapshot.detach()
+
+    def settle(self) -> None:
+        """Copies what was borrowed and that others hold too; the rest is nobody else's any more."""
+        for base, views in self.borrowed.values():
+            mine = 4  # the pair in `borrowed`, the names here and what getrefcount itself takes
+            for array, snapshot in views.values():
+                mine += 1 + (array is base and snapshot.array is array)  # a view refers to the base, too
+            if sys.getrefcount(base) > mine or any(self.is_shared(*pair) for pair in views.values()):
+                for _, snapshot in views.values():
+                    snapshot.detach()
+        self.borrowed.clear()
+
+    @staticmethod
+    def is_shared(array: ndarray, snapshot: Snapshot) -> bool:
+        """Whether others hold the very array."""
+        return sys.getrefcount(array) > 4 + (snapshot.array is array)
+
+    def state_of(self, x: Any) -> Any:
+        """An entry of an optimizer's state."""
+        return self.borrow(x._data) if isinstance(x, Tensor) and not isinstance(x, Box) else x
+
+    def facts_of(self, node: Node) -> tuple[Any, ...] | None:
+        """What a node's rules know, borrowed."""
+        if node.facts is None or node.tensors or (node.metadata is not None and "packed" in node.metadata):
+            return None
+        return tuple(map(self.fact, node.facts))
+
+    def fact(self, x: Any) -> Any:
+        """One of them."""
+        if x.__class__ is ndarray:
+            return self.borrow(x)
+        return tuple(map(self.fact, x)) if x.__class__ is tuple else x
+
+    # ------------------------------------------------------------ tensors
+
+    def value(self, tensor: Tensor) -> Value:
+        """What a tensor is to the running step."""
+        found = self.values.get(id(tensor))
+        if found is not None and found[1] == tensor._version[0] and found[0].tensor is not None and found[0].tensor() is tensor:
+            return found[0]
+        node = current_node(tensor)
+        value = None
+        if node is not None and node is not LEAF and node.grad_fn is not None:
+            call = self.calls.get(id(node.grad_fn))
+            value = call.results[getattr(node, "index", 0)] if call is not None else self.earlier.get(id(node.grad_fn))
+            if value is not None and value.shape != tensor.shape:
+                value = None
+        if value is None:
+            value = self.meet(tensor, node)
+        self.values[id(tensor)] = value, tensor._version[0]
+        return value
+
+    def meet(self, tensor: Tensor, node: Any) -> Value:
+        """A tensor that no call of this step made."""
+        name, kind = self.paths.get(id(tensor), (None, "input"))
+        if name is None:
+            frame = user_frame(1)
+            name = name_in(frame, tensor)
+            if name is None and isinstance(tensor, Parameter) and (name := name_of_leaf(tensor)) is not None:
+                self.paths[id(tensor)] = name, "parameter"
+            if node is LEAF:
+                kind = "parameter" if isinstance(tensor, Parameter) else "leaf"
+            elif node is not None:
+                kind = "earlier"
+        value = self.new_value(tensor, kind, name)
+        value.place = here()
+        if kind == "earlier":
+            self.earlier[id(node.grad_fn)] = value
+        return value
+
+    def new_value(self, tensor: Tensor, kind: str, name: str | None = None) -> Value:
+        """A value of the running step."""
+        values = self.running().values
+        value = Value(len(values), kind, self.borrow(tensor._data), current_node(tensor) is not None, name, tensor=weakref.ref(tensor))
+        values.append(value)
+        return value
+
+    # ------------------------------------------------------------ what happens forward
+
+    def entered(self, module: Any) -> None:
+        known = self.paths.get(id(module))
+        if known is None:
+            known = self.register(module)
+        self.modules.append(known)
+
+    def left(self, module: Any) -> None:
+        self.modules.pop()
+
+    def register(self, module: Module) -> tuple[str, str]:
+        """Takes down the paths of all that a module holds. The first module's parameters go by their paths alone."""
+        variable = name_in(user_frame(1), module) or type(module).__name__
+        prefix = f"{variable}." if self.record.modules else ""
+        self.record.modules[variable] = module
+        for path, inner in module.named_modules():
+            self.paths.setdefault(id(inner), (f"{variable}.{path}" if path else variable, type(inner).__name__))
+        for kind, found in (("parameter", module.named_parameters(remove_duplicate=False)), ("buffer", module.named_buffers())):
+            for path, tensor in found:
+                self.paths.setdefault(id(tensor), (prefix + path, kind))
+        return self.paths[id(module)]
+
+    def ran(self, op: Op, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
+        if self.updated and local.grad:
+            self.begin(self.count)
+        step = self.running()
+        if len(step.calls) >= MOST_CALLS:
+            step.dropped += 1
+            return
+        operands = tuple([self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args])
+        results = tuple([self.new_value(out, "result") for out in outs])
+        call = Call(len(step.calls), op, operands, params, results, here(), tuple(self.modules), local.grad)
+        for i, (out, result) in enumerate(zip(outs, results, strict=True)):
+            result.call, result.output = call, i
+            self.values[id(out)] = result, out._version[0]
+        node = outs[0]._node if outs else None
+        if node is not None and node is not LEAF:
+            call.node = node.grad_fn
+            self.calls[id(call.node)] = call
+        self.note(call)
+
+    def wrote(self, target: Tensor, value: Tensor) -> None:
+        source = self.value(value)
+        leaf = next((r() for r, n in self.passes.values() if n and (t := r()) is not None and t._grad is target), None)
+        if leaf is not None and not np.any(value._data):
+            self.passes.pop(id(leaf))
+            self.note(Event("cleared", self.value(leaf), here(), len(self.running().calls)))
+        elif current_node(target) is LEAF and (grad := real_grad(target)) is not None:
+            self.add_update("", {}, target, grad)
+            self.updated = True
+        else:
+            self.note(Event("wrote", self.value(target), here(), len(self.running().calls), source))
+        self.give_back(target._data)
+        if source.shape == target.shape and current_node(target) is not LEAF:
+            self.values[id(target)] = source, target._version[0] + 1
+
+    def shared(self, tensor: Tensor, other: Tensor) -> None:
+        self.note(Event("shared", self.value(tensor), here(), len(self.running().calls), self.value(other)))
+
+    def exchanged(self, tensor: Tensor) -> None:
+        self.values.pop(id(tensor), None)
+
+    # ------------------------------------------------------------ what happens backward
+
+    def walked(self, edges: Sequence[Any], keep: bool) -> None:
+        self.note(Pass(tuple([self.value_at(edge) for edge in edges]), here()))
+
+    def value_at(self, edge: Any) -> Value | None:
+        """The value that an edge of the tape leads to."""
+        if isinstance(edge, Tensor):
+            return None if isinstance(edge, Box) else self.value(edge)
+        call = self.calls.get(id(edge.grad_fn)) if edge is not None else None
+        if call is not None:
+            return call.results[getattr(edge, "index", 0)]
+        return self.earlier.get(id(edge.grad_fn)) if edge is not None else None
+
+    def pulled(self, node: Any, g: Any, results: Sequence[Any]) -> None:
+        step = self.running()
+        if not step.passes:
+            return
+        call = self.calls.get(id(node))
+        if call is None:
+            if len(step.calls) >= MOST_CALLS:
+                step.dropped += 1
+                return
+            call = self.adopt(node)
+        if call.facts is None:
+            call.facts = self.facts_of(node)
+        v = g if g.__class__ is list else [g]
+        pull = Pull(call, tuple(map(self.cotangent, v)), tuple(map(self.cotangent, results)))
+        call.pulls.append(pull)
+        step.passes[-1].pulls.append(pull)
+
+    def cotangent(self, g: Any) -> Snapshot | None:
+        """A cotangent's numbers."""
+        if g is None or isinstance(g, Box):
+            return None
+        g = g._data if isinstance(g, Tensor) else g
+        return self.borrow(g if g.__class__ is ndarray else np.asarray(g))
+
+    def adopt(self, node: Any) -> Call:
+        """A call for a node that no operation of this step made: of a custom Function, of a write through a view, of an earlier step."""
+        result = self.earlier.get(id(node))
+        operands = tuple(self.value_at(edge) for edge in node.edges)
+        call = Call(
+            len(self.running().calls), None, operands, {}, (result,) if result else (), result.place if result else None, (), True, node
+        )
+        if result is not None and result.call is None:
+            result.call = call
+        self.calls[id(node)] = call
+        self.note(call)
+        return call
+
+    def gradient_came(self, leaf: Tensor, g: Any) -> None:
+        snapshot = self.cotangent(g)
+        if snapshot is None or not self.running().passes:
+            return
+        before = real_grad(leaf)
+        reference, n = self.passes.get(id(leaf), (weakref.ref(leaf), 0))
+        n = n + 1 if before is not None and reference() is leaf else 1
+        self.passes[id(leaf)] = weakref.ref(leaf), n
+        arrival = Arrival(self.value(leaf), snapshot, None if before is None else self.borrow(before._data), n)
+        self.running().passes[-1].arrivals.append(arrival)
+        if before is not None:
+            self.give_back(before._data)
+
+    def gradient_set(self, leaf: Tensor, before: Tensor | None) -> None:
+        self.passes.pop(id(leaf), None)
+        if before is not None:
+            self.note(Event("cleared", self.value(leaf), here(), len(self.running().calls)))
+
+    # ------------------------------------------------------------ updates
+
+    def updates(self, optimizer: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> None:
+        numbers = {k: v for k, v in group.items() if k != "params" and not callable(v)}
+        if id(p) not in self.paths:
+            self.paths[id(p)] = name_in(user_frame(1), p) or name_of_leaf(p) or f"parameter {len(self.paths)}", "parameter"
+        self.add_update(type(optimizer).__name__, numbers, p, grad)
+        self.give_back(p._data)
+        for x in optimizer.state.get(p, {}).values():
+            if isinstance(x, Tensor):
+                self.give_back(x._data)
+
+    def add_update(self, optimizer: str, numbers: dict[str, Any], p: Tensor, grad: Tensor) -> None:
+        """A parameter is about to be changed."""
+        passes = self.passes.get(id(p), (None, 0))[1]
+        self.note(Update(self.value(p), optimizer, numbers, self.borrow(p._data), self.borrow(grad._data), passes, here()))
+
+    # ------------------------------------------------------------ crashes
+
+    def failed(self, error: BaseException, trace: TracebackType | None) -> None:
+        """Takes down where and in what the program crashed."""
+        place, operation, backward = None, None, None
+        while trace is not None:
+            frame = trace.tb_frame
+            if not frame.f_code.co_filename.startswith(PACKAGE):
+                place, operation = Place(frame.f_code, trace.tb_lasti, trace.tb_lineno), None
+            elif isinstance(op := frame.f_locals.get("self"), Op):
+                operation = op.name
+            elif operation is None and frame.f_code.co_filename.startswith(OPERATIONS):
+                operation = frame.f_code.co_name
+            elif frame.f_code is Walk.visit.__code__:
+                backward = self.calls.get(id(frame.f_locals["node"]))
+            trace = trace.tb_next
+        self.record.failure = Failure(type(error).__name__, str(error), place, operation, backward, self.running().number)
+
+
+def see(function: Callable[..., Any] | None = None, *, every: int = 1, keep: int = 8, limit: int = LIMIT) -> Any:
+    """Watches a program: `with see() as record:` a block of it, or as a decorator a function, of one training step for example.
+
+    Everything is recorded as it happens: operations, backward passes, gradients, updates of parameters; any operation of the
+    library, eager, or in a compiled function (which runs in eager while it is watched). Programs compute what they would unwatched.
+
+    Args:
+        function: what to watch; None: returns the context manager, which is a decorator too.
+        every: watch the first of so many steps only. A step ends when an optimizer has taken its step; of a decorated function each
+            call is one.
+        keep: how many steps, the last, are kept whole.
+        limit: tensors with more elements are summarised, not kept.
+
+    Returns:
+        A context manager that gives the `Record`; or the function, whose attribute `record` has it.
+
+    Raises:
+        ValueError: if `every`, `keep` or `limit` is not a whole number of at least 1.
+        RuntimeError: when watching begins, if this thread is watched already.
+
+    >>> import retrograd as torch
+    >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> with torch.see() as record:
+    ...     loss = (w * w).sum()
+    ...     loss.backward()
+    >>> [call.name for call in record.step().calls]
+    ['mul', 'sum']
+    >>> record.step().passes[0].arrivals[0].g.array
+    array([2., 4.], dtype=float32)
+    """
+    recorder = Recorder(every, keep, limit)
+    return recorder if function is None else recorder(function)

@@ -1,0 +1,200 @@
+"""What `see` records is what happened, and what is watched computes what it would unwatched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import retrograd as torch
+from retrograd import nn
+
+
+def network(seed: int = 0) -> tuple[Any, Any, Any]:
+    """A small network with data."""
+    torch.manual_seed(seed)
+    net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    return net, torch.rand(4, 6), torch.rand(4, 3)
+
+
+def train(net: Any, x: Any, y: Any, steps: int, **options: Any) -> Any:
+    """Some watched steps; `options` are `see`'s."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    with torch.see(**options) as record:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(net(x), y)
+            loss.backward()
+            optimizer.step()
+    return record
+
+
+def test_a_step_is_told_as_it_happened():
+    """Calls, the backward pass, arrivals, updates, with names, lines and modules."""
+    net, x, y = network()
+    before = [p.detach().clone() for p in net.parameters()]
+    record = train(net, x, y, 1)
+    (step,) = record.steps
+    assert [c.name for c in step.calls[:3]] == ["linear", "relu", "linear"]
+    first = step.calls[0]
+    assert [v.label for v in first.values()] == ["x", "0.weight", "0.bias"]
+    assert first.module == "net.0"
+    assert first.place is not None
+    assert first.place.expression == "net(x)"
+    assert first.place.function == "train"
+    (walk,) = step.passes
+    assert [p.call for p in walk.pulls] == [c for c in reversed(step.calls) if c.node is not None]
+    assert {a.leaf.name for a in walk.arrivals} == {"0.weight", "0.bias", "2.weight", "2.bias"}
+    assert all(a.passes == 1 for a in walk.arrivals)
+    assert step.root is step.calls[-1].results[0]
+    for update, was, p in zip(step.updates, before, net.parameters(), strict=True):
+        np.testing.assert_array_equal(update.before.array, was.numpy())
+        np.testing.assert_array_equal(update.after.array, p.detach().numpy())
+        np.testing.assert_array_equal(update.gradient.array, p.grad.numpy())
+        np.testing.assert_array_equal(update.state["momentum_buffer"].array, p.grad.numpy())
+
+
+def test_watching_changes_nothing():
+    """Parameters end with the same bits."""
+    ends = []
+    for watched in (True, False):
+        net, x, y = network()
+        if watched:
+            train(net, x, y, 5, every=2)
+        else:
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+            for _ in range(5):
+                optimizer.zero_grad()
+                nn.functional.mse_loss(net(x), y).backward()
+                optimizer.step()
+        ends.append([p.detach().numpy() for p in net.parameters()])
+    for a, b in zip(*ends, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_what_was_borrowed_is_copied_before_it_is_written_to():
+    """Numbers stay as they were, whatever the program does later."""
+    w = torch.ones(3, requires_grad=True)
+    x = torch.tensor([1.0, 2.0, 3.0])
+    with torch.see() as record:
+        h = (w * x).relu()
+        h.sum().backward()
+        (w * x).sum().backward()
+        with torch.no_grad():
+            w -= 0.5 * w.grad
+            x[1:].zero_()
+    grad = w.grad
+    with torch.no_grad():
+        w.fill_(7)
+        x.fill_(7)
+        h.fill_(7)
+        grad.fill_(7)
+    step = record.steps[0]
+    np.testing.assert_array_equal(record.find("w", 0).snapshot.array, [1, 1, 1])
+    np.testing.assert_array_equal(record.find("x", 0).snapshot.array, [1, 2, 3])
+    np.testing.assert_array_equal(step.calls[1].results[0].snapshot.array, [1, 2, 3])
+    assert [a.passes for p in step.passes for a in p.arrivals] == [1, 2]
+    (update,) = step.updates
+    np.testing.assert_array_equal(update.gradient.array, [2, 4, 6])
+    np.testing.assert_array_equal(update.after.array, [0, -1, -2])
+    np.testing.assert_array_equal(step.calls[0].pull(np.ones(3, np.float32))[0], [1, 2, 3])
+
+
+def test_one_step_in_so_many():
+    """`every` watches the first of each; only the last `keep` stay whole."""
+    net, x, y = network()
+    record = train(net, x, y, 10, every=3, keep=2)
+    assert record.watched == 4
+    assert [s.number for s in record.steps] == [6, 9]
+    assert all(len(s.updates) == 4 for s in record.steps)
+
+
+def test_a_decorated_function():
+    """Each watched call is a step; a compiled function runs compiled in between."""
+    net, x, y = network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    @torch.see(every=4)
+    @torch.compile
+    def step(x: Any) -> Any:
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(net(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    losses = [step(x).item() for _ in range(9)]
+    assert losses == sorted(losses, reverse=True)
+    assert [s.number for s in step.record.steps] == [0, 4, 8]
+    assert [s.root.snapshot.array.item() for s in step.record.steps] == pytest.approx([losses[0], losses[4], losses[8]])
+
+
+def test_a_crash_leaves_what_was_seen():
+    """The record up to there, with the operation, or the node, that failed."""
+    net, x, _ = network()
+    recorder = torch.see()
+    with pytest.raises(RuntimeError, match="shapes"), recorder:
+        net[2](net[0](x) @ torch.ones(2, 2))
+    failure = recorder.record.failure
+    assert (failure.kind, failure.operation, failure.backward) == ("RuntimeError", "matmul", None)
+    assert failure.place.expression == "net[0](x) @ torch.ones(2, 2)"
+    assert [c.name for c in recorder.record.steps[0].calls] == ["linear"]
+
+    class Broken(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            raise ValueError("no derivative")
+
+    recorder = torch.see()
+    w = torch.ones(2, requires_grad=True)
+    with pytest.raises(ValueError, match="no derivative"), recorder:
+        Broken.apply(w).sum().backward()
+    assert [p.call.name for p in recorder.record.steps[0].passes[0].pulls] == ["sum"]
+    assert recorder.record.failure.kind == "ValueError"
+
+
+def test_enormous_tensors_are_summarised():
+    """Beyond `limit` elements there are statistics only."""
+    w = torch.ones(100, requires_grad=True)
+    with torch.see(limit=50) as record:
+        (w * w).sum().backward()
+    value = record.find("w")
+    assert value.snapshot.array is None
+    assert (value.snapshot.summary.mean, value.snapshot.summary.norm) == (1.0, 10.0)
+    with pytest.raises(ValueError, match="not kept"):
+        record.steps[0].calls[0].pull(np.ones(100, np.float32))
+
+
+@pytest.mark.parametrize("bad", [{"every": 0}, {"keep": -1}, {"limit": 1.5}])
+def test_bad_options(bad: dict[str, Any]):
+    """Named, with what was expected."""
+    with pytest.raises(ValueError, match="whole number of at least 1"):
+        torch.see(**bad)
+
+
+def test_one_watcher_at_a_time():
+    """A second one is refused, and the first goes on."""
+    with torch.see() as record:
+        with pytest.raises(RuntimeError, match="watched already"), torch.see():
+            pass
+        torch.ones(2) + 1
+    assert len(record.steps[0].calls) == 1
+
+
+def test_what_is_not_there():
+    """Asked for, it is named."""
+    with torch.see() as record:
+        pass
+    with pytest.raises(KeyError, match="nothing was recorded"):
+        record.step()
+    net, x, y = network()
+    record = train(net, x, y, 3, keep=2)
+    with pytest.raises(KeyError, match="kept: 1, 2"):
+        record.step(0)
+    with pytest.raises(KeyError, match=r"named ones are: .*0\.bias"):
+        record.find("nothing")
