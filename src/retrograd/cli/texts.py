@@ -2,28 +2,13 @@
 
 from __future__ import annotations
 
-import os
+from retrograd.seeing.language import LANGUAGES, default_language, grouped
 
-LANGUAGES = ("en", "es")
+__all__ = ["BENCH", "LANGUAGES", "TRAIN", "UserError", "default_language", "grouped"]
 
 
 class UserError(Exception):
     """Something that the user can mend; its message says how."""
-
-
-def default_language() -> str:
-    """The language of the locale, if there are texts in it; else English."""
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG"):
-        if value := os.environ.get(name):
-            return value[:2].lower() if value[:2].lower() in LANGUAGES else "en"
-    return "en"
-
-
-def grouped(n: int, language: str) -> str:
-    """A whole number with its digits in groups of three: by commas in English, by blanks (from 10 000 on) in Spanish."""
-    if language == "es":
-        return f"{n:,}".replace(",", "\N{NO-BREAK SPACE}") if n >= 10_000 else str(n)
-    return f"{n:,}"
 
 
 TRAIN = {
