@@ -1,0 +1,1 @@
+"""Builds the guide: scripts/docs runs Sphinx with the settings and the extension here."""
