@@ -9,6 +9,7 @@ import pytest
 
 import retrograd as torch
 from retrograd import nn
+from retrograd.seeing.recorder import held_by_others
 
 
 def network(seed: int = 0) -> tuple[Any, Any, Any]:
@@ -99,6 +100,28 @@ def test_what_was_borrowed_is_copied_before_it_is_written_to():
     np.testing.assert_array_equal(update.gradient.array, [2, 4, 6])
     np.testing.assert_array_equal(update.after.array, [0, -1, -2])
     np.testing.assert_array_equal(step.calls[0].pull(np.ones(3, np.float32))[0], [1, 2, 3])
+
+
+@pytest.mark.parametrize("limit", [10, 1000])
+def test_who_else_holds_memory(limit: int):
+    """An array, or a view of one, that nobody else has is not copied when the watching ends; what anyone holds is."""
+
+    def held(keep: str) -> list[bool]:
+        recorder = torch.see(limit=limit)
+        base = np.zeros(100)
+        arrays = {"base": base, "view": base[1:], "other": base[2:]}
+        recorder.borrow(arrays["base"])
+        recorder.borrow(arrays["view"])
+        mine = arrays.get(keep)
+        arrays.clear()
+        del base
+        found = [held_by_others(h) for h in recorder.borrowed.values()]
+        del mine
+        return [*found, *(held_by_others(h) for h in recorder.borrowed.values())]
+
+    assert held("none") == [False, False]
+    for keep in ("base", "view", "other"):
+        assert held(keep) == [True, False]
 
 
 def test_one_step_in_so_many():

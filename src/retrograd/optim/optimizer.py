@@ -183,7 +183,7 @@ class Optimizer:
             if watched is not None:
                 watched.updates(self, group, p, grad)
             state, w = self.state[p], p._data
-            if watched is None:
+            if watched is None or not watched.complete:
                 scalars = self.scalars(group, state)
             else:
                 with observed(None):  # hyperparameters may be tensors: their numbers are live

@@ -107,7 +107,7 @@ class Snapshot:
         return math.prod(self.shape)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Place:
     """Where in the user's program something happened."""
 
@@ -130,7 +130,7 @@ class Place:
         """The source line, "" where there is no source."""
         return linecache.getline(self.file, self.line).strip()
 
-    @cached_property
+    @property
     def span(self) -> tuple[int, int, int, int] | None:
         """First line, last line, first column, column after the last (in bytes of UTF-8) of the expression that was running."""
         positions = next((p for i, p in enumerate(self.code.co_positions()) if i == self.instruction // 2), None)
@@ -142,9 +142,10 @@ class Place:
     @property
     def expression(self) -> str:
         """The source of the expression that was running, on one line; "" where there is no source."""
-        if self.span is None:
+        span = self.span
+        if span is None:
             return self.text
-        first, last, begin, end = self.span
+        first, last, begin, end = span
         lines = [linecache.getline(self.file, n).encode() for n in range(first, last + 1)]
         if not all(lines):
             return ""
@@ -156,7 +157,7 @@ class Place:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Value:
     """A tensor as it was when it was met or made.
 
@@ -192,7 +193,7 @@ class Value:
         return f"{self.call.name}#{self.call.number}" if self.call is not None else f"tensor#{self.number}"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Call:
     """An operation that ran; or, with no `op`, a node of the tape that no operation made: a custom Function, a write through a view."""
 
@@ -252,7 +253,7 @@ def numbers_of(fact: Any) -> Any:
     return tuple(map(numbers_of, fact)) if fact.__class__ is tuple else fact
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Pull:
     """One step of a backward pass: the cotangents of a call's results, and those of its operands that came of them."""
 
@@ -261,7 +262,7 @@ class Pull:
     outgoing: tuple[Snapshot | None, ...]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Arrival:
     """A cotangent came to rest in a leaf's `.grad`."""
 
@@ -271,7 +272,7 @@ class Arrival:
     passes: int  # how many have come since .grad was last empty or set, this one included
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Pass:
     """One backward pass."""
 
@@ -281,7 +282,7 @@ class Pass:
     arrivals: list[Arrival] = field(default_factory=list)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Update:
     """A parameter was changed, by an optimizer (its class's name), or by a write of the program's own ("")."""
 
@@ -296,7 +297,7 @@ class Update:
     state: dict[str, Any] = field(default_factory=dict)  # of the optimizer after it: numbers, Snapshots
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Event:
     """Something else that happened: `kind` is "cleared" (a .grad), "stepped" (an optimizer), "wrote" (numbers over a tensor's), "shared" (`.data`)."""
 
@@ -307,7 +308,7 @@ class Event:
     about: Any = None  # the optimizer's class, the value written, the value that shares
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Step:
     """Everything from one update of the parameters to the next."""
 
@@ -326,7 +327,7 @@ class Step:
         return next((r for p in self.passes for r in p.roots if r is not None), None)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class Failure:
     """How a program that was watched crashed."""
 

@@ -32,6 +32,7 @@ from retrograd.seeing.record import Arrival, Call, Event, Failure, Pass, Place, 
 
 LIMIT = 1_000_000  # elements of a tensor that is kept whole
 MOST_CALLS = 20_000  # in a step
+LISTS = {Call: "calls", Pass: "passes", Update: "updates", Event: "events"}  # of a step
 OPERATIONS = os.path.join(PACKAGE, "ops", "")
 
 
@@ -61,6 +62,17 @@ def name_in(frame: FrameType | None, thing: Any) -> str | None:
     return None
 
 
+def held_by_others(held: list[tuple[ndarray, ndarray, Snapshot]]) -> bool:
+    """Whether more refers to some memory than what is listed here: (the array that owns it, an array on it, the snapshot of that)."""
+    references = 1  # the call's own; no names are bound here, which some versions of Python count and others do not
+    for i in range(len(held)):
+        is_base, kept = held[i][1] is held[i][0], held[i][2].array is held[i][1]
+        references += 2 + (is_base and kept)  # the list's two, or the list's and the view's
+        if not is_base and sys.getrefcount(held[i][1]) > 2 + kept:
+            return True
+    return sys.getrefcount(held[0][0]) > references
+
+
 class Recorder(Observer):
     """Writes a `Record` while it is on: a context manager and a decorator. See `see`."""
 
@@ -76,13 +88,17 @@ class Recorder(Observer):
         self.step: Step | None = None
         self.updated = False  # the running step's parameters have been updated
         self.count = 0  # steps that the program has taken, watched or not
-        self.borrowed: dict[int, tuple[ndarray, dict[int, tuple[ndarray, Snapshot]]]] = {}  # by id of the array that owns memory
+        self.snapshots: dict[int, Snapshot] = {}  # by id of an array: what was borrowed
+        self.borrowed: dict[int, list[tuple[ndarray, ndarray, Snapshot]]] = {}  # the same by id of the array that owns the memory
         self.values: dict[int, tuple[Value, int]] = {}  # by id of a tensor: its value, and the version that this is of
         self.calls: dict[int, Call] = {}  # by id of a node on the tape
         self.earlier: dict[int, Value] = {}  # by id of a node that no call of the step made: its result
         self.passes: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
         self.paths: dict[int, tuple[str, str]] = {}  # by id of a parameter, buffer or module: its path, and its kind or class
         self.modules: list[tuple[str, str]] = []  # those that are running
+        self.teller: Any = None  # which call of a function of the library told of what was noted last
+        self.told: Any = None  # that
+        self.place: Place | None = None  # where the program was when something last happened
         self.optimizers: dict[int, tuple[weakref.ref[Any], Any]] = {}  # by id: those met, and the handle of the hook on them
 
     # ------------------------------------------------------------ on and off
@@ -166,6 +182,14 @@ class Recorder(Observer):
         elif wanted and local.observer is None:
             self.start()
 
+    def here_again(self, teller: FrameType) -> Place | None:
+        """Where the program is; looked up once for a function of the library, `teller`, that tells of one parameter after the other."""
+        same = id(teller), teller.f_back and teller.f_back.f_lasti
+        order = self.running().order
+        if same != self.teller or not order or order[-1] is not self.told:
+            self.place, self.teller = here(), same
+        return self.place
+
     # ------------------------------------------------------------ steps
 
     def begin(self, number: int) -> Step:
@@ -187,6 +211,9 @@ class Recorder(Observer):
         for update in step.updates:
             if update.after is None and update.leaf.tensor is not None and (p := update.leaf.tensor()) is not None:
                 update.after = self.borrow(p._data)
+        for value in step.values:
+            if value.kind == "parameter" and value.name is None:
+                value.name = self.path_of(value)
         for call in step.calls:
             if call.facts is None and call.node is not None:
                 call.facts = self.facts_of(call.node)
@@ -195,48 +222,47 @@ class Recorder(Observer):
         self.earlier.clear()
         self.record.add(step)
 
+    def path_of(self, value: Value) -> str | None:
+        """The path of a parameter, which modules that have been called since may have told."""
+        tensor = value.tensor() if value.tensor is not None else None
+        if tensor is None:
+            return None
+        if id(tensor) not in self.paths:
+            self.paths[id(tensor)] = name_of_leaf(tensor) or f"parameter {len(self.paths)}", "parameter"
+        return self.paths[id(tensor)][0]
+
     def note(self, what: Any) -> None:
         """Adds something to the running step."""
         step = self.running()
-        kinds: dict[type, list[Any]] = {Call: step.calls, Pass: step.passes, Update: step.updates, Event: step.events}
-        kinds[type(what)].append(what)
+        getattr(step, LISTS[type(what)]).append(what)
         step.order.append(what)
+        self.told = what
 
     # ------------------------------------------------------------ numbers
 
     def borrow(self, array: ndarray) -> Snapshot:
         """The numbers of an array, not copied as long as nobody writes to them."""
-        base = owner(array)
-        held = self.borrowed.get(id(base))
-        if held is None:
-            held = self.borrowed[id(base)] = (base, {})
-        found = held[1].get(id(array))
+        found = self.snapshots.get(id(array))
         if found is None:
-            found = held[1][id(array)] = array, Snapshot(array, array.size <= self.limit)
-        return found[1]
+            base = array if array.base is None else owner(array)
+            found = self.snapshots[id(array)] = Snapshot(array, array.size <= self.limit)
+            self.borrowed.setdefault(id(base), []).append((base, array, found))
+        return found
 
     def give_back(self, array: ndarray) -> None:
         """The memory of an array is about to be written to: what was borrowed of it is copied."""
-        held = self.borrowed.pop(id(owner(array)), None)
-        if held is not None:
-            for _, snapshot in held[1].values():
-                snapshot.detach()
+        for _, borrowed, snapshot in self.borrowed.pop(id(owner(array)), ()):
+            del self.snapshots[id(borrowed)]
+            snapshot.detach()
 
     def settle(self) -> None:
         """Copies what was borrowed and that others hold too; the rest is nobody else's any more."""
-        for base, views in self.borrowed.values():
-            mine = 4  # the pair in `borrowed`, the names here and what getrefcount itself takes
-            for array, snapshot in views.values():
-                mine += 1 + (array is base and snapshot.array is array)  # a view refers to the base, too
-            if sys.getrefcount(base) > mine or any(self.is_shared(*pair) for pair in views.values()):
-                for _, snapshot in views.values():
+        for held in self.borrowed.values():
+            if held_by_others(held):
+                for _, _, snapshot in held:
                     snapshot.detach()
         self.borrowed.clear()
-
-    @staticmethod
-    def is_shared(array: ndarray, snapshot: Snapshot) -> bool:
-        """Whether others hold the very array."""
-        return sys.getrefcount(array) > 4 + (snapshot.array is array)
+        self.snapshots.clear()
 
     def state_of(self, x: Any) -> Any:
         """An entry of an optimizer's state."""
@@ -277,16 +303,14 @@ class Recorder(Observer):
         """A tensor that no call of this step made."""
         name, kind = self.paths.get(id(tensor), (None, "input"))
         if name is None:
-            frame = user_frame(1)
-            name = name_in(frame, tensor)
-            if name is None and isinstance(tensor, Parameter) and (name := name_of_leaf(tensor)) is not None:
-                self.paths[id(tensor)] = name, "parameter"
-            if node is LEAF:
-                kind = "parameter" if isinstance(tensor, Parameter) else "leaf"
+            if isinstance(tensor, Parameter):
+                kind = "parameter"
             elif node is not None:
-                kind = "earlier"
+                kind = "leaf" if node is LEAF else "earlier"
+            if kind != "parameter":
+                name = name_in(user_frame(1), tensor)
         value = self.new_value(tensor, kind, name)
-        value.place = here()
+        value.place = self.place
         if kind == "earlier":
             self.earlier[id(node.grad_fn)] = value
         return value
@@ -328,9 +352,10 @@ class Recorder(Observer):
         if len(step.calls) >= MOST_CALLS:
             step.dropped += 1
             return
+        self.place = place = here()
         operands = tuple([self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args])
         results = tuple([self.new_value(out, "result") for out in outs])
-        call = Call(len(step.calls), op, operands, params, results, here(), tuple(self.modules), local.grad)
+        call = Call(len(step.calls), op, operands, params, results, place, tuple(self.modules), local.grad)
         for i, (out, result) in enumerate(zip(outs, results, strict=True)):
             result.call, result.output = call, i
             self.values[id(out)] = result, out._version[0]
@@ -347,7 +372,7 @@ class Recorder(Observer):
             self.passes.pop(id(leaf))
             self.note(Event("cleared", self.value(leaf), here(), len(self.running().calls)))
         elif current_node(target) is LEAF and (grad := real_grad(target)) is not None:
-            self.add_update("", {}, target, grad)
+            self.add_update("", {}, target, grad, here())
             self.updated = True
         else:
             self.note(Event("wrote", self.value(target), here(), len(self.running().calls), source))
@@ -428,24 +453,22 @@ class Recorder(Observer):
     def gradient_set(self, leaf: Tensor, before: Tensor | None) -> None:
         self.passes.pop(id(leaf), None)
         if before is not None:
-            self.note(Event("cleared", self.value(leaf), here(), len(self.running().calls)))
+            self.note(Event("cleared", self.value(leaf), self.here_again(sys._getframe(1)), len(self.running().calls)))
 
     # ------------------------------------------------------------ updates
 
     def updates(self, optimizer: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> None:
         numbers = {k: v for k, v in group.items() if k != "params" and not callable(v)}
-        if id(p) not in self.paths:
-            self.paths[id(p)] = name_in(user_frame(1), p) or name_of_leaf(p) or f"parameter {len(self.paths)}", "parameter"
-        self.add_update(type(optimizer).__name__, numbers, p, grad)
+        self.add_update(type(optimizer).__name__, numbers, p, grad, self.here_again(sys._getframe(1)))
         self.give_back(p._data)
         for x in optimizer.state.get(p, {}).values():
             if isinstance(x, Tensor):
                 self.give_back(x._data)
 
-    def add_update(self, optimizer: str, numbers: dict[str, Any], p: Tensor, grad: Tensor) -> None:
+    def add_update(self, optimizer: str, numbers: dict[str, Any], p: Tensor, grad: Tensor, place: Place | None) -> None:
         """A parameter is about to be changed."""
         passes = self.passes.get(id(p), (None, 0))[1]
-        self.note(Update(self.value(p), optimizer, numbers, self.borrow(p._data), self.borrow(grad._data), passes, here()))
+        self.note(Update(self.value(p), optimizer, numbers, self.borrow(p._data), self.borrow(grad._data), passes, place))
 
     # ------------------------------------------------------------ crashes
 
