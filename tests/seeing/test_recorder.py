@@ -49,6 +49,12 @@ def test_a_step_is_told_as_it_happened():
     assert {a.leaf.name for a in walk.arrivals} == {"0.weight", "0.bias", "2.weight", "2.bias"}
     assert all(a.passes == 1 for a in walk.arrivals)
     assert step.root is step.calls[-1].results[0]
+    assert [(v.path, v.kind, v.training, v.after) for v in step.visits] == [
+        ("net", "Sequential", True, 0), ("net.0", "Linear", True, 0), ("net.1", "ReLU", True, 1), ("net.2", "Linear", True, 2),
+    ]  # fmt: skip
+    assert record.parameters == dict.fromkeys(["0.weight", "0.bias", "2.weight", "2.bias"], True)
+    (stepped,) = [e for e in step.events if e.kind == "stepped"]
+    assert [v.name for v in stepped.given] == list(record.parameters)
     for update, was, p in zip(step.updates, before, net.parameters(), strict=True):
         np.testing.assert_array_equal(update.before.array, was.numpy())
         np.testing.assert_array_equal(update.after.array, p.detach().numpy())
@@ -150,6 +156,7 @@ def test_a_decorated_function():
     losses = [step(x).item() for _ in range(9)]
     assert losses == sorted(losses, reverse=True)
     assert [s.number for s in step.record.steps] == [0, 4, 8]
+    assert {u.number for s in step.record.steps for u in s.updates} == {0}
     assert [s.root.snapshot.array.item() for s in step.record.steps] == pytest.approx([losses[0], losses[4], losses[8]])
 
 

@@ -293,6 +293,7 @@ class Update:
     gradient: Snapshot | None
     passes: int  # backward passes in the gradient
     place: Place | None
+    number: int | None  # of the optimizer, in the order in which they took their first step; None for a write
     after: Snapshot | None = None
     state: dict[str, Any] = field(default_factory=dict)  # of the optimizer after it: numbers, Snapshots
 
@@ -306,6 +307,20 @@ class Event:
     place: Place | None
     after: int  # how many calls there were before it
     about: Any = None  # the optimizer's class, the value written, the value that shares
+    number: int | None = None  # of the optimizer
+    given: tuple[Value, ...] = ()  # the parameters that the optimizer has, with and without gradients
+
+
+@dataclass(eq=False, slots=True)
+class Visit:
+    """A module was called."""
+
+    path: str
+    kind: str  # its class
+    training: bool
+    grad: bool  # gradients were on
+    place: Place | None
+    after: int  # how many calls there were before it
 
 
 @dataclass(eq=False, slots=True)
@@ -318,6 +333,7 @@ class Step:
     passes: list[Pass] = field(default_factory=list)
     updates: list[Update] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
+    visits: list[Visit] = field(default_factory=list)
     order: list[Any] = field(default_factory=list)  # calls, passes, updates and events as they came
     dropped: int = 0  # calls not kept, beyond the most that a step may have
 
@@ -347,7 +363,8 @@ class Record:
         self.steps: list[Step] = []
         self.failure: Failure | None = None
         self.modules: dict[str, Any] = {}  # by the variable's name: outermost modules that were called
-        self.optimizers: list[Any] = []
+        self.parameters: dict[str, bool] = {}  # of these modules, by path: whether it needed a gradient when the module was first called
+        self.optimizers: list[Any] = []  # weakly, in the order in which they took their first step
         self.watched = 0  # steps seen
         self.listeners: list[Callable[[Step], None]] = []  # told of each step that is over
 

@@ -28,7 +28,7 @@ from retrograd.core.tensor import LEAF, Box, Tensor, current_node, owner, real_g
 from retrograd.errors import PACKAGE, user_frame
 from retrograd.nn.module import Module
 from retrograd.nn.parameter import Parameter
-from retrograd.seeing.record import Arrival, Call, Event, Failure, Pass, Place, Pull, Record, Snapshot, Step, Update, Value
+from retrograd.seeing.record import Arrival, Call, Event, Failure, Pass, Place, Pull, Record, Snapshot, Step, Update, Value, Visit
 
 LIMIT = 1_000_000  # elements of a tensor that is kept whole
 MOST_CALLS = 20_000  # in a step
@@ -99,7 +99,7 @@ class Recorder(Observer):
         self.teller: Any = None  # which call of a function of the library told of what was noted last
         self.told: Any = None  # that
         self.place: Place | None = None  # where the program was when something last happened
-        self.optimizers: dict[int, tuple[weakref.ref[Any], Any]] = {}  # by id: those met, and the handle of the hook on them
+        self.optimizers: dict[int, tuple[int, Any]] = {}  # by id: the number, and the handle of the hook
 
     # ------------------------------------------------------------ on and off
 
@@ -160,16 +160,25 @@ class Recorder(Observer):
 
     def stepped(self, optimizer: Any) -> None:
         step = self.running()
-        self.note(Event("stepped", None, here(), len(step.calls), type(optimizer).__name__))
+        given = tuple([self.value(p) for group in optimizer.param_groups for p in group["params"]])
+        number = self.number_of(optimizer)
+        self.note(Event("stepped", None, here(), len(step.calls), type(optimizer).__name__, number, given))
         for update in step.updates:
             p = update.leaf.tensor() if update.leaf.tensor is not None else None
             if p is not None and update.optimizer and update.after is None:
                 update.after = self.borrow(p._data)
                 update.state = {name: self.state_of(x) for name, x in optimizer.state.get(p, {}).items()}
         self.updated = True
+
+    def number_of(self, optimizer: Any) -> int:
+        """The number of an optimizer. Of one that is new, steps are counted from now on."""
         if id(optimizer) not in self.optimizers:
-            self.optimizers[id(optimizer)] = weakref.ref(optimizer), optimizer.register_step_post_hook(self.took_step)
-            self.record.optimizers.append(weakref.ref(optimizer))
+            met = self.record.optimizers
+            number = next((i for i, other in enumerate(met) if other() is optimizer), len(met))
+            if number == len(met):
+                met.append(weakref.ref(optimizer))
+            self.optimizers[id(optimizer)] = number, optimizer.register_step_post_hook(self.took_step)
+        return self.optimizers[id(optimizer)][0]
 
     def took_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """An optimizer has taken a step, watched or not. The first one that was met counts the program's steps."""
@@ -202,6 +211,10 @@ class Recorder(Observer):
     def running(self) -> Step:
         """The step that is running."""
         return self.step if self.step is not None else self.begin(self.count)
+
+    def running_forward(self) -> Step:
+        """The step to which an operation that runs now belongs."""
+        return self.begin(self.count) if self.updated and local.grad else self.running()
 
     def finish(self) -> None:
         """Ends the step, if there is one."""
@@ -329,6 +342,8 @@ class Recorder(Observer):
         if known is None:
             known = self.register(module)
         self.modules.append(known)
+        step = self.running_forward()
+        step.visits.append(Visit(*known, module.training, local.grad, here(), len(step.calls)))
 
     def left(self, module: Any) -> None:
         self.modules.pop()
@@ -340,15 +355,14 @@ class Recorder(Observer):
         self.record.modules[variable] = module
         for path, inner in module.named_modules():
             self.paths.setdefault(id(inner), (f"{variable}.{path}" if path else variable, type(inner).__name__))
+        self.record.parameters |= {prefix + path: p.requires_grad for path, p in module.named_parameters(remove_duplicate=False)}
         for kind, found in (("parameter", module.named_parameters(remove_duplicate=False)), ("buffer", module.named_buffers())):
             for path, tensor in found:
                 self.paths.setdefault(id(tensor), (prefix + path, kind))
         return self.paths[id(module)]
 
     def ran(self, op: Op, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
-        if self.updated and local.grad:
-            self.begin(self.count)
-        step = self.running()
+        step = self.running_forward()
         if len(step.calls) >= MOST_CALLS:
             step.dropped += 1
             return
@@ -372,7 +386,7 @@ class Recorder(Observer):
             self.passes.pop(id(leaf))
             self.note(Event("cleared", self.value(leaf), here(), len(self.running().calls)))
         elif current_node(target) is LEAF and (grad := real_grad(target)) is not None:
-            self.add_update("", {}, target, grad, here())
+            self.add_update("", {}, target, grad, here(), None)
             self.updated = True
         else:
             self.note(Event("wrote", self.value(target), here(), len(self.running().calls), source))
@@ -459,16 +473,16 @@ class Recorder(Observer):
 
     def updates(self, optimizer: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> None:
         numbers = {k: v for k, v in group.items() if k != "params" and not callable(v)}
-        self.add_update(type(optimizer).__name__, numbers, p, grad, self.here_again(sys._getframe(1)))
+        self.add_update(type(optimizer).__name__, numbers, p, grad, self.here_again(sys._getframe(1)), self.number_of(optimizer))
         self.give_back(p._data)
         for x in optimizer.state.get(p, {}).values():
             if isinstance(x, Tensor):
                 self.give_back(x._data)
 
-    def add_update(self, optimizer: str, numbers: dict[str, Any], p: Tensor, grad: Tensor, place: Place | None) -> None:
+    def add_update(self, optimizer: str, numbers: dict[str, Any], p: Tensor, grad: Tensor, place: Place | None, number: int | None) -> None:
         """A parameter is about to be changed."""
         passes = self.passes.get(id(p), (None, 0))[1]
-        self.note(Update(self.value(p), optimizer, numbers, self.borrow(p._data), self.borrow(grad._data), passes, place))
+        self.note(Update(self.value(p), optimizer, numbers, self.borrow(p._data), self.borrow(grad._data), passes, place, number))
 
     # ------------------------------------------------------------ crashes
 
