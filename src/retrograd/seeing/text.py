@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import IO, Any
 
@@ -20,6 +21,7 @@ from retrograd.seeing.language import known_language
 from retrograd.seeing.record import Snapshot
 
 WHOLE = 16  # elements of an array that is shown whole
+GAP = 3  # characters between columns, at most
 BARS = " ▁▂▃▄▅▆▇█"
 
 
@@ -32,7 +34,21 @@ class Table:
     title: str = ""
     note: str = ""  # beneath
     right: frozenset[int] = frozenset()  # columns whose cells are numbers
-    marked: frozenset[int] = field(default_factory=frozenset)  # rows to be noticed
+    marked: frozenset[int] = frozenset()  # rows to be noticed
+    optional: tuple[int, ...] = ()  # columns that are left out, this one first, where there is no room for all
+
+    def fitted(self, width: int) -> Table:
+        """Itself, or without some of the optional columns, so that lines have at most `width` characters if that can be."""
+        widths = [max(len(line) for row in (self.columns, *self.rows) for line in row[i].split("\n")) for i in range(len(self.columns))]
+        kept = list(range(len(self.columns)))
+        for i in self.optional:
+            if sum(widths[j] + GAP for j in kept) > width:
+                kept.remove(i)
+        if len(kept) == len(self.columns):
+            return self
+        rows = [tuple(row[i] for i in kept) for row in self.rows]
+        right = frozenset(kept.index(i) for i in self.right if i in kept)
+        return Table(tuple(self.columns[i] for i in kept), rows, self.title, self.note, right, self.marked)
 
     def plain(self) -> str:
         """As lines of text."""
@@ -48,6 +64,9 @@ class Table:
                 lines.append("  " + "  ".join("─" * w for w in widths))
         return "\n".join([*lines, self.note] if self.note else lines)
 
+    def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
+        yield self.fitted(options.max_width).rich()
+
     def rich(self) -> Any:
         """As rich draws it."""
         from rich import box
@@ -56,7 +75,7 @@ class Table:
 
         made = RichTable(
             title=Text(self.title) if self.title else None, caption=Text(self.note) if self.note else None, box=box.SIMPLE_HEAD,
-            title_justify="left", caption_justify="left", pad_edge=False,
+            title_justify="left", caption_justify="left", pad_edge=False, title_style="bold",
         )  # fmt: skip
         for i, heading in enumerate(self.columns):
             made.add_column(Text(heading), justify="right" if i in self.right else "left", overflow="fold", no_wrap=i in self.right)
@@ -123,7 +142,7 @@ def rich_group(parts: Sequence[Part]) -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    return Group(*(Text(part + "\n") if isinstance(part, str) else part.rich() for part in parts))
+    return Group(*(Text(part + "\n") if isinstance(part, str) else part for part in parts))
 
 
 def html_of(parts: Sequence[Part]) -> str:
@@ -136,7 +155,8 @@ def show(parts: Sequence[Part], file: IO[str] | None = None) -> None:
     try:
         from rich.console import Console
     except ImportError:
-        print(plain(parts) + "\n", file=file or sys.stdout)
+        width = shutil.get_terminal_size().columns
+        print(plain([p if isinstance(p, str) else p.fitted(width) for p in parts]) + "\n", file=file or sys.stdout)
         return
     Console(file=file, highlight=False).print(rich_group(parts))
 
