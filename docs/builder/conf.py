@@ -43,9 +43,9 @@ html_show_sourcelink = False
 html_sidebars = {"*": []}  # pages of the first level have nothing beside them
 html_theme_options = {
     "logo": {"text": "Retrograd"},
-    "navbar_end": ["language", "theme-switcher"],
+    "navbar_end": ["theme-switcher"],
     "article_header_end": ["notebook"],
-    "navbar_persistent": ["search-button-field"],
+    "navbar_persistent": ["language", "search-button-field"],
     "navbar_align": "left",
     "header_links_before_dropdown": 7,
     "secondary_sidebar_items": ["page-toc"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 
 SECTIONS = ("Args:", "Attributes:", "Raises:", "Returns:", "Yields:")
+UNTYPED = ("Returns:", "Yields:")
 CODE = re.compile(r"(`+[^`]+`+)")
 SPECIAL = re.compile(r"([*|\\]|_(?!\w))")
 ENTRY = re.compile(r"(\s+[*\w., ]+: )(.*)")
@@ -18,10 +19,12 @@ def text(line: str) -> str:
     return "".join(f"``{part.strip('`')}``" if i % 2 else SPECIAL.sub(r"\\\1", part) for i, part in enumerate(parts))
 
 
-def converted(lines: list[str]) -> list[str]:
-    """All lines of a docstring."""
+def converted(lines: list[str], attribute: bool = False) -> list[str]:
+    """All lines of a docstring. The colon of an attribute's first sentence does not end a type."""
     out: list[str] = []
     section, verbatim = False, False
+    if attribute and lines:
+        return [f": {text(lines[0])}", *converted(lines[1:])]
     for line in lines:
         blank, indented = not line.strip(), line.startswith("    ")
         if blank:
@@ -37,7 +40,10 @@ def converted(lines: list[str]) -> list[str]:
             out.append(line)
         elif section and indented:
             entry = ENTRY.fullmatch(line)
-            out.append(entry[1] + text(entry[2]) if entry else text(line))
+            if out[-1] in UNTYPED:  # what comes before a colon is no type
+                out.append(f"    : {text(line.strip())}")
+            else:
+                out.append(entry[1] + text(entry[2]) if entry else text(line))
         elif indented and out and out[-1] == "":
             verbatim = True
             out += ["::", "", line]

@@ -21,6 +21,7 @@ from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.application import Sphinx
 from sphinx.config import Config
+from sphinx.domains.python import PyObject
 
 from docs.builder import errors, reference
 from docs.builder.docstrings import converted
@@ -79,12 +80,15 @@ def displayed_formula(translator: Any, node: nodes.math_block) -> None:
 
 def read_docstring(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Before napoleon sees it."""
-    lines[:] = converted(lines)
+    lines[:] = converted(lines, what in ("attribute", "property", "data"))
 
 
 def translate(app: Sphinx, config: Config) -> None:
     """What the theme shows in the page's language."""
     config.html_theme_options["search_bar_text"] = WORDS[config.language]["search"]
+    for field in PyObject.doc_field_types:
+        if field.name == "exceptions":
+            field.label = WORDS[config.language]["raises"]
     config.html_title = f"Retrograd: {WORDS[config.language]['tagline']}"
 
 

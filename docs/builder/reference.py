@@ -38,11 +38,15 @@ MODULE_PAGES = {
     "linalg": ("retrograd.linalg", "retrograd.special"),
 }
 PAGES = ("tensor", *FUNCTION_PAGES, "library", *MODULE_PAGES, "compile")
-# Classes whose methods are part of what is described. Of all others, the class itself says what it does.
-WITH_MEMBERS = (
-    "nn.Module", "nn.Sequential", "optim.Optimizer", "autograd.Function", "utils.data.DataLoader", "utils.data.Dataset", "Generator",
-    "compile.compiled.Compiled", "compile.report.Part", "compile.report.Report",
-)  # fmt: skip
+# Classes whose methods are described too: all of them, or these. Of the others, the class itself says what it does.
+MEMBERS = {
+    "retrograd.nn.Module": "",
+    "retrograd.optim.Optimizer": "",
+    "retrograd.autograd.Function": "",
+    "retrograd.Generator": "",
+    "retrograd.compile.compiled.Compiled": "programs, graph, kernels, report, loop",
+}
+MADE_BY_THE_LIBRARY = ("retrograd.compile.compiled.Compiled", "retrograd.compile.report.Part")  # nobody else calls these
 # What a module without `__all__` imports for its own use.
 NOT_PUBLIC = {
     "retrograd.autograd": {"Variable"},  # the tensor, by its old name
@@ -117,8 +121,8 @@ def described(path: str) -> str:
     value = getattr(importlib.import_module(module), name)
     if not inspect.isclass(value):
         return f".. autofunction:: {path}\n"
-    members = "   :members:\n" if path.removeprefix("retrograd.") in WITH_MEMBERS else ""
-    return f".. autoclass:: {path}\n{members}"
+    members = f"   :members: {MEMBERS[path]}\n" if path in MEMBERS else ""
+    return f".. autoclass:: {path}{'()' if path in MADE_BY_THE_LIBRARY else ''}\n{members}"
 
 
 def rendered(groups: dict[str, list[str]], language: str) -> str:
@@ -161,7 +165,12 @@ def page(name: str, language: str) -> str:
     if name == "tensor":
         return tensor(language)
     if name == "compile":
-        paths = ["retrograd.compile", "retrograd.compile.compiled.Compiled", "retrograd.errors.Uncompilable"]
+        paths = [
+            "retrograd.compile",
+            "retrograd.compile.compiled.Compiled",
+            "retrograd.compile.report.Part",
+            "retrograd.errors.Uncompilable",
+        ]
         return "```{eval-rst}\n" + "\n".join(described(path) for path in paths) + "```\n"
     groups = of_modules(MODULE_PAGES[name]) if name in MODULE_PAGES else functions(name)
     return rendered(groups, language)

@@ -87,3 +87,9 @@ def test_docstrings_are_read_as_they_are_meant():
         "After\\_ it.",
     ]  # fmt: skip
     assert converted(["Text:", "", "    y = a * b_", "", "More."]) == ["Text:", "", "::", "", "    y = a * b_", "", "More."]
+
+
+def test_a_colon_ends_no_type():
+    """In what is returned, and in what an attribute is."""
+    assert converted(["Returns:", "    a function: call it.", "    More."]) == ["Returns:", "    : a function: call it.", "    More."]
+    assert converted(["The transpose: `x.T`."], attribute=True) == [": The transpose: ``x.T``."]
