@@ -655,6 +655,9 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1, out: Any = None) -> Tensor:
 def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     """The powers 0 to N - 1 of each element, along a new last dim.
 
+    Raises:
+        RuntimeError: for a tensor of bools, and if there would be fewer than two powers.
+
     >>> from retrograd import linalg, tensor
     >>> linalg.vander(tensor([2, 3]), N=3)
     tensor([[1, 2, 4],
@@ -667,7 +670,7 @@ def vander(x: Tensor, *, N: int | None = None) -> Tensor:
     if n <= 1:
         raise RuntimeError(f"N must be greater than 1, but got {n}")
     if x.dtype is dtypes.bool:
-        x = cast(x, dtypes.int64)
+        raise RuntimeError("linalg.vander supports floating point, complex, and integer tensors, but got Bool")
     base = expand_op(column(x), shape=(*x.shape, n - 1))
     one = constant(np.ones((*x.shape, 1), x.dtype.numpy))
     return cat_op(one, cumprod_op(base, dim=x.ndim), dim=x.ndim)

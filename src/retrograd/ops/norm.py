@@ -62,18 +62,19 @@ def _(t, input, y, input_shape, ord, dims, keepdim):
 
 
 def slope(x: Any, norm: Any, ord: float, dims: tuple[int, ...]) -> Any:
-    """The derivative of a norm by each element; 0 where the norm is 0."""
+    """The derivative of a norm by each element; 0 where the norm is 0, and its own derivative is nan there, for there is none."""
     if ord == 0:
         return x * 0.0
     if ord == 1:
         return sgn(x)
     if ord == 2:
-        return x / where_op(eq(norm, 0), 1.0, norm)
+        return where_op(eq(norm, 0), 0.0, x / norm)
     a = abs(x)
     if ord in (INF, -INF):
         return sgn(x) * share_op(a, norm, dims=dims)
     nothing = eq(norm, 0) | eq(a, 0) if ord < 2 else eq(norm, 0)
-    return where_op(nothing, 0.0, sgn(x) * pow_scalar_op(where_op(nothing, 1.0, a) / where_op(eq(norm, 0), 1.0, norm), exponent=ord - 1))
+    divisor = norm if ord < 2 else where_op(nothing, 1.0, norm)
+    return where_op(nothing, 0.0, sgn(x) * pow_scalar_op(where_op(nothing, 1.0, a) / divisor, exponent=ord - 1))
 
 
 def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: dtype | None = None, out: Any = None) -> Tensor:
