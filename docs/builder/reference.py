@@ -37,16 +37,28 @@ MODULE_PAGES = {
     "data": ("retrograd.utils.data", "retrograd.utils.checkpoint"),
     "linalg": ("retrograd.linalg", "retrograd.special"),
 }
-PAGES = ("tensor", *FUNCTION_PAGES, "library", *MODULE_PAGES, "compile")
+# Pages of a few names, without headings.
+SHORT_PAGES = {
+    "compile": (
+        "retrograd.compile",
+        "retrograd.compile.compiled.Compiled",
+        "retrograd.compile.report.Part",
+        "retrograd.errors.Uncompilable",
+    ),
+    "see": ("retrograd.see", "retrograd.seeing.Record"),
+}
+PAGES = ("tensor", *FUNCTION_PAGES, "library", *MODULE_PAGES, *SHORT_PAGES)
 # Classes whose methods are described too: all of them, or these. Of the others, the class itself says what it does.
 MEMBERS = {
     "retrograd.nn.Module": "",
     "retrograd.optim.Optimizer": "",
     "retrograd.autograd.Function": "",
     "retrograd.Generator": "",
+    "retrograd.seeing.Record": "",
     "retrograd.compile.compiled.Compiled": "programs, graph, kernels, report, loop",
 }
-MADE_BY_THE_LIBRARY = ("retrograd.compile.compiled.Compiled", "retrograd.compile.report.Part")  # nobody else calls these
+# Nobody else makes these.
+MADE_BY_THE_LIBRARY = ("retrograd.compile.compiled.Compiled", "retrograd.compile.report.Part", "retrograd.seeing.Record")
 # What a module without `__all__` imports for its own use.
 NOT_PUBLIC = {
     "retrograd.autograd": {"Variable"},  # the tensor, by its old name
@@ -98,7 +110,7 @@ def functions(page: str) -> dict[str, list[str]]:
         value = getattr(retrograd, name)
         of_ops = value.__module__.startswith("retrograd.ops.")
         where = stem(value)
-        if name in ("Tensor", "compile") or where == "batching" or value.__module__ == "retrograd.autograd.modes":
+        if name in ("Tensor", "compile", "see") or where == "batching" or value.__module__ == "retrograd.autograd.modes":
             continue  # these have pages of their own
         if where in groups if page in FUNCTION_PAGES else not (of_ops and where in paged):
             groups.setdefault(where, []).append(f"retrograd.{name}")
@@ -161,17 +173,17 @@ def tensor(language: str) -> str:
 
 
 def page(name: str, language: str) -> str:
-    """One page of the reference as Markdown, without its title."""
+    """One page of the reference as Markdown, without its title.
+
+    Raises:
+        ValueError: if there is no such page.
+    """
+    if name not in PAGES:
+        raise ValueError(f"the reference has no page {name!r}; it has {', '.join(PAGES)}")
     if name == "tensor":
         return tensor(language)
-    if name == "compile":
-        paths = [
-            "retrograd.compile",
-            "retrograd.compile.compiled.Compiled",
-            "retrograd.compile.report.Part",
-            "retrograd.errors.Uncompilable",
-        ]
-        return "```{eval-rst}\n" + "\n".join(described(path) for path in paths) + "```\n"
+    if name in SHORT_PAGES:
+        return "```{eval-rst}\n" + "\n".join(described(path) for path in SHORT_PAGES[name]) + "```\n"
     groups = of_modules(MODULE_PAGES[name]) if name in MODULE_PAGES else functions(name)
     return rendered(groups, language)
 

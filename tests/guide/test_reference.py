@@ -15,6 +15,7 @@ from docs.builder.texts import HEADINGS, WORDS
 ELSEWHERE = {
     "Tensor",
     "compile",
+    "see",
     "vmap",
     "enable_grad",
     "no_grad",
