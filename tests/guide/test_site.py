@@ -28,12 +28,15 @@ class Page(HTMLParser):
         self.switches: list[str] = []
         self.ids: set[str] = set()
         self.formulas = 0
+        self.unnamed: list[str] = []  # images and frames that say nothing to who cannot see them
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attributes}
         self.ids |= {given["id"]} if "id" in given else set()
         self.formulas += tag == "math"
+        if (tag == "img" and not given.get("alt")) or (tag == "iframe" and not given.get("title")):
+            self.unnamed.append(given["src"])
         if tag == "html":
             self.language = given.get("lang", "")
         elif tag == "a" and "hreflang" in given:
@@ -81,6 +84,7 @@ def test_the_site_builds_and_stands_alone(language: str, tmp_path: Path):
     for path, page in pages.items():
         where = path.relative_to(site)
         assert page.language == language, where
+        assert not page.unnamed, where
         assert {(path.parent / target).resolve() for target in page.switches} == {tmp_path.resolve() / OTHER[language] / where}
         for target in page.loads + page.links:
             parts = urlsplit(target)
