@@ -1,4 +1,4 @@
-"""Backpropagation from nothing: what Retrograd does, in 300 lines of Python on NumPy.
+"""Backpropagation from nothing: what Retrograd does, in about 300 lines of Python on NumPy.
 
     1. operations: a function of arrays, and a rule for each operand
     2. tensors: arrays that remember which operation made them
@@ -9,7 +9,8 @@
     7. the optimizer
     8. the note's program
 
-Nothing of the library is used. Everything is computed in double precision. Run it: `python examples/from_scratch.py`.
+Nothing of the library is used. Everything is computed in double precision.
+Run it: `python examples/from_scratch.py`.
 """
 
 from __future__ import annotations
@@ -29,10 +30,11 @@ Rule = Callable[..., Array]
 
 
 class Operation:
-    """A function of arrays, and for each operand a rule that multiplies its transposed Jacobian with a vector.
+    """A function of arrays, and for each operand a rule: its transposed Jacobian times a vector.
 
-    A rule gets the vector `g` that arrives (a number for each element of the result), the result `y`, and all that the function
-    got. It returns Jᵀ g in the shape of its operand. The Jacobian itself is never formed.
+    A rule gets the vector `g` that arrives (a number for each element of the result), the
+    result `y`, and all that the function got. It returns Jᵀ g in the shape of its operand.
+    The Jacobian itself is never formed.
     """
 
     def __init__(self, forward: Callable[..., Array]) -> None:
@@ -157,7 +159,7 @@ subtract.rule(lambda g, y, a, b: folded(-g, b.shape))
 
 @Operation
 def multiply(a: Array, b: Array) -> Array:
-    """a b, element by element. The Jacobian for a has the elements of b on its diagonal, and the other way round."""
+    """a b, element by element. One Jacobian has b on its diagonal, the other a."""
     return a * b
 
 
@@ -185,7 +187,7 @@ relu.rule(lambda g, y, a: g * (y > 0))
 
 @Operation
 def matmul(a: Array, b: Array) -> Array:
-    """The matrix product. Row by row, y = a b depends on a through bᵀ, and column by column on b through a."""
+    """The matrix product: each row of y comes from a row of a, each column from a column of b."""
     return a @ b
 
 
@@ -215,7 +217,7 @@ total.rule(lambda g, y, a: np.broadcast_to(g, a.shape))
 
 
 def reached(loss: Tensor) -> list[Tensor]:
-    """All that the loss was computed from and that wants a gradient: what was made last comes first."""
+    """What the loss was computed from and that wants a gradient; what was made last comes first."""
     found, waiting = {loss}, [loss]
     while waiting:
         node = waiting.pop().node
@@ -227,9 +229,10 @@ def reached(loss: Tensor) -> list[Tensor]:
 
 
 def backward(loss: Tensor, v: Array | None = None) -> None:
-    """Walks the tape from the loss back to the leaves, and multiplies with one transposed Jacobian after the other.
+    """Walks the tape from the loss back to the leaves: one transposed Jacobian after the other.
 
-    A tensor is visited when all that was computed from it has been: then all that arrives for it has been added up.
+    A tensor is visited when all that was computed from it has been: then all that arrives for
+    it has been added up.
     """
     if not loss.requires_grad:
         raise RuntimeError("nothing that this tensor was computed from requires a gradient")
