@@ -199,8 +199,8 @@ class Book:
         for value in step.values:
             if value.kind in ("parameter", "leaf"):
                 self.met.setdefault(key_of(value), value)
-        optimizers = [optimizer for reference in record.optimizers if (optimizer := reference()) is not None]
-        self.held = {id(p) for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]}
+        self.stepped = [event for event in step.events if event.kind == "stepped"]
+        self.held = {key_of(value) for event in self.stepped for value in event.given}
 
     def entries(self) -> list[Entry]:
         """Of the parameters of modules, then of all others."""
@@ -231,7 +231,7 @@ class Book:
         arrival = self.arrivals.get(key)
         entry = Entry(value.label, value.shape, value.dtype, "no gradient", value, before=value.snapshot)
         if arrival is not None:
-            entry.status = "no step" if key in self.held or not any(e.kind == "stepped" for e in self.step.events) else "no optimizer"
+            entry.status = "no step" if key in self.held or not self.stepped else "no optimizer"
             entry.gradient, entry.passes = total(arrival), arrival.passes
         elif not value.requires_grad:
             entry.status = "frozen"

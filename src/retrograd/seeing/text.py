@@ -142,7 +142,7 @@ def rich_group(parts: Sequence[Part]) -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    return Group(*(Text(part + "\n") if isinstance(part, str) else part for part in parts))
+    return Group(*(x for part in parts for x in ((Text(part),) if isinstance(part, str) else (part,)) + (Text(),)))
 
 
 def html_of(parts: Sequence[Part]) -> str:
