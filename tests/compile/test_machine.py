@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import retrograd as torch
+from retrograd import nn
 from retrograd.compile.binding import Binding
 from retrograd.compile.capture import record
 from retrograd.compile.certify import Trial
@@ -106,3 +107,25 @@ def test_an_index_out_of_range_stops_the_program():
     assert f.loop(torch.tensor([[0, 0], [1, 2]])).tolist() == [6, 33]
     with pytest.raises(IndexError):
         f.loop(torch.tensor([[0, 0], [9, 2], [1, 1]]))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        nn.MSELoss(), nn.MSELoss(reduction="sum"), nn.L1Loss(), nn.SmoothL1Loss(), nn.HuberLoss(), nn.BCELoss(), nn.BCEWithLogitsLoss(),
+        nn.SoftMarginLoss(), nn.KLDivLoss(reduction="batchmean"), nn.CrossEntropyLoss(), nn.NLLLoss(),
+    ],
+    ids=lambda loss: type(loss).__name__,
+)  # fmt: skip
+def test_losses_are_machine_code(loss: Any):
+    """With their gradients, from beginning to end."""
+    torch.manual_seed(0)
+    x = torch.rand(4, 3, requires_grad=True)
+    target = torch.tensor([0, 2, 1, 1]) if isinstance(loss, (nn.CrossEntropyLoss, nn.NLLLoss)) else torch.rand(4, 3).round()
+
+    def step(x: Any, target: Any) -> Any:
+        value = loss(x, target)
+        return value, *torch.autograd.grad(value, x)
+
+    program = record(step, (x, target), {}, strict=True)[1]
+    assert Machine(program).is_native()

@@ -96,6 +96,12 @@ def reduced(each: Any) -> Any:
         total = sum_op(y, dims=tuple(range(1, len(y.shape))), keepdim=False)
         return total / max(math.prod(y.shape[1:]), 1) if mean else total
 
+    @made.lowering
+    def _(k, input, target, *, mean, **params):
+        y = op.kernel_rule(k, input, target, **params)
+        total = k.reduce("sum", y, tuple(range(len(y.shape))), keepdim=False)
+        return k.div(total, k.const(math.prod(y.shape), total)) if mean else total
+
     return made
 
 
