@@ -207,6 +207,19 @@ def test_bad_options(bad: dict[str, Any]):
         torch.see(**bad)
 
 
+def test_each_zero_grad_has_its_line():
+    """Two in a row are told apart."""
+    nets = [network(i)[0] for i in range(2)]
+    one, two = (torch.optim.SGD(net.parameters(), lr=0.1) for net in nets)
+    for net in nets:
+        net(torch.ones(1, 6)).sum().backward()
+    with torch.see() as record:
+        one.zero_grad()
+        two.zero_grad()
+    lines = [e.place.line for e in record.steps[0].events]
+    assert lines == [lines[0]] * 4 + [lines[0] + 1] * 4
+
+
 def test_one_watcher_at_a_time():
     """A second one is refused, and the first goes on."""
     with torch.see() as record:

@@ -6,6 +6,7 @@ devices, and no operation.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -316,6 +317,26 @@ def real_grad(tensor: Tensor) -> Tensor | None:
     """The gradient, or None where none came: zeros that merely stand for a cleared gradient do not count."""
     grad = tensor._grad
     return grad.written() if grad.__class__ is Cleared else grad
+
+
+def clear_gradients(parameters: Iterable[Tensor], set_to_none: bool | None) -> None:
+    """Clears gradients. By default `.grad` then reads as zeros; `True` makes it None, `False` fills it with zeros."""
+    watched = observer()
+    for p in parameters:
+        grad = real_grad(p)
+        if watched is not None:
+            if set_to_none is False:
+                watched.gradient_met(p, grad)
+            watched.gradient_set(p, grad)
+        if set_to_none is None:
+            if grad is not None:
+                p._grad = Cleared()
+        elif set_to_none:
+            p._grad = None
+        elif grad is not None:
+            if grad._node is not None:  # it has a history
+                p._grad = grad = grad.detach()
+            grad.zero_()
 
 
 class Box(Tensor):

@@ -14,7 +14,7 @@ from retrograd.autograd import Function, no_grad
 from retrograd.core import tape
 from retrograd.core.levels import Observer, local, module_changed, switch
 from retrograd.core.tape import Handle
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Tensor, clear_gradients, wrap
 from retrograd.dtypes import dtype
 from retrograd.nn.parameter import Buffer, Parameter
 
@@ -423,15 +423,13 @@ class Module:
             p.requires_grad_(requires_grad)
         return self
 
-    def zero_grad(self, set_to_none: bool = True) -> None:
-        """Clears the gradients of all parameters."""
-        for p in self.parameters():
-            if set_to_none:
-                p.grad = None
-            elif p.grad is not None:
-                if p.grad.grad_fn is not None:  # it has a history
-                    p.grad = p.grad.detach()
-                p.grad.zero_()
+    def zero_grad(self, set_to_none: bool | None = None) -> None:
+        """Clears the gradients of all parameters, as an optimizer's `zero_grad` does.
+
+        By default `.grad` then reads as zeros, while for optimizers, clipping and accumulation no gradient is there (see
+        docs/differences.md). `True` makes it None, `False` fills the gradient tensors with zeros, as in PyTorch.
+        """
+        clear_gradients(self.parameters(), set_to_none)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Replaces the memory of every parameter, gradient and buffer by what `fn` makes of it."""

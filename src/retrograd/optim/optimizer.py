@@ -20,7 +20,7 @@ import numpy as np
 from retrograd.autograd import enable_grad
 from retrograd.core.levels import complete_observer, observed, observer
 from retrograd.core.tape import QUIET, Handle, restore, silence
-from retrograd.core.tensor import Box, Cleared, Tensor, real_grad, wrap
+from retrograd.core.tensor import Box, Tensor, clear_gradients, real_grad, wrap
 from retrograd.optim.arrays import ArrayBuilder
 
 required: Any = object()
@@ -128,23 +128,8 @@ class Optimizer:
         By default `.grad` then reads as zeros, while for the optimizer, clipping and accumulation no gradient is there (see
         docs/differences.md). `True` makes it None, `False` fills the gradient tensors with zeros, as in PyTorch.
         """
-        watched = observer()
         for group in self.param_groups:
-            for p in group["params"]:
-                grad = real_grad(p)
-                if watched is not None:
-                    if set_to_none is False:
-                        watched.gradient_met(p, grad)
-                    watched.gradient_set(p, grad)
-                if set_to_none is None:
-                    if grad is not None:
-                        p._grad = Cleared()
-                elif set_to_none:
-                    p._grad = None
-                elif grad is not None:
-                    if grad._node is not None:  # it has a history
-                        p._grad = grad = grad.detach()
-                    grad.zero_()
+            clear_gradients(group["params"], set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Updates every parameter that has a gradient; `closure`, if given, computes the loss first and is returned from."""

@@ -193,7 +193,8 @@ class Recorder(Observer):
 
     def here_again(self, teller: FrameType) -> Place | None:
         """Where the program is; looked up once for a function of the library, `teller`, that tells of one parameter after the other."""
-        same = id(teller), teller.f_back and teller.f_back.f_lasti
+        caller = teller.f_back
+        same = id(teller), caller and caller.f_lasti, caller and caller.f_back and caller.f_back.f_lasti
         order = self.running().order
         if same != self.teller or not order or order[-1] is not self.told:
             self.place, self.teller = here(), same
