@@ -1,0 +1,283 @@
+"""Faults by which gradients do not come, are not numbers, or the program stops."""
+
+from __future__ import annotations
+
+import linecache
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd.seeing.diagnosis.evidence import Evidence, Link, Scene, expression_of, is_bad, named, receiver
+from retrograd.seeing.diagnosis.finding import Finding
+from retrograd.seeing.diagnosis.registry import detector
+from retrograd.seeing.record import Call, Event, Failure, Pass, Place, Pull, Snapshot, Update, Value
+
+STOPPED = ("KeyboardInterrupt", "SystemExit", "GeneratorExit", "StopIteration")  # by someone, not by a fault
+
+
+# ---------------------------------------------------------------- no gradient
+
+
+@detector("no_gradient", "passes")
+def no_gradient_came(seen: Evidence) -> Iterator[Finding]:
+    """Parameters to which no backward pass of the kept steps brought a gradient."""
+    arrived = {a.leaf.label for step in seen.steps for walk in step.passes for a in walk.arrivals}
+    if not arrived and not any(step.updates for step in seen.steps) and not any(e.kind == "stepped" for s in seen.steps for e in s.events):
+        complete = any(walk.pulls and walk.arrivals for step in seen.steps for walk in step.passes)
+        if not complete:
+            return  # autograd.grad only, which brings nothing to .grad
+    stepped = bool(seen.given)
+    groups: dict[Any, tuple[list[str], Scene, Value | None, Link | None, str]] = {}
+    for name in dict.fromkeys([*seen.given, *(n for n, needs in seen.record.parameters.items() if needs), *seen.parameters]):
+        used = [(scene, v) for scene, v in seen.parameters.get(name, []) if scene.step.passes]
+        if name in arrived or (stepped and name not in seen.given) or any(v.kind != "parameter" for _, v in used):
+            continue
+        variant, link, scene, value = explained(seen, used)
+        if variant:
+            key = variant, link.place if link else None
+            groups.setdefault(key, ([], scene or seen.scenes[-1], value, link, variant))[0].append(name)
+    for names, scene, value, link, variant in groups.values():
+        facts: dict[str, Any] = {"names": names, "name": names[0], "steps": len(seen.steps)}
+        if link is not None:
+            expression = link.place.expression if link.place is not None else ""
+            facts |= {
+                "source": named(link.source),
+                "expression": expression,
+                "line": link.place or "–",
+                "op": link.call.name if link.call else "",
+            }
+        place = link.place if link else value.place if value else None
+        yield Finding("no_gradient", "warning", scene.step.number, place, facts, value, variant)
+
+
+def explained(seen: Evidence, used: list[tuple[Scene, Value]]) -> tuple[str, Link | None, Scene | None, Value | None]:
+    """Why no gradient came: the kind of cut with its link, "unused", or "" where that cannot be told."""
+    left: tuple[str, Link | None, Scene | None, Value | None] = ("unused", None, None, None)
+    for scene, value in used:
+        way = scene.way(value, scene.roots)
+        if way is not None:
+            cut = next((link for link in way if link.cut), None)
+            return (cut.kind, cut, scene, value) if cut is not None else ("", None, None, None)
+        cut = next((link for link in scene.reached(value) if link.cut), None)
+        if cut is not None:
+            left = "left", cut, scene, value
+        elif scene.uses.get(id(value)) and left[0] == "unused":
+            left = "unused", None, scene, value
+    return left
+
+
+# ---------------------------------------------------------------- not a number
+
+
+@detector("not_finite")
+def first_not_finite(seen: Evidence) -> Iterator[Finding]:
+    """The first operation that made a nan, or an inf, that got into a loss, a gradient or a parameter."""
+    found = origin(seen)
+    if found is not None and found.fault == "not_finite":
+        yield found
+
+
+@detector("where_nan", "passes")
+def nan_through_where(seen: Evidence) -> Iterator[Finding]:
+    """0 times inf in the backward pass of a branch that `where` did not take."""
+    found = origin(seen)
+    if found is not None and found.fault == "where_nan":
+        yield found
+
+
+def origin(seen: Evidence) -> Finding | None:
+    """Where the first numbers that are none came from, if they mattered."""
+    for scene in seen.scenes:
+        step = scene.step
+        if not (
+            any(is_bad(r.snapshot) for r in scene.roots)
+            or any(is_bad(a.g) for walk in step.passes for a in walk.arrivals)
+            or any(is_bad(u.after) for u in step.updates)
+        ):
+            continue
+        for what in step.order:
+            found = None
+            if isinstance(what, Call):
+                found = forward_origin(scene, what)
+            elif isinstance(what, Pass):
+                found = next((f for pull in what.pulls if (f := backward_origin(scene, pull)) is not None), None)
+            elif isinstance(what, Update) and is_bad(what.after) and not is_bad(what.before) and not is_bad(what.gradient):
+                rate = float(what.hyperparameters.get("lr", 0.0))
+                found = Finding("not_finite", "error", step.number, what.place, {"name": what.leaf.label, "rate": rate}, what, "update")
+            if found is not None:
+                return found
+    return None
+
+
+def forward_origin(scene: Scene, call: Call) -> Finding | None:
+    """A call that leads to a loss and has a nan, or an inf that gets there, where its operands have none."""
+    mattered = [r for r in call.results if id(r) in scene.leading]
+    bad_roots = [r for r in scene.roots if is_bad(r.snapshot)]
+    if not mattered or not bad_roots:
+        return None
+    for value in call.values():
+        if value.call is None and value.kind != "earlier" and is_bad(value.snapshot, "nan"):
+            facts = {"name": value.label, "kind": value.kind, **counted(value.snapshot)}
+            return Finding("not_finite", "error", scene.step.number, value.place or call.place, facts, value, "input")
+    result = next((r for r in mattered if is_bad(r.snapshot)), None)
+    if result is None or any(is_bad(v.snapshot) for v in call.values()):
+        return None
+    only_inf = not is_bad(result.snapshot, "nan")
+    if only_inf and call.name in ("masked_fill", "where", "fill"):
+        return None
+    facts = {"op": call.name, "result": named(result), **counted(result.snapshot), **at_first(result.snapshot, call)}
+    return Finding("not_finite", "error", scene.step.number, call.place, facts, call, "forward")
+
+
+def backward_origin(scene: Scene, pull: Pull) -> Finding | None:
+    """A pull that made what is no number out of what is."""
+    bad = next((o for o in pull.outgoing if is_bad(o)), None)
+    if bad is None or any(is_bad(v) for v in pull.v):
+        return None
+    call = pull.call
+    facts: dict[str, Any] = {
+        "op": call.name,
+        "result": named(call.results[0]) if call.results else call.name,
+        **counted(bad),
+        **at_first(bad, call),
+    }
+    index, v = first_bad(bad), pull.v[0]
+    seed = v.array[index] if v is not None and v.array is not None and index is not None and v.shape == bad.shape else None
+    facts["v"] = "–" if seed is None else float(seed)
+    if seed == 0 and call.results and any(link.call is not None and link.call.name == "where" for link in scene.reached(call.results[0])):
+        where = next(link.call for link in scene.reached(call.results[0]) if link.call is not None and link.call.name == "where")
+        operand = next(call.values())
+        condition = where.operands[0]
+        facts |= {
+            "line": where.place or "–", "where": where.place.expression if where.place else "where", "operand": expression_of(operand),
+            "condition": expression_of(condition, "condition") if isinstance(condition, Value) else "condition",
+        }  # fmt: skip
+        return Finding("where_nan", "error", scene.step.number, call.place, facts, call)
+    return Finding("not_finite", "error", scene.step.number, call.place, facts, call, "backward")
+
+
+def counted(snapshot: Snapshot) -> dict[str, Any]:
+    """How many are no numbers."""
+    array = snapshot.array
+    nans = snapshot.summary.nans if array is None else int(np.isnan(array).sum())
+    infinities = snapshot.summary.infinities if array is None else int(np.isinf(array).sum())
+    return {"nans": nans, "infinities": infinities, "size": snapshot.size}
+
+
+def first_bad(snapshot: Snapshot) -> tuple[int, ...] | None:
+    """The place of the first that is no number."""
+    if snapshot.array is None:
+        return None
+    where: ndarray = np.argwhere(~np.isfinite(snapshot.array))
+    return tuple(int(i) for i in where[0])
+
+
+def at_first(snapshot: Snapshot, call: Call) -> dict[str, Any]:
+    """The operands at the first place that is no number, as far as they have the same shape."""
+    index = first_bad(snapshot)
+    shown = []
+    for operand in call.operands:
+        if isinstance(operand, Value):
+            array = operand.snapshot.array
+            if array is not None and index is not None and array.shape == snapshot.shape:
+                shown.append(
+                    f"{operand.label}[{', '.join(map(str, index))}] = {array[index]:.4g}" if index else f"{operand.label} = {array[()]:.4g}"
+                )
+            else:
+                s = operand.snapshot.summary
+                shown.append(f"{operand.label}: {s.least:.4g} … {s.most:.4g}")
+        elif isinstance(operand, (int, float)):
+            shown.append(f"{operand:.4g}")
+    return {"operands": "; ".join(shown) or "–"}
+
+
+# ---------------------------------------------------------------- crashes
+
+
+@detector("failure", "failure")
+def why_it_crashed(seen: Evidence) -> Iterator[Finding]:
+    """The exception with which the program ended."""
+    failure = seen.record.failure
+    if failure is None or failure.kind in STOPPED:
+        return
+    scene = next((s for s in reversed(seen.scenes) if s.step.number == failure.step), None)
+    facts: dict[str, Any] = {
+        "kind": failure.kind, "message": failure.message.split(". Fix:")[0], "op": failure.operation or (failure.backward.name if failure.backward else "–"),
+        "expression": failure.place.expression if failure.place else "–", "loss": receiver(failure.place, "backward", "loss"),
+    }  # fmt: skip
+    variant, more = variant_of(failure, scene)
+    yield Finding("failure", "error", failure.step, failure.place, facts | more, failure.backward, variant)
+
+
+def variant_of(failure: Failure, scene: Scene | None) -> tuple[str, dict[str, Any]]:
+    """Which kind of crash it was, with what the texts need besides."""
+    message = failure.message
+    if "does not have a grad_fn" in message:
+        return detached_loss(failure, scene)
+    if "backward through the graph a second time" in message:
+        carried = [v for v in scene.step.values if v.kind == "earlier"] if scene else []
+        if carried:
+            return "carried", {"name": carried[0].label}
+        first = scene.step.passes[0].place if scene and len(scene.step.passes) > 1 else None
+        return "twice", {"first": first or "–"}
+    if "modified by an inplace operation" in message:
+        written = [e for e in scene.step.events if e.kind == "wrote"] if scene else []
+        values = [*failure.backward.operands, *failure.backward.results] if failure.backward else []
+        event = next((e for e in written if any(e.value is v for v in values)), None)
+        stepped = next((e for e in reversed(scene.step.events) if e.kind == "stepped"), None) if scene else None
+        if event is None and stepped is not None and "(the parameter" in message:
+            return "stepped", {"line": stepped.place or "–", "optimizer": receiver(stepped.place, "step", "optimizer")}
+        last = re.search(r"The last write was at (.*?) in ", message)
+        line = event.place if event is not None and event.place is not None else last[1] if last else "–"
+        return "inplace", {"line": line, "writer": event.place.expression if event is not None and event.place is not None else "x += 1"}
+    if "leaf Variable that requires grad" in message:
+        return "leaf", {}
+    if "only for scalar outputs" in message:
+        return "scalar", {}
+    if re.search(
+        r"shapes? cannot|broadcast|must match|invalid for input of size|to have \d+ channels|different to the input size|sizes? ", message
+    ):
+        return "shape", {}
+    if "same dtype" in message or "floating point type" in message:
+        return "dtype", {}
+    if "out of bounds" in message or "out of range" in message:
+        return "range", {}
+    return "other", {}
+
+
+def detached_loss(failure: Failure, scene: Scene | None) -> tuple[str, dict[str, Any]]:
+    """Why the loss has no history."""
+    facts: dict[str, Any] = {
+        "line": assigned(failure.place, receiver(failure.place, "backward", "loss")) or failure.place or "–",
+        "cut": "–",
+    }
+    last = (
+        next((w for w in reversed(scene.step.order) if isinstance(w, Call) or (isinstance(w, Event) and w.kind == "shared")), None)
+        if scene
+        else None
+    )
+    if scene is None or last is None:
+        return "nothing", facts
+    if isinstance(last, Event):
+        return "detached", facts | {"line": last.place or "–", "cut": last.place.expression if last.place else "–"}
+    if any(r.requires_grad for r in last.results):
+        return "number", facts
+    for value in scene.step.values:
+        if value.requires_grad:
+            cut = next((link for link in scene.way(value, last.results) or () if link.cut), None)
+            if cut is not None:
+                return cut.kind, facts | {"line": cut.place or "–", "cut": cut.place.expression if cut.place else cut.kind}
+    return "nothing", facts
+
+
+def assigned(place: Place | None, name: str) -> str | None:
+    """The line before a place that gave a variable its value."""
+    if place is None:
+        return None
+    for line in range(place.line, 0, -1):
+        if re.match(rf"\s*{re.escape(name)}\s*=[^=]", linecache.getline(place.file, line)):
+            return f"{place.file}:{line}"
+    return None

@@ -1,0 +1,364 @@
+"""What a record shows, in the form that detectors ask for: who uses a value, what led from one to another, what happened to a leaf.
+
+Knows nothing of any fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd.seeing.record import Arrival, Call, Event, Pass, Place, Pull, Record, Snapshot, Step, Update, Value
+
+VIEWS = frozenset(["view", "expand", "permute", "select", "slice", "unbind", "split", "flip", "_to_copy", "clone", "unfold", "diagonal"])
+REDUCTIONS = frozenset(["sum", "mean"])
+
+
+@dataclass(frozen=True)
+class Link:
+    """One way in which numbers went from one value to another.
+
+    `kind`: "call" (on the tape), "plain" (an operation on what needs no gradient), or where the tape was cut: "no_grad", "discrete" (an
+    operation without a derivative), "detached" (`.detach()`, `.data`), "number" (the same numbers came back without history).
+    """
+
+    kind: str
+    source: Value
+    target: Value
+    place: Place | None
+    call: Call | None = None
+
+    @property
+    def cut(self) -> bool:
+        """Whether no gradient comes back over it."""
+        return self.kind not in ("call", "plain")
+
+
+class Scene:
+    """One step, with its values connected."""
+
+    def __init__(self, step: Step, seen: Evidence) -> None:
+        self.step, self.seen = step, seen
+        self.at = {id(what): i for i, what in enumerate(step.order)}
+
+    @cached_property
+    def uses(self) -> dict[int, list[Call]]:
+        """By id of a value: the calls that took it."""
+        found: dict[int, list[Call]] = {}
+        for call in self.step.calls:
+            for value in call.values():
+                users = found.setdefault(id(value), [])
+                if not users or users[-1] is not call:
+                    users.append(call)
+        return found
+
+    @cached_property
+    def pulls(self) -> dict[int, list[Pull]]:
+        """By id of a call: what backward passes did there."""
+        found: dict[int, list[Pull]] = {}
+        for walk in self.step.passes:
+            for pull in walk.pulls:
+                found.setdefault(id(pull.call), []).append(pull)
+        return found
+
+    @cached_property
+    def roots(self) -> list[Value]:
+        """Where backward passes began."""
+        return list({id(root): root for walk in self.step.passes for root in walk.roots if root is not None}.values())
+
+    @cached_property
+    def links(self) -> dict[int, list[Link]]:
+        """By id of a value: where its numbers went."""
+        found: dict[int, list[Link]] = {}
+        for call in self.step.calls:
+            for source in call.values():
+                for target in call.results:
+                    kind = "call" if source.requires_grad and target.requires_grad else "plain"
+                    if source.requires_grad and not target.requires_grad:
+                        kind = "discrete" if call.grad else "no_grad"
+                    found.setdefault(id(source), []).append(Link(kind, source, target, call.place, call))
+        for event in self.step.events:
+            if event.kind == "shared" and event.value is not None and isinstance(event.about, Value):
+                kind = "detached" if event.value.requires_grad else "plain"
+                found.setdefault(id(event.value), []).append(Link(kind, event.value, event.about, event.place))
+            elif event.kind == "wrote" and event.value is not None and isinstance(event.about, Value):
+                kind = "call" if event.value.requires_grad or not event.about.requires_grad else "no_grad"
+                found.setdefault(id(event.about), []).append(Link(kind, event.about, event.value, event.place))
+        for link in self.returns():
+            found.setdefault(id(link.source), []).append(link)
+        return found
+
+    def returns(self) -> Iterator[Link]:
+        """Values that came back without history: an input, or a number, that has exactly the numbers of an earlier result."""
+        shared = {id(e.about) for e in self.step.events if e.kind == "shared"}
+        wanted: dict[tuple[tuple[int, ...], Any], list[Value]] = {}
+        for value in self.step.values:
+            array = value.snapshot.array
+            if value.kind == "input" and id(value) not in shared and array is not None and is_telling(array):
+                wanted.setdefault((value.shape, value.dtype), []).append(value)
+        numbers = {
+            float(x): call
+            for call in self.step.calls
+            for x in call.operands
+            if isinstance(x, float) and np.isfinite(x) and x != round(x, 3)
+        }
+        for source in self.step.values:
+            if source.kind not in ("result", "earlier") or source.snapshot.array is None or not source.requires_grad:
+                continue
+            for target in wanted.get((source.shape, source.dtype), ()):
+                if target.number > source.number and np.array_equal(source.snapshot.array, target.snapshot.array):  # type: ignore[arg-type]
+                    yield Link("number", source, target, target.place)
+            if source.snapshot.size == 1 and numbers:
+                call = numbers.get(float(source.snapshot.array.real.item()))
+                if call is not None:
+                    for target in call.results:
+                        yield Link("number", source, target, call.place, call)
+
+    def way(self, start: Value, ends: Iterable[Value]) -> list[Link] | None:
+        """The way with the fewest cuts from a value to one of several; None if there is none."""
+        goal = {id(v) for v in ends}
+        best: dict[int, int] = {id(start): 0}
+        came: dict[int, Link] = {}
+        queue, done = deque([start]), set()
+        while queue:
+            value = queue.popleft()
+            if id(value) in done:
+                continue
+            done.add(id(value))
+            if id(value) in goal:
+                way: list[Link] = []
+                while value is not start:
+                    way.append(came[id(value)])
+                    value = way[-1].source
+                return way[::-1]
+            for link in self.links.get(id(value), ()):
+                cost = best[id(value)] + link.cut
+                if cost < best.get(id(link.target), 1 << 30):
+                    best[id(link.target)] = cost
+                    came[id(link.target)] = link
+                    queue.append(link.target) if link.cut else queue.appendleft(link.target)
+        return None
+
+    def reached(self, start: Value) -> list[Link]:
+        """All links that lead on from a value, over the tape or over cuts."""
+        queue, met, found = deque([start]), {id(start)}, []
+        while queue:
+            for link in self.links.get(id(queue.popleft()), ()):
+                found.append(link)
+                if id(link.target) not in met:
+                    met.add(id(link.target))
+                    queue.append(link.target)
+        return found
+
+    @cached_property
+    def leading(self) -> set[int]:
+        """Ids of all values from which a way without cuts leads to a root."""
+        back: dict[int, list[Value]] = {}
+        for links in self.links.values():
+            for link in links:
+                if not link.cut:
+                    back.setdefault(id(link.target), []).append(link.source)
+        queue, met = deque(self.roots), {id(r) for r in self.roots}
+        while queue:
+            for source in back.get(id(queue.popleft()), ()):
+                if id(source) not in met:
+                    met.add(id(source))
+                    queue.append(source)
+        return met
+
+    def has_weights_after(self, value: Value) -> bool:
+        """Whether a parameter takes part in what is computed from a value on the way to the loss."""
+        return any(
+            link.call is not None and id(link.target) in self.leading and any(v.kind == "parameter" for v in link.call.values())
+            for link in self.reached(value)
+        )
+
+
+def is_telling(array: ndarray) -> bool:
+    """Whether numbers are so particular that they are not the same by chance."""
+    if array.dtype.kind != "f" or not array.size:
+        return False
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.any((array != np.round(array, 3)) & np.isfinite(array)))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that happened to a leaf, in the order in which it did."""
+
+    step: Step
+    what: Arrival | Update | Event
+    walk: Pass | None = None  # of an arrival
+
+
+class Evidence:
+    """A record, as detectors look at it."""
+
+    def __init__(self, record: Record) -> None:
+        self.record, self.steps = record, list(record.steps)
+        self.scenes = [Scene(step, self) for step in self.steps]
+        self.lacking: list[str] = []  # tensors of which the detector at work wanted numbers that were not kept
+
+    # ------------------------------------------------------------ what there is
+
+    def has(self, need: str) -> bool:
+        """Whether the record has what a detector needs."""
+        if need == "passes":
+            return any(step.passes for step in self.steps)
+        if need == "updates":
+            return any(update.optimizer for step in self.steps for update in step.updates)
+        if need == "stepped":
+            return any(event.kind == "stepped" for step in self.steps for event in step.events)
+        if need == "several":
+            return any(b.number == a.number + 1 for a, b in pairwise(self.steps))
+        if need == "modules":
+            return any(step.visits for step in self.steps)
+        if need == "failure":
+            return self.record.failure is not None
+        return bool(self.steps)
+
+    def consecutive(self, a: Step, b: Step) -> bool:
+        """Whether nothing went unwatched between two steps."""
+        return b.number - a.number in (0, 1)
+
+    # ------------------------------------------------------------ numbers
+
+    def array(self, snapshot: Snapshot, label: str) -> ndarray | None:
+        """The numbers; None, and a note that the detector could not look, if they were not kept."""
+        if snapshot.array is None and label not in self.lacking:
+            self.lacking.append(label)
+        return snapshot.array
+
+    # ------------------------------------------------------------ leaves over time
+
+    @cached_property
+    def moments(self) -> dict[str, list[Moment]]:
+        """By name: what happened to each leaf over the kept steps."""
+        found: dict[str, list[Moment]] = {}
+        for step in self.steps:
+            for what in step.order:
+                if isinstance(what, Pass):
+                    for arrival in what.arrivals:
+                        found.setdefault(arrival.leaf.label, []).append(Moment(step, arrival, what))
+                elif isinstance(what, Update):
+                    found.setdefault(what.leaf.label, []).append(Moment(step, what))
+                elif isinstance(what, Event) and what.kind == "cleared" and what.value is not None:
+                    found.setdefault(what.value.label, []).append(Moment(step, what))
+        return found
+
+    @cached_property
+    def parameters(self) -> dict[str, list[tuple[Scene, Value]]]:
+        """By name: parameters that took part in calls, or that an optimizer was given, in each step."""
+        found: dict[str, list[tuple[Scene, Value]]] = {}
+        for scene in self.scenes:
+            for value in scene.step.values:
+                if value.kind in ("parameter", "leaf") and value.requires_grad:
+                    found.setdefault(value.label, []).append((scene, value))
+        return found
+
+    @cached_property
+    def given(self) -> dict[str, Event]:
+        """By name: the parameters that optimizers which took a step were given, and such a step."""
+        return {value.label: event for step in self.steps for event in step.events if event.kind == "stepped" for value in event.given}
+
+    def losses(self) -> dict[Any, list[tuple[Step, Pass, float]]]:
+        """Losses that are one number, by the place of the backward pass, in order."""
+        found: dict[Any, list[tuple[Step, Pass, float]]] = {}
+        for step in self.steps:
+            for walk in step.passes:
+                root = walk.roots[0] if walk.roots else None
+                if root is not None and root.snapshot.size == 1 and root.snapshot.array is not None and walk.place is not None:
+                    found.setdefault(walk.place, []).append((step, walk, float(root.snapshot.array.real.item())))
+        return found
+
+
+# ---------------------------------------------------------------- looking at values
+
+
+def source_of(value: Value) -> Value:
+    """The value that another is a view or a copy of, through whatever many."""
+    while value.call is not None and value.call.op is not None and value.call.name in VIEWS:
+        first = next(value.call.values(), None)
+        if first is None:
+            break
+        value = first
+    return value
+
+
+def made_by(value: Value, *names: str) -> Call | None:
+    """The call of one of these operations that made a value, or what it is a view of."""
+    call = source_of(value).call
+    return call if call is not None and call.name in names else None
+
+
+def is_bad(snapshot: Snapshot | None, kinds: str = "nan inf") -> bool:
+    """Whether there is a nan, or an inf, in it."""
+    if snapshot is None or snapshot.dtype.kind not in "fc":
+        return False
+    if snapshot.array is None:
+        return bool(("nan" in kinds and snapshot.summary.nans) or ("inf" in kinds and snapshot.summary.infinities))
+    if np.isfinite(snapshot.array).all():
+        return False
+    return bool(("nan" in kinds and np.isnan(snapshot.array).any()) or ("inf" in kinds and np.isinf(snapshot.array).any()))
+
+
+def is_zero(snapshot: Snapshot) -> bool:
+    """Whether all its numbers are zero."""
+    if snapshot.array is None:
+        summary = snapshot.summary
+        return summary.zeros == summary.size
+    return not snapshot.array.any()
+
+
+def norm_of(snapshot: Snapshot) -> float:
+    """The Euclidean norm of its numbers; nan if they are not finite."""
+    if snapshot.array is None:
+        return float("nan") if is_bad(snapshot) else snapshot.summary.norm
+    return float(np.linalg.norm(snapshot.array.reshape(-1).astype(np.complex128 if snapshot.array.dtype.kind == "c" else np.float64)))
+
+
+def rms_of(snapshot: Snapshot) -> float:
+    """The root of the mean square of its numbers."""
+    return norm_of(snapshot) / max(snapshot.size, 1) ** 0.5
+
+
+# ---------------------------------------------------------------- the program's own words
+
+
+def receiver(place: Place | None, method: str, otherwise: str) -> str:
+    """What a method was called on, in the program's words: `opt` in `opt.step()`."""
+    found = re.search(rf"([A-Za-z_][\w.\[\]]*)\.{method}\(", "" if place is None else place.expression or place.text)
+    return found[1] if found else otherwise
+
+
+def expression_of(value: Value, otherwise: str = "x") -> str:
+    """How the program may be told about a value: by its name, or the expression that made it."""
+    if value.name:
+        return value.name
+    place = value.call.place if value.call is not None else None
+    return (place.expression if place is not None else "") or otherwise
+
+
+def named(value: Value) -> str:
+    """A value's label with the expression that made it."""
+    if value.name or value.call is None or value.call.place is None or not value.call.place.expression:
+        return value.label
+    return f"{value.label} ({value.call.place.expression})"
+
+
+def in_module(call: Call) -> str:
+    """The path of the module that a call ran in, or the call's own name."""
+    return call.module or f"{call.name}#{call.number}"
+
+
+def site(call: Call) -> tuple[Any, ...]:
+    """What is the same for a call in every step."""
+    return call.place, call.modules, call.name, tuple(r.shape for r in call.results)

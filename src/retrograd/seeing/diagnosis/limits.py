@@ -1,0 +1,43 @@
+"""From when on something is called a fault. Each number with its reason; they err on the side of silence."""
+
+from __future__ import annotations
+
+# Dead units. In a small batch many healthy units are zero for every example. One counts as dead only if its input stayed below zero by
+# more than DEAD_MARGIN standard deviations (over examples) even for the example nearest to zero.
+DEAD_MARGIN = 3.0
+DEAD_SHARE = 0.1  # of a layer's units; a few dead ones do no harm
+DEAD_EXAMPLES = 16  # fewer say too little about a unit
+DEAD_UNITS = 4  # a layer that is all zero: with fewer units that happens by chance
+
+# Gradients over depth. Healthy nets differ by 10 to 100 between layers; a sigmoid loses a factor of 4 or more at each.
+DEPTH_LAYERS = 4  # fewer are no depth
+DEPTH_RATIO = 1e4  # between the root mean squares of the weights' gradients, first to last layer
+DEPTH_PER_LAYER = 3.0  # and that much for each layer, so that it is depth and not one odd layer
+TIME_USES = 8  # uses of one weight in one pass: a recurrence
+GROWTH_OVER_TIME = 1e3  # of the norm of the whole gradient, from the first kept step to the last, rising all the while
+
+# Saturation: tanh' is below 0.02 and sigmoid' below 0.01 beyond these.
+TANH_FLAT = 0.99
+SIGMOID_FLAT = 0.01
+SOFTMAX_FLAT = 0.999  # p (1 - p) is below 0.001
+SOFTMAX_CHOICES = 4  # among fewer, one may well take all
+FLAT_SHARE = 0.9  # of the outputs. A trained gate or classifier may well have half of them there
+FLAT_PASSES = 0.02  # what part of the cotangent's norm gets through
+WRONG = 0.5  # an output between 0 and 1 that far from its target is on the wrong side
+
+# Updates. The usual ratio of update to weight is 1e-3; Adam's first steps on small weights reach 0.3. So a large ratio is a fault only
+# together with a loss that grows.
+RATIO_HIGH = 0.1
+LOSS_GROWTH = 2.0  # over the kept steps, at the same line
+LOSS_DIVERGES = 10.0  # so much growth needs no large ratio
+RATE_STEPS = 3  # fewer show no trend
+RATIO_LOW = 1e-6  # float32 resolves 6e-8; a thousand such steps change a weight by a thousandth
+GRADIENT_MATTERS = 1e-3  # gradient to weight: with less, training may simply be over
+
+# Sums. Rows of probabilities add up to 1 within rounding.
+ROW_SUM = 1e-4
+LOG_ROW_SUM = 0.1  # log-probabilities that were computed by hand may be off by more
+
+SYMMETRY = 1e-6  # relative difference of rows that are copies of each other
+INPUT_RMS = 10.0  # layers are initialised for inputs of about 1; pixels from 0 to 255 have about 100
+EQUAL_PLACES = 2  # steps that show the same before it is called a habit

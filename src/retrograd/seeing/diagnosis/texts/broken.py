@@ -1,0 +1,310 @@
+"""Texts about gradients that do not come or are not numbers, and about crashes."""
+
+from __future__ import annotations
+
+TEXTS: dict[str, dict[str, dict[str, str]]] = {
+    "no_gradient": {
+        "en": {"name": "no gradient", "title": "Parameters that get no gradient", "what": "In {steps} steps no backward pass brought a gradient to {names}."},
+        "es": {"name": "sin gradiente", "title": "Parámetros que no reciben gradiente", "what": "En {steps} pasos ningún pase hacia atrás llevó un gradiente a {names}."},
+    },
+    "no_gradient.unused": {
+        "en": {
+            "cause": "No operation that was seen leads from there to the loss.",
+            "fix": "use them in forward(), or remove them.",
+            "code": "parameter.requires_grad_(False)  # if {name} is to stay as it is",
+        },
+        "es": {
+            "cause": "Ninguna operación observada lleva desde ahí hasta la pérdida.",
+            "fix": "úsalos en forward(), o quítalos.",
+            "code": "parameter.requires_grad_(False)  # si {name} ha de quedarse como está",
+        },
+    },
+    "no_gradient.left": {
+        "en": {
+            "cause": "What is computed from them leaves the graph at {line} ({expression}), and no way back to the loss was seen.",
+            "fix": "keep to tensors and to the library's operations up to the loss.",
+            "code": "{source}  # without {expression}",
+        },
+        "es": {
+            "cause": "Lo que se calcula con ellos sale del grafo en {line} ({expression}), y no se vio que volviera a la pérdida.",
+            "fix": "usa tensores y operaciones de la biblioteca hasta llegar a la pérdida.",
+            "code": "{source}  # sin {expression}",
+        },
+    },
+    "no_gradient.detached": {
+        "en": {
+            "cause": "{source} is cut off at {line}: {expression} has the numbers, but not the history.",
+            "fix": "use the tensor itself where a gradient is wanted.",
+            "code": "{source}  # instead of {expression}",
+        },
+        "es": {
+            "cause": "{source} queda separado en {line}: {expression} tiene los números, pero no la historia.",
+            "fix": "usa el propio tensor donde quieras gradiente.",
+            "code": "{source}  # en lugar de {expression}",
+        },
+    },
+    "no_gradient.no_grad": {
+        "en": {
+            "cause": "{expression} ({line}) ran under no_grad, where nothing is noted down for the backward pass.",
+            "fix": "compute it outside of no_grad.",
+            "code": "with torch.enable_grad():\n    {expression}",
+        },
+        "es": {
+            "cause": "{expression} ({line}) se ejecutó bajo no_grad, donde no se anota nada para el pase hacia atrás.",
+            "fix": "calcúlalo fuera de no_grad.",
+            "code": "with torch.enable_grad():\n    {expression}",
+        },
+    },
+    "no_gradient.discrete": {
+        "en": {
+            "cause": "{expression} ({line}): {op} gives whole numbers or yes and no, which do not change gradually, so that there is no derivative.",
+            "fix": "use a smooth operation for training.",
+            "code": "torch.softmax(x, -1)  # instead of argmax; torch.sigmoid(k * (x - limit)) instead of x > limit",
+        },
+        "es": {
+            "cause": "{expression} ({line}): {op} da números enteros, o sí y no, que no cambian poco a poco; por eso no hay derivada.",
+            "fix": "usa una operación suave para entrenar.",
+            "code": "torch.softmax(x, -1)  # en lugar de argmax; torch.sigmoid(k * (x - limite)) en lugar de x > limite",
+        },
+    },
+    "no_gradient.number": {
+        "en": {
+            "cause": "The numbers of {source} come back at {line} without history, as by item(), numpy() or torch.tensor(): {expression}.",
+            "fix": "keep the tensor.",
+            "code": "{source}  # the tensor itself, not its numbers",
+        },
+        "es": {
+            "cause": "Los números de {source} vuelven en {line} sin historia, como por item(), numpy() o torch.tensor(): {expression}.",
+            "fix": "conserva el tensor.",
+            "code": "{source}  # el propio tensor, no sus números",
+        },
+    },
+    "not_finite": {
+        "en": {"name": "nan or inf", "title": "Numbers that are none (nan or inf)"},
+        "es": {"name": "nan o inf", "title": "Números que no lo son (nan o inf)"},
+    },
+    "not_finite.input": {
+        "en": {
+            "what": "{name} ({kind}) has {nans} nan and {infinities} inf among {size} elements when it is first used.",
+            "cause": "Whatever is computed from a nan is nan.",
+            "fix": "clean the data, or look at what made them.",
+            "code": "assert torch.isfinite({name}).all()",
+        },
+        "es": {
+            "what": "{name} ({kind}) tiene {nans} nan y {infinities} inf entre {size} elementos cuando se usa por primera vez.",
+            "cause": "Todo lo que se calcula con un nan es nan.",
+            "fix": "limpia los datos, o mira qué los produjo.",
+            "code": "assert torch.isfinite({name}).all()",
+        },
+    },
+    "not_finite.forward": {
+        "en": {
+            "what": "{op} was the first to make them: {result} has {nans} nan and {infinities} inf among {size} elements, of finite operands: {operands}.",
+            "cause": "The operation has no finite value there: the logarithm of 0, a division by 0, an exponential too large.",
+            "fix": "keep the operand where the operation is finite.",
+            "code": "x.clamp(min=1e-8)  # before log, sqrt or a division; for softmax with log: log_softmax",
+        },
+        "es": {
+            "what": "{op} fue la primera en producirlos: {result} tiene {nans} nan y {infinities} inf entre {size} elementos, con operandos finitos: {operands}.",
+            "cause": "La operación no tiene ahí un valor finito: el logaritmo de 0, una división entre 0, una exponencial demasiado grande.",
+            "fix": "mantén el operando donde la operación es finita.",
+            "code": "x.clamp(min=1e-8)  # antes de log, sqrt o una división; para softmax con log: log_softmax",
+        },
+    },
+    "not_finite.backward": {
+        "en": {
+            "what": "The forward pass is finite; the backward pass of {op} ({result}) was the first to make them: {nans} nan and {infinities} inf "
+            "among {size} elements. Operands there: {operands}; v = {v}.",
+            "cause": "The derivative has no finite value there: that of sqrt, or of a norm, at 0 for example.",
+            "fix": "keep the operand away from that point.",
+            "code": "torch.sqrt(x + 1e-8)",
+        },
+        "es": {
+            "what": "El pase hacia adelante es finito; el pase hacia atrás de {op} ({result}) fue el primero en producirlos: {nans} nan y {infinities} inf "
+            "entre {size} elementos. Operandos ahí: {operands}; v = {v}.",
+            "cause": "La derivada no tiene ahí un valor finito: la de sqrt, o la de una norma, en 0, por ejemplo.",
+            "fix": "mantén el operando lejos de ese punto.",
+            "code": "torch.sqrt(x + 1e-8)",
+        },
+    },
+    "not_finite.update": {
+        "en": {
+            "what": "{name} and its gradient were finite, and the update (learning rate {rate}) made it nan or inf.",
+            "cause": "The update is larger than the largest number of the dtype.",
+            "fix": "a smaller learning rate, or clipped gradients.",
+            "code": "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+        },
+        "es": {
+            "what": "{name} y su gradiente eran finitos, y la actualización (tasa de aprendizaje {rate}) lo convirtió en nan o inf.",
+            "cause": "La actualización supera el mayor número del tipo de datos.",
+            "fix": "una tasa de aprendizaje menor, o gradientes recortados.",
+            "code": "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)",
+        },
+    },
+    "where_nan": {
+        "en": {
+            "name": "nan through where",
+            "title": "A branch that where() did not take makes the gradient nan",
+            "what": "The backward pass of {op} ({result}) has {nans} nan and {infinities} inf among {size} elements. There {operands}, and v = {v}.",
+            "cause": "{where} ({line}) sends v = 0 to the branch it did not take; {op} multiplies that by its infinite derivative, and 0 · inf is nan.",
+            "fix": "give the branch a harmless operand where it is not taken: one where() inside, one outside.",
+            "code": "safe = torch.where({condition}, {operand}, 1.0)\n# then {op} of safe inside {where}",
+        },
+        "es": {
+            "name": "nan a través de where",
+            "title": "Una rama que where() no tomó convierte el gradiente en nan",
+            "what": "El pase hacia atrás de {op} ({result}) tiene {nans} nan y {infinities} inf entre {size} elementos. Ahí {operands}, y v = {v}.",
+            "cause": "{where} ({line}) envía v = 0 a la rama que no tomó; {op} lo multiplica por su derivada infinita, y 0 · inf es nan.",
+            "fix": "da a la rama un operando inofensivo donde no se toma: un where() dentro y otro fuera.",
+            "code": "safe = torch.where({condition}, {operand}, 1.0)\n# y después {op} de safe dentro de {where}",
+        },
+    },
+    "failure": {
+        "en": {"name": "crash", "title": "The program stopped", "what": "{kind} at {expression}: {message}"},
+        "es": {"name": "interrupción", "title": "El programa se interrumpió", "what": "{kind} en {expression}: {message}"},
+    },
+    "failure.twice": {
+        "en": {
+            "title": "Backward twice through one graph",
+            "cause": "The first backward pass ({first}) freed what the forward pass had kept for it.",
+            "fix": "compute the loss anew; or keep the graph the first time.",
+            "code": "{loss}.backward(retain_graph=True)",
+        },
+        "es": {
+            "title": "Dos pases hacia atrás por el mismo grafo",
+            "cause": "El primer pase hacia atrás ({first}) liberó lo que el pase hacia adelante le había guardado.",
+            "fix": "calcula la pérdida de nuevo; o conserva el grafo la primera vez.",
+            "code": "{loss}.backward(retain_graph=True)",
+        },
+    },
+    "failure.carried": {
+        "en": {
+            "title": "The graph of an earlier step is walked again",
+            "cause": "{name} was computed in an earlier step and brings its graph along, which that step's backward pass has freed.",
+            "fix": "cut it off between steps.",
+            "code": "{name} = {name}.detach()",
+        },
+        "es": {
+            "title": "Se recorre otra vez el grafo de un paso anterior",
+            "cause": "{name} se calculó en un paso anterior y trae consigo su grafo, que el pase hacia atrás de aquel paso ya liberó.",
+            "fix": "sepáralo entre pasos.",
+            "code": "{name} = {name}.detach()",
+        },
+    },
+    "failure.inplace": {
+        "en": {
+            "title": "A write over numbers that the backward pass needs",
+            "cause": "{writer} ({line}) overwrote what {op} had kept for its derivative.",
+            "fix": "write to a new tensor.",
+            "code": "x = x + 1  # instead of x += 1; or x = x.clone() before the write",
+        },
+        "es": {
+            "title": "Una escritura sobre números que el pase hacia atrás necesita",
+            "cause": "{writer} ({line}) escribió encima de lo que {op} había guardado para su derivada.",
+            "fix": "escribe en un tensor nuevo.",
+            "code": "x = x + 1  # en lugar de x += 1; o x = x.clone() antes de escribir",
+        },
+    },
+    "failure.stepped": {
+        "en": {
+            "title": "The optimizer took its step between forward and backward",
+            "cause": "{optimizer}.step() ({line}) wrote over weights that {op} had kept for its derivative.",
+            "fix": "first all backward passes, then step().",
+            "code": "{loss}.backward()\n{optimizer}.step()",
+        },
+        "es": {
+            "title": "El optimizador dio su paso entre el pase hacia adelante y el pase hacia atrás",
+            "cause": "{optimizer}.step() ({line}) escribió encima de pesos que {op} había guardado para su derivada.",
+            "fix": "primero todos los pases hacia atrás, después step().",
+            "code": "{loss}.backward()\n{optimizer}.step()",
+        },
+    },
+    "failure.leaf": {
+        "en": {
+            "title": "A write over a parameter",
+            "cause": "A leaf that needs a gradient must not be written to while operations are noted down.",
+            "fix": "write under no_grad.",
+            "code": "with torch.no_grad():\n    {expression}",
+        },
+        "es": {
+            "title": "Una escritura sobre un parámetro",
+            "cause": "No se puede escribir en una hoja que necesita gradiente mientras se anotan las operaciones.",
+            "fix": "escribe bajo no_grad.",
+            "code": "with torch.no_grad():\n    {expression}",
+        },
+    },
+    "failure.scalar": {
+        "en": {
+            "title": "Backward from more than one number",
+            "cause": "A gradient belongs to one number; from several, backward computes a vector-Jacobian product and needs v.",
+            "fix": "reduce to one number.",
+            "code": "{loss}.mean().backward()",
+        },
+        "es": {
+            "title": "backward() desde más de un número",
+            "cause": "El gradiente es de un solo número; desde varios, backward calcula un producto vector-jacobiano y necesita v.",
+            "fix": "redúcelos a uno solo.",
+            "code": "{loss}.mean().backward()",
+        },
+    },
+    "failure.shape": {
+        "en": {
+            "title": "Shapes that do not fit",
+            "cause": "{op} cannot put these shapes together.",
+            "fix": "compare the shapes in the message with those you expect; a layer's first number is the size of its input's last dim (or channels).",
+            "code": "print(x.shape)  # before {expression}",
+        },
+        "es": {
+            "title": "Formas que no encajan",
+            "cause": "{op} no puede combinar estas formas.",
+            "fix": "compara las formas del mensaje con las que esperas; el primer número de una capa es el tamaño de la última dimensión (o los canales) de su entrada.",
+            "code": "print(x.shape)  # antes de {expression}",
+        },
+    },
+    "failure.dtype": {
+        "en": {"title": "Element types that do not fit", "cause": "{op} needs other element types, or its arguments are in the wrong order.",
+               "fix": "convert; for cross_entropy: logits first, whole numbers as targets second.", "code": "x.float()  # targets: y.long()"},
+        "es": {"title": "Tipos de elementos que no encajan", "cause": "{op} necesita otros tipos, o sus argumentos están en otro orden.",
+               "fix": "convierte; para cross_entropy: primero los logits, después los objetivos, enteros.", "code": "x.float()  # objetivos: y.long()"},
+    },
+    "failure.range": {
+        "en": {"title": "An index out of range", "cause": "{op} was given an index that is not there: classes and tokens count from 0.",
+               "fix": "compare the largest index with the size.", "code": "print(index.min(), index.max())"},
+        "es": {"title": "Un índice fuera de rango", "cause": "{op} recibió un índice que no existe: las clases y los tokens se cuentan desde 0.",
+               "fix": "compara el índice mayor con el tamaño.", "code": "print(index.min(), index.max())"},
+    },
+    "failure.other": {
+        "en": {"cause": "What was recorded ends here (operation: {op}).", "fix": "see the message.", "code": ""},
+        "es": {"cause": "Lo registrado termina aquí (operación: {op}).", "fix": "véase el mensaje.", "code": ""},
+    },
+    "failure.nothing": {
+        "en": {"title": "A loss that depends on nothing trainable", "cause": "None of the tensors that led to it needs a gradient ({line}).",
+               "fix": "ask for gradients.", "code": "w.requires_grad_(True)"},
+        "es": {"title": "Una pérdida que no depende de nada entrenable", "cause": "Ninguno de los tensores que llevan a ella necesita gradiente ({line}).",
+               "fix": "pide gradientes.", "code": "w.requires_grad_(True)"},
+    },
+    "failure.detached": {
+        "en": {"title": "A loss cut off from its history", "cause": "{cut} ({line}) gives the numbers without their history.",
+               "fix": "call backward() on the tensor itself.", "code": "{loss}.backward()  # {loss} without {cut}"},
+        "es": {"title": "Una pérdida separada de su historia", "cause": "{cut} ({line}) da los números sin su historia.",
+               "fix": "llama a backward() en el propio tensor.", "code": "{loss}.backward()  # {loss} sin {cut}"},
+    },
+    "failure.number": {
+        "en": {"title": "A loss cut off from its history", "cause": "{loss} ({line}) was made from numbers, as by item() or torch.tensor(): it does not know where they came from.",
+               "fix": "keep the tensor, and take the number out only to show it.", "code": "{loss}.backward()\nprint({loss}.item())"},
+        "es": {"title": "Una pérdida separada de su historia", "cause": "{loss} ({line}) se hizo con números, como por item() o torch.tensor(): no sabe de dónde vienen.",
+               "fix": "conserva el tensor, y saca el número solo para mostrarlo.", "code": "{loss}.backward()\nprint({loss}.item())"},
+    },
+    "failure.no_grad": {
+        "en": {"title": "A training step inside no_grad", "cause": "{cut} ({line}) ran under no_grad, where nothing is noted down.",
+               "fix": "compute the loss outside of no_grad.", "code": "with torch.enable_grad():\n    {cut}"},
+        "es": {"title": "Un paso de entrenamiento dentro de no_grad", "cause": "{cut} ({line}) se ejecutó bajo no_grad, donde no se anota nada.",
+               "fix": "calcula la pérdida fuera de no_grad.", "code": "with torch.enable_grad():\n    {cut}"},
+    },
+    "failure.discrete": {
+        "en": {"title": "A loss without a derivative", "cause": "{cut} ({line}) gives whole numbers or yes and no, which have no derivative.",
+               "fix": "use a smooth loss, such as cross_entropy.", "code": "loss = F.cross_entropy(logits, target)"},
+        "es": {"title": "Una pérdida sin derivada", "cause": "{cut} ({line}) da números enteros, o sí y no, que no tienen derivada.",
+               "fix": "usa una pérdida suave, como cross_entropy.", "code": "loss = F.cross_entropy(logits, target)"},
+    },
+}  # fmt: skip

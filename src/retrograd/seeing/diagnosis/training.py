@@ -1,0 +1,201 @@
+"""Faults of the training loop: gradients cleared or not, updates made or not, by whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from retrograd.seeing.diagnosis import limits
+from retrograd.seeing.diagnosis.evidence import Evidence, Moment, is_zero, norm_of, receiver
+from retrograd.seeing.diagnosis.finding import Finding
+from retrograd.seeing.diagnosis.registry import detector
+from retrograd.seeing.record import Arrival, Event, Pass, Step, Update
+
+
+@detector("zero_grad", "passes", "updates", "several")
+def forgotten_zero_grad(seen: Evidence) -> Iterator[Finding]:
+    """An update by a gradient in which there is one that an earlier update had used already."""
+    names, first = [], None
+    for name, moments in seen.moments.items():
+        found = leftover(seen, moments)
+        if found is not None:
+            names.append(name)
+            first = first or found
+    if first is not None:
+        arrival, walk, step, update = first
+        yield Finding("zero_grad", "error", step.number, update.place, {
+            "names": names, "n": update.passes, "norm": norm_of(arrival.before) if arrival.before else 0.0, "own": norm_of(arrival.g),
+            "backward": walk.place, "loss": receiver(walk.place, "backward", "loss"), "optimizer": receiver(update.place, "step", "optimizer"),
+        }, update)  # fmt: skip
+
+
+def leftover(seen: Evidence, moments: list[Moment]) -> tuple[Arrival, Pass, Step, Update] | None:
+    """A gradient that was added to one which an update had used already, and used again."""
+    used: Step | None = None  # the step in which what is in .grad was used
+    added: tuple[Arrival, Pass] | None = None
+    for moment in moments:
+        what = moment.what
+        if isinstance(what, Event):
+            used = added = None
+        elif isinstance(what, Arrival):
+            if used is not None and seen.consecutive(used, moment.step) and what.before is not None and not is_zero(what.before):
+                added = what, moment.walk  # type: ignore[assignment]
+            used = used if added is not None else None
+        elif what.gradient is not None:
+            if added is not None:
+                return *added, moment.step, what
+            used = moment.step
+    return None
+
+
+@detector("accumulation", "passes", "updates")
+def accumulation_not_divided(seen: Evidence) -> Iterator[Finding]:
+    """Several backward passes from means, at one line, and an update by their plain sum."""
+    for step in seen.steps:
+        update = next((u for u in step.updates if u.optimizer and u.passes > 1 and u.gradient is not None), None)
+        if update is None:
+            continue
+        before = step.order[: step.order.index(update)]
+        own = [(w, a) for w in before if isinstance(w, Pass) for a in w.arrivals if a.leaf.label == update.leaf.label]
+        cleared = [i for i, w in enumerate(before) if isinstance(w, Event) and w.kind == "cleared" and w.value is not None and w.value.label == update.leaf.label]  # fmt: skip
+        own = [(w, a) for w, a in own if not cleared or before.index(w) > cleared[-1]]
+        walks = [w for w, _ in own]
+        if len(walks) != update.passes or len({w.place for w in walks}) > 1 or not all(map(is_mean, walks)):
+            continue
+        parts = [seen.array(a.g, a.leaf.label) for _, a in own]
+        total = None if update.gradient is None else seen.array(update.gradient, update.leaf.label)
+        if total is None or any(p is None for p in parts) or not np.any(total):
+            continue
+        if np.allclose(sum(p for p in parts if p is not None), total, rtol=1e-3, atol=1e-6 * float(np.abs(total).max())):
+            loss = receiver(walks[0].place, "backward", "loss")
+            yield Finding("accumulation", "warning", step.number, walks[0].place, {
+                "n": len(walks), "name": update.leaf.label, "norm": float(np.linalg.norm(total)), "mean": float(np.linalg.norm(total)) / len(walks),
+                "loss": loss, "optimizer": receiver(update.place, "step", "optimizer"),
+            }, update)  # fmt: skip
+            return
+
+
+def is_mean(walk: Pass) -> bool:
+    """Whether a backward pass began, with 1, at a mean over examples."""
+    root = walk.roots[0] if len(walk.roots) == 1 else None
+    if root is None or root.call is None or not walk.pulls:
+        return False
+    call, seed = root.call, walk.pulls[0].v[0]
+    mean = call.name == "mean" or bool(call.params.get("mean"))
+    if call.name == "nll_loss":  # the weights of a mean's terms add up to 1
+        weights = call.operands[2].snapshot.array
+        mean = weights is not None and abs(float(weights.sum()) - 1) < 1e-3
+    return mean and seed is not None and seed.array is not None and seed.size == 1 and float(seed.array.real.item()) == 1.0
+
+
+@detector("step_before_backward", "stepped")
+def step_before_backward(seen: Evidence) -> Iterator[Finding]:
+    """An optimizer's step with no gradient, or one before the backward pass of its own step."""
+    ever = {u.number for step in seen.steps for u in step.updates}
+    for step in seen.steps:
+        for event in step.events:
+            if event.kind != "stepped" or not event.given:
+                continue
+            given = {v.label for v in event.given}
+            at = step.order.index(event)
+            arrived = [
+                [a.leaf.label in given for w in part if isinstance(w, Pass) for a in w.arrivals]
+                for part in (step.order[:at], step.order[at:])
+            ]
+            updated = any(u.number == event.number for u in step.order[:at] if isinstance(u, Update))
+            facts: dict[str, Any] = {
+                "optimizer": receiver(event.place, "step", "optimizer"),
+                "names": sorted(given),
+                "kind": str(event.about),
+            }
+            late = next((w for w in step.order[at:] if isinstance(w, Pass) and any(a.leaf.label in given for a in w.arrivals)), None)
+            if late is not None and not any(arrived[0]) and (updated or event.number not in ever):
+                forward = min((step.order.index(p.call) for p in late.pulls if p.call in step.order), default=at)
+                if forward < at:
+                    facts |= {"loss": receiver(late.place, "backward", "loss"), "backward": late.place}
+                    yield Finding("step_before_backward", "error", step.number, event.place, facts, event, "late")
+                    return
+            elif not updated and event.number not in ever and not any(arrived[0]):
+                yield Finding("step_before_backward", "error", step.number, event.place, facts | {"loss": "loss"}, event, "none")
+                return
+    yield from stale(seen)
+
+
+def stale(seen: Evidence) -> Iterator[Finding]:
+    """Two steps of one optimizer by one gradient."""
+    for name, moments in seen.moments.items():
+        updates = [m for m in moments if not isinstance(m.what, Event)]
+        for a, b in pairwise(updates):
+            if (
+                isinstance(a.what, Update) and isinstance(b.what, Update) and a.what.number is not None and a.what.number == b.what.number
+                and seen.consecutive(a.step, b.step) and a.what.passes and a.what.passes == b.what.passes
+            ):  # fmt: skip
+                facts = {"name": name, "optimizer": receiver(b.what.place, "step", "optimizer"), "loss": "loss", "first": a.what.place}
+                yield Finding("step_before_backward", "warning", b.step.number, b.what.place, facts, b.what, "stale")
+                return
+
+
+@detector("not_optimized", "passes", "stepped")
+def not_given_to_an_optimizer(seen: Evidence) -> Iterator[Finding]:
+    """Parameters of modules that get gradients, while no optimizer that takes steps has them, and nothing else updates them."""
+    names, first = [], None
+    for name, moments in seen.moments.items():
+        arrival = next((m for m in moments if isinstance(m.what, Arrival) and m.what.leaf.kind == "parameter"), None)
+        if arrival is None or name in seen.given or any(isinstance(m.what, Update) for m in moments):
+            continue
+        names.append(name)
+        first = first or arrival
+    if first is not None and isinstance(first.what, Arrival):
+        event = next(e for step in seen.steps for e in step.events if e.kind == "stepped")
+        yield Finding("not_optimized", "warning", first.step.number, event.place, {
+            "names": names, "norm": norm_of(first.what.g), "name": names[0], "optimizer": receiver(event.place, "step", "optimizer"), "kind": str(event.about),
+        }, first.what.leaf)  # fmt: skip
+
+
+@detector("two_optimizers", "updates")
+def shared_by_two_optimizers(seen: Evidence) -> Iterator[Finding]:
+    """A parameter that two optimizers update."""
+    names, first = [], None
+    for name, moments in seen.moments.items():
+        updates = {m.what.number: m.what for m in moments if isinstance(m.what, Update) and m.what.number is not None}
+        if len(updates) > 1:
+            names.append(name)
+            first = first or list(updates.values())
+    if first is not None:
+        yield Finding("two_optimizers", "warning", None, first[1].place, {
+            "names": names, "one": receiver(first[0].place, "step", "optimizer"), "other": receiver(first[1].place, "step", "optimizer"),
+            "rate": first[0].hyperparameters.get("lr", 0.0), "rate2": first[1].hyperparameters.get("lr", 0.0),
+        }, first[1])  # fmt: skip
+
+
+@detector("no_learning_rate", "updates")
+def learning_rate_is_zero(seen: Evidence) -> Iterator[Finding]:
+    """Every update of the kept steps with a learning rate of 0."""
+    updates = [(step, u) for step in seen.steps for u in step.updates if u.optimizer]
+    steps = {step.number for step, _ in updates}
+    if all(u.hyperparameters.get("lr") == 0 for _, u in updates) and len(steps) >= limits.EQUAL_PLACES:
+        step, update = updates[0]
+        facts = {"optimizer": receiver(update.place, "step", "optimizer"), "steps": len(steps), "kind": update.optimizer}
+        yield Finding("no_learning_rate", "warning", step.number, update.place, facts, update)
+
+
+@detector("decay_only", "updates")
+def only_weight_decay(seen: Evidence) -> Iterator[Finding]:
+    """Parameters whose gradient is zero in every kept step, so that only weight decay changes them."""
+    names, first = [], None
+    for name, moments in seen.moments.items():
+        updates = [m.what for m in moments if isinstance(m.what, Update) and m.what.optimizer and m.what.gradient is not None]
+        if len(updates) >= limits.EQUAL_PLACES and all(
+            u.hyperparameters.get("weight_decay") and u.gradient and is_zero(u.gradient) for u in updates
+        ):
+            names.append(name)
+            first = first or updates
+    if first is not None:
+        last = first[-1].after or first[-1].before
+        yield Finding("decay_only", "warning", None, first[0].place, {
+            "names": names, "decay": float(first[0].hyperparameters["weight_decay"]), "before": norm_of(first[0].before), "after": norm_of(last),
+            "steps": len(first),
+        }, first[0])  # fmt: skip
