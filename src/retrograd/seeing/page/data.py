@@ -143,7 +143,9 @@ class Builder:
     def update(self, update: Update, images: dict[int, tuple[int, int]]) -> dict[str, Any]:
         """A parameter changed."""
         image = images.get(update.leaf.number)
-        state = {k: {"array": self.arrays.add(x, image)} if isinstance(x, Snapshot) else {"text": short(x)} for k, x in update.state.items()}
+        state = {
+            k: {"array": self.arrays.add(x, image)} if isinstance(x, Snapshot) else {"text": short(x)} for k, x in update.state.items()
+        }
         return {
             "leaf": update.leaf.number,
             "optimizer": update.optimizer,

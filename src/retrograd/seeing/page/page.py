@@ -20,7 +20,19 @@ from retrograd.seeing.page.data import data_of
 from retrograd.seeing.page.page_texts import PAGE
 from retrograd.seeing.record import Record
 
-PROGRAMS = ("tools", "state", "arrays", "shapes", "layout", "graph", "parts", "panel", "walk", "live", "main")  # each imports from those before it
+PROGRAMS = (
+    "tools",
+    "state",
+    "arrays",
+    "shapes",
+    "layout",
+    "graph",
+    "parts",
+    "panel",
+    "walk",
+    "live",
+    "main",
+)  # each imports from those before it
 LAYOUT = "dagre-3.1.3.min.js"
 LINES_OF_MODULES = re.compile(r"^(import [^;]*;\n|export (?=(async )?(function|const|let|class) ))", re.MULTILINE)
 
@@ -48,9 +60,10 @@ def page(record: Record, language: str | None = None, title: str = "Retrograd") 
 def html_of(data: dict[str, Any], language: str, title: str, live: str | None = None) -> str:
     """The page of some data. `live`: where it can ask for what came since."""
     styles, program, layout = front("page.css"), joined(), layout_library()
+    asks = "'self'" if live else "'none'"
     policy = (
         f"default-src 'none'; script-src {hash_of(program)} {hash_of(layout)}; style-src {hash_of(styles)}; "
-        f"img-src data: blob:; worker-src blob:; connect-src {"'self'" if live else "'none'"}; base-uri 'none'; form-action 'none'"
+        f"img-src data: blob:; worker-src blob:; connect-src {asks}; base-uri 'none'; form-action 'none'"
     )
     filled = {
         "language": language,

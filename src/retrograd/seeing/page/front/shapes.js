@@ -1,0 +1,86 @@
+// The nodes and edges of a step that can be seen: those in open groups, and closed groups as one node each.
+
+import { data, state, t, counted } from "./state.js";
+import { sized } from "./tools.js";
+
+const trees = new Map();
+
+/** A step as nodes (by id: "c3" a call, "v5" a value that no call made, "g1" a group) and edges between calls and values. */
+export function treeOf(step) {
+  if (trees.has(step)) return trees.get(step);
+  const nodes = new Map([["root", { id: "root", kind: "root", children: [], parent: null }]]);
+  const add = (node) => { nodes.set(node.id, node); };
+  const groupId = (n) => (n === null || n === undefined ? "root" : `g${n}`);
+  step.groups.forEach((g, n) => add({ id: `g${n}`, kind: "module", group: g, parent: groupId(g.parent), children: [], first: Infinity }));
+  step.calls.forEach((call, n) => add({ id: `c${n}`, kind: "operation", call, number: n, parent: groupId(call.group) }));
+  step.values.forEach((value, n) => { if (value.call === null) add({ id: `v${n}`, kind: value.kind, value, number: n, parent: groupId(value.group) }); });
+  const edges = [];
+  const used = new Set();
+  step.calls.forEach((call, n) => call.operands.forEach((operand, position) => {
+    if (operand.value === undefined) return;
+    const from = sourceOf(step, operand.value);
+    if (from === `c${n}`) return;
+    used.add(from);
+    edges.push({ from, to: `c${n}`, value: operand.value, position });
+  }));
+  for (const node of [...nodes.values()]) {
+    if (node.parent === null || (node.value && !used.has(node.id))) continue;
+    nodes.get(node.parent).children.push(node.id);
+  }
+  const tree = { nodes, edges };
+  trees.set(step, tree);
+  return tree;
+}
+
+/** The node that a value comes from. */
+export const sourceOf = (step, value) => (step.values[value].call === null ? `v${value}` : `c${step.values[value].call}`);
+
+/** The node itself, or the outermost closed group around it. */
+export function visible(tree, id) {
+  let seen = id;
+  for (let node = tree.nodes.get(id); node; node = tree.nodes.get(node.parent)) if (node.kind === "module" && !state.open.has(node.id)) seen = node.id;
+  return seen;
+}
+
+/** Words on a node: its name, and beneath it its shape or number. */
+export function wordsOf(step, node) {
+  if (node.kind === "module") {
+    const { path, kind } = node.group;
+    const calls = callsIn(treeOf(step), node).sort((a, b) => a - b);
+    return [path ? `${path}` : t("part", { first: calls[0], last: calls.at(-1) }), path ? `${kind} · ${t("calls", { count: counted(calls.length) })}` : t("calls", { count: counted(calls.length) })];
+  }
+  const value = node.call ? step.values[node.call.results[0]] : node.value;
+  const shape = value ? sized(data.arrays[value.array].shape) : "";
+  const name = node.call ? (value?.name && value.name !== node.call.name ? `${node.call.name} → ${value.name}` : node.call.name) : node.value.label;
+  return [name, shape];
+}
+
+/** The numbers of all calls in a group. */
+export function callsIn(tree, node) {
+  return node.children.flatMap((id) => { const child = tree.nodes.get(id); return child.children ? callsIn(tree, child) : child.call ? [child.number] : []; });
+}
+
+/** What is to be laid out: nested nodes with their sizes, and edges between those that can be seen. */
+export function visibleGraph(step) {
+  const tree = treeOf(step);
+  const items = [];
+  const walk = (id, parent) => {
+    const node = tree.nodes.get(id);
+    const open = id === "root" || (node.children && state.open.has(id));
+    if (node.children && !node.children.length && id !== "root") return;
+    const [name, below] = id === "root" ? ["", ""] : wordsOf(step, node);
+    const width = Math.max(96, Math.min(230, 24 + 7.6 * Math.max(name.length, 0.9 * below.length)));
+    items.push({ id, parent, width, height: node.kind === "module" ? 52 : 58, open });
+    if (open) node.children.forEach((child) => walk(child, id));
+  };
+  walk("root", null);
+  const seen = new Map();
+  for (const edge of tree.edges) {
+    const from = visible(tree, edge.from), to = visible(tree, edge.to);
+    if (from === to) continue;
+    const id = `${from}>${to}`;
+    if (!seen.has(id)) seen.set(id, { id, from, to, values: [] });
+    seen.get(id).values.push(edge.value);
+  }
+  return { items, edges: [...seen.values()] };
+}
