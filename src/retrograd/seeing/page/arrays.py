@@ -41,7 +41,7 @@ def exact(array: ndarray) -> dict[str, Any]:
         return {"code": "f8", "complex": True, "data": base64_of(np.stack([array.real, array.imag], -1).astype(np.float64))}
     narrow = array.astype(np.float32)
     with np.errstate(invalid="ignore", over="ignore"):
-        same = array.dtype.itemsize <= 4 and array.dtype.kind not in "iu" or np.array_equal(narrow.astype(array.dtype), array)
+        same = (array.dtype.itemsize <= 4 and array.dtype.kind not in "iu") or np.array_equal(narrow.astype(array.dtype), array)
     return {"code": "f4", "data": base64_of(narrow)} if same else {"code": "f8", "data": base64_of(array.astype(np.float64))}
 
 

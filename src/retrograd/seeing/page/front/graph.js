@@ -32,6 +32,7 @@ export async function refresh({ fit = false, near = null } = {}) {
 
 function clear() {
   byId("world").replaceChildren();
+  byId("boxes").replaceChildren();
   drawn = new Map();
 }
 
@@ -86,7 +87,7 @@ function schedule() {
 /** Puts what is in view into the document, and takes out what is not. */
 function paint() {
   if (!placed) return;
-  byId("world").setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.k})`);
+  for (const id of ["boxes", "world"]) byId(id).setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.k})`);
   byId("canvas").classList.toggle("far", view.k < 0.35);
   const { width, height } = size();
   const [left, top, right, bottom] = [-MARGIN - view.x, -MARGIN - view.y, width + MARGIN - view.x, height + MARGIN - view.y].map((x) => x / view.k);
@@ -109,7 +110,7 @@ function paint() {
   for (const id of Object.keys(placed.nodes)) if (wanted.has(id) && !drawn.has(id)) {
     const element = nodeElement(id);
     drawn.set(id, element);
-    if (placed.nodes[id].open) world.prepend(element); else world.append(element);
+    if (placed.nodes[id].open) byId("boxes").append(element); else world.append(element);
     mark(id);
   }
 }

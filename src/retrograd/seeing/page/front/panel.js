@@ -56,7 +56,7 @@ export function caption(moment) {
 function walkSheet() {
   const s = step(), moment = s.moments[state.moment];
   const title = heading(caption(moment));
-  if (!moment) return [title, make("dl", { class: "facts" }, fact(t("loss"), shown(numberOf(s.loss))), fact(t("kind operation"), counted(s.calls.length)), fact(t("kind parameter"), counted(s.values.filter((v) => v.kind === "parameter").length))), s.dropped ? note("dropped", { count: counted(s.dropped) }) : null];
+  if (!moment) return [title, make("dl", { class: "facts" }, fact(t("loss"), shown(numberOf(s.loss))), fact(t("kind operation"), counted(s.calls.length)), fact(t("kind parameter"), counted(new Set(s.values.filter((v) => v.kind === "parameter").map((v) => v.label)).size))), s.dropped ? note("dropped", { count: counted(s.dropped) }) : null];
   if (moment.kind === "call") return [title, note("about call"), ...callBlock(moment.call)];
   if (moment.kind === "seed") {
     const pass = s.passes[moment.pass];
