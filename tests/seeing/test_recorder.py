@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,7 @@ def test_a_step_is_told_as_it_happened():
     assert record.parameters == dict.fromkeys(["0.weight", "0.bias", "2.weight", "2.bias"], True)
     (stepped,) = [e for e in step.events if e.kind == "stepped"]
     assert [v.name for v in stepped.given] == list(record.parameters)
+    assert {u.place.expression for u in step.updates} == {"optimizer.step()"}
     for update, was, p in zip(step.updates, before, net.parameters(), strict=True):
         np.testing.assert_array_equal(update.before.array, was.numpy())
         np.testing.assert_array_equal(update.after.array, p.detach().numpy())
@@ -137,6 +140,25 @@ def test_one_step_in_so_many():
     assert record.watched == 4
     assert [s.number for s in record.steps] == [6, 9]
     assert all(len(s.updates) == 4 for s in record.steps)
+
+
+def test_a_step_that_is_dropped_is_gone():
+    """At once, with all its numbers: nothing in it refers back."""
+    net, x, y = network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    gc.collect()
+    gc.disable()
+    try:
+        with torch.see(keep=1) as record:
+            for _ in range(2):
+                nn.functional.mse_loss(net(x), y).backward()
+                optimizer.step()
+                step = weakref.ref(record.steps[0].calls[0]) if record.steps else None
+            nn.functional.mse_loss(net(x), y).backward()
+        assert step is not None
+        assert step() is None
+    finally:
+        gc.enable()
 
 
 def test_a_decorated_function():

@@ -7,7 +7,7 @@
                   └ Event   what else matters: zero_grad, a write, a crash
 
 A `Value` is a tensor at the time it was met. Its numbers are a `Snapshot`, which shares memory with the program as long as nobody
-writes there (see recorder.py).
+writes there (see recorder.py). What leads back, from a result or a pull to its call, is weak: a step that is dropped is gone at once.
 """
 
 from __future__ import annotations
@@ -170,10 +170,15 @@ class Value:
     snapshot: Snapshot
     requires_grad: bool
     name: str | None = None  # of a parameter or buffer its path, of others the variable that held it
-    call: Call | None = None
+    maker: weakref.ref[Call] | None = None
     output: int = 0  # which of the call's results
     place: Place | None = None  # where it was met
     tensor: weakref.ref[Any] | None = None
+
+    @property
+    def call(self) -> Call | None:
+        """The call that made it, as long as its step is held."""
+        return None if self.maker is None else self.maker()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -193,7 +198,7 @@ class Value:
         return f"{self.call.name}#{self.call.number}" if self.call is not None else f"tensor#{self.number}"
 
 
-@dataclass(eq=False, slots=True)
+@dataclass(eq=False, slots=True, weakref_slot=True)
 class Call:
     """An operation that ran; or, with no `op`, a node of the tape that no operation made: a custom Function, a write through a view."""
 
@@ -257,9 +262,17 @@ def numbers_of(fact: Any) -> Any:
 class Pull:
     """One step of a backward pass: the cotangents of a call's results, and those of its operands that came of them."""
 
-    call: Call
+    of: weakref.ref[Call]
     v: tuple[Snapshot | None, ...]
     outgoing: tuple[Snapshot | None, ...]
+
+    @property
+    def call(self) -> Call:
+        """The call, whose step is held."""
+        call = self.of()
+        if call is None:
+            raise ReferenceError("the step that this belongs to is gone: hold on to the step, or keep more of them (see keep=)")
+        return call
 
 
 @dataclass(eq=False, slots=True)

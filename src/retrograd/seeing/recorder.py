@@ -96,8 +96,7 @@ class Recorder(Observer):
         self.passes: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
         self.paths: dict[int, tuple[str, str]] = {}  # by id of a parameter, buffer or module: its path, and its kind or class
         self.modules: list[tuple[str, str]] = []  # those that are running
-        self.teller: Any = None  # which call of a function of the library told of what was noted last
-        self.told: Any = None  # that
+        self.told: Any = None  # see here_again
         self.place: Place | None = None  # where the program was when something last happened
         self.optimizers: dict[int, tuple[int, Any]] = {}  # by id: the number, and the handle of the hook
 
@@ -195,9 +194,10 @@ class Recorder(Observer):
         """Where the program is; looked up once for a function of the library, `teller`, that tells of one parameter after the other."""
         caller = teller.f_back
         same = id(teller), caller and caller.f_lasti, caller and caller.f_back and caller.f_back.f_lasti
-        order = self.running().order
-        if same != self.teller or not order or order[-1] is not self.told:
-            self.place, self.teller = here(), same
+        n = len(self.running().order)
+        if (same, n) != self.told:
+            self.place = here()
+        self.told = same, n + 1  # if what is noted next comes of the same call, it is at the same place
         return self.place
 
     # ------------------------------------------------------------ steps
@@ -250,7 +250,6 @@ class Recorder(Observer):
         step = self.running()
         getattr(step, LISTS[type(what)]).append(what)
         step.order.append(what)
-        self.told = what
 
     # ------------------------------------------------------------ numbers
 
@@ -371,8 +370,9 @@ class Recorder(Observer):
         operands = tuple([self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args])
         results = tuple([self.new_value(out, "result") for out in outs])
         call = Call(len(step.calls), op, operands, params, results, place, tuple(self.modules), local.grad)
+        maker = weakref.ref(call)
         for i, (out, result) in enumerate(zip(outs, results, strict=True)):
-            result.call, result.output = call, i
+            result.maker, result.output = maker, i
             self.values[id(out)] = result, out._version[0]
         node = outs[0]._node if outs else None
         if node is not None and node is not LEAF:
@@ -428,7 +428,7 @@ class Recorder(Observer):
         if call.facts is None:
             call.facts = self.facts_of(node)
         v = g if g.__class__ is list else [g]
-        pull = Pull(call, tuple(map(self.cotangent, v)), tuple(map(self.cotangent, results)))
+        pull = Pull(weakref.ref(call), tuple(map(self.cotangent, v)), tuple(map(self.cotangent, results)))
         call.pulls.append(pull)
         step.passes[-1].pulls.append(pull)
 
@@ -446,8 +446,8 @@ class Recorder(Observer):
         call = Call(
             len(self.running().calls), None, operands, {}, (result,) if result else (), result.place if result else None, (), True, node
         )
-        if result is not None and result.call is None:
-            result.call = call
+        if result is not None and result.maker is None:
+            result.maker = weakref.ref(call)
         self.calls[id(node)] = call
         self.note(call)
         return call
