@@ -84,7 +84,8 @@ class Arrays:
             index = self.places[id(what)] = len(self.snapshots)
             self.snapshots.append(what)
             self.images.append(None)
-        self.images[index] = self.images[index] or image
+        if image is not None and what.size % (image[0] * image[1]) == 0:
+            self.images[index] = image
         return index
 
     def encoded(self) -> list[dict[str, Any]]:
