@@ -8,9 +8,10 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import retrograd
-from retrograd.cli import bench, lesson, train
+from retrograd.cli import bench, lesson, see, train
 from retrograd.cli.texts import LANGUAGES, UserError, default_language
 
 
@@ -88,7 +89,49 @@ def parser() -> argparse.ArgumentParser:
         "installed. All take turns, and what they compute is compared before it is timed.",
     )  # fmt: skip
     three.add_argument("--seconds", type=positive_number, default=2.0, help="length of each row (default: %(default)s)")
+    add_seeing(commands, shared)
     return top
+
+
+def add_seeing(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """The commands that watch a program."""
+    watch = argparse.ArgumentParser(add_help=False)
+    watch.add_argument("program", type=Path, help="a Python program that trains something")
+    watch.add_argument("arguments", nargs=argparse.REMAINDER, help="what the program is given")
+    watch.add_argument("--every", type=positive_int, default=1, metavar="N", help="watch the first of so many steps only (default: 1)")
+    watch.add_argument("--keep", type=positive_int, default=8, metavar="N", help="steps, the last, that are kept whole (default: 8)")
+    watch.add_argument(
+        "--limit", type=positive_int, default=1_000_000, metavar="N", help="summarise tensors with more elements (default: 1000000)"
+    )
+    watch.add_argument("--steps", type=positive_int, metavar="N", help="end the program when so many steps were watched")
+    watch.add_argument("--as-torch", action="store_true", help="the program's `import torch` gets Retrograd, for this run only")
+
+    four = commands.add_parser(
+        "see", parents=[shared, watch], allow_abbrev=False, help="run a program, and see what its backpropagation did",
+        description="Runs a Python program as it is and watches it: then prints what is wrong with it, each parameter before and after, and "
+        "what flowed through the layers. Options come before the program; what follows it is its own.",
+    )  # fmt: skip
+    four.add_argument("--page", type=Path, metavar="FILE", help="write a page that shows it all, step by step")
+    four.add_argument("--open", action="store_true", help="write the page, and open it in the browser")
+    four.add_argument("--picture", type=Path, metavar="FILE", help="write pictures, .svg or .png: the graph, and beside it ledger and flow")
+    four.add_argument("--board", type=Path, metavar="FOLDER", help="write event files for TensorBoard as steps finish")
+
+    five = commands.add_parser(
+        "page", parents=[shared, watch], allow_abbrev=False, help="run a program, and watch its page live in the browser",
+        description="Runs a Python program as it is, and serves a page that shows each step as it happens, to this machine alone. Ctrl-C ends it.",
+    )  # fmt: skip
+    five.add_argument("--port", type=whole_number, default=0, help="where to listen (default: any port that is free)")
+    five.add_argument("--open", action="store_true", help="open the page in the browser")
+
+
+def seeing_options(given: argparse.Namespace) -> see.Options:
+    """What was asked for of the commands that watch a program."""
+    asked = {
+        name: x
+        for name, x in vars(given).items()
+        if name in ("every", "keep", "limit", "steps", "as_torch", "open", "page", "picture", "board", "port")
+    }
+    return see.Options(given.program, given.arguments, given.lang, **asked)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -99,6 +142,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return lesson.run(given.seed, given.lang, given.pause)
         if given.command == "bench":
             return bench.run(given.seconds, given.lang)
+        if given.command == "see":
+            return see.run(seeing_options(given))
+        if given.command == "page":
+            return see.serve_page(seeing_options(given))
         options = train.Options(given.batch, given.epochs, given.lr, given.seed, given.data, given.out)
         return train.run(options, given.lang)
     except BrokenPipeError:  # the reader of our output has gone
