@@ -293,6 +293,100 @@ def crash(how: str) -> None:
         raise ValueError("something else")
 
 
+def trained(net: Any, x: Any, y: Any, lr: float = 0.01, steps: int = 3, loss: Any = F.mse_loss) -> None:
+    """Some steps of plain descent."""
+    optimizer = torch.optim.SGD(net.parameters(), lr=lr)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        loss(net(x), y).backward()
+        optimizer.step()
+
+
+def units(bias: float, some: bool = False) -> None:
+    """Biases so low that ReLU never opens."""
+    net = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 1))
+    with torch.no_grad():
+        net[0].bias[: 4 if some else 16] = bias
+    trained(net, torch.randn(32, 4), torch.randn(32, 1))
+
+
+def activation(kind: Any, scale: float) -> None:
+    """Large weights drive an activation to its limits."""
+    net = nn.Sequential(nn.Linear(8, 16), kind, nn.Linear(16, 1))
+    with torch.no_grad():
+        net[0].weight *= scale
+    trained(net, torch.randn(32, 8), torch.randn(32, 1))
+
+
+def deep(activation: Any, scale: float, layers: int = 9) -> None:
+    """Many layers, one after the other."""
+    net = nn.Sequential(*(m for _ in range(layers) for m in (nn.Linear(16, 16), activation)), nn.Linear(16, 1))
+    with torch.no_grad():
+        for p in net.parameters():
+            if p.ndim > 1:
+                p *= scale
+    x, y = torch.randn(8, 16), torch.randn(8, 1)
+    F.mse_loss(net(x), y).backward()
+
+
+def recurrence(scale: float) -> None:
+    """A loss at the end of a long sequence."""
+    net = nn.RNN(3, 8)
+    with torch.no_grad():
+        net.weight_hh_l0.copy_(torch.eye(8) * scale)
+    net(torch.randn(20, 2, 3))[0][-1].square().mean().backward()
+
+
+def mode(training: bool, judging: bool, judged: bool = True) -> None:
+    """A network with dropout, trained and judged in one mode or the other."""
+    net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Dropout(0.5), nn.Linear(8, 1))
+    x, y = torch.randn(16, 4), torch.randn(16, 1)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    for _ in range(2):
+        net.train(training)
+        optimizer.zero_grad()
+        F.mse_loss(net(x), y).backward()
+        optimizer.step()
+        net.train(judging)
+        if judged:
+            with torch.no_grad():
+                F.mse_loss(net(x), y)
+
+
+def speed(lr: float) -> None:
+    """A learning rate, too high or too low."""
+    trained(nn.Linear(4, 1), torch.randn(32, 4), torch.randn(32, 1), lr, 5)
+
+
+def totals(item: bool) -> None:
+    """The sum of losses that is shown at the end."""
+    net, x, y, optimizer = classifier()
+    total = 0.0
+    for _ in range(4):
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), y)
+        loss.backward()
+        optimizer.step()
+        total += loss.item() if item else loss
+
+
+def constant(first: bool, last: bool) -> None:
+    """Weights that are all the same: of all layers, or of the last one only."""
+    net, x, y, _ = classifier()
+    with torch.no_grad():
+        for i, same in ((0, first), (2, last)):
+            if same:
+                net[i].weight.fill_(0.1)
+                net[i].bias.fill_(0.1)
+    trained(net, x, y, loss=F.cross_entropy)
+
+
+def pixels(scale: float) -> None:
+    """Images as they come from a file."""
+    x = (torch.rand(16, 20) * 255).to(torch.uint8).float() / scale
+    trained(nn.Linear(20, 2), x, torch.randn(16, 2), 1e-6 * scale)
+
+
 FAULTY = [
     ("zero_grad", "", "error", loop, (False,)),
     ("accumulation", "", "warning", accumulation, (False,)),
@@ -319,9 +413,26 @@ FAULTY = [
     ("argument_order", "", "warning", entropy, ("swapped",)),
     ("double_sigmoid", "", "error", binary, ("double",)),
     ("argument_order", "", "warning", binary, ("swapped",)),
+    ("dead_units", "", "error", units, (-50.0,)),
+    ("dead_units", "", "warning", units, (-50.0, True)),
+    ("saturated", "", "warning", activation, (nn.Tanh(), 300.0)),
+    ("saturated", "", "warning", activation, (nn.Sigmoid(), 300.0)),
+    ("saturated", "", "warning", activation, (nn.Softmax(-1), 3000.0)),
+    ("vanishing", "", "warning", deep, (nn.Sigmoid(), 1.0)),
+    ("exploding", "", "warning", deep, (nn.Identity(), 8.0)),
+    ("vanishing", "", "warning", recurrence, (0.1,)),
+    ("mode", "eval", "warning", mode, (False, False)),
+    ("mode", "train", "warning", mode, (True, True)),
+    ("learning_rate_high", "", "warning", speed, (3.0,)),
+    ("learning_rate_low", "", "hint", speed, (1e-9,)),
+    ("graph_kept", "", "warning", totals, (False,)),
+    ("symmetric_weights", "", "error", constant, (True, True)),
+    ("input_scale", "", "hint", pixels, (1.0,)),
     *(("failure", how, "error", crash, (how,)) for how in ["twice", "carried", "inplace", "stepped", "leaf", "scalar", "shape", "dtype", "range", "nothing", "number", "detached", "no_grad", "discrete", "other"]),
 ]  # fmt: skip
 SOUND = [
+    (units, (0.0,)), (activation, (nn.Tanh(), 1.0)), (activation, (nn.Sigmoid(), 1.0)), (activation, (nn.Softmax(-1), 1.0)), (deep, (nn.ReLU(), 2.4)),
+    (recurrence, (1.0,)), (mode, (True, False)), (mode, (True, True, False)), (speed, (0.01,)), (totals, (True,)), (constant, (False, True)), (pixels, (255.0,)),
     (loop, ()), (accumulation, (True,)), (sums, ()), (given, (True,)), (optimizers, (False,)), (rate, (0.01,)), (decay, (1.0,)), (cut, ("not",)),
     (log_of, (1.0,)), (root_of, (1.0,)), (where, (True,)), (masked, ()), (data, (0.0,)), (column, (True, True)), (column, (False, True)),
     (differences, ()), (entropy, ("right",)), (entropy, ("nll right",)), (entropy, ("probabilities",)), (binary, ("right",)),

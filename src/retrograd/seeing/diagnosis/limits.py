@@ -11,10 +11,11 @@ DEAD_UNITS = 4  # a layer that is all zero: with fewer units that happens by cha
 
 # Gradients over depth. Healthy nets differ by 10 to 100 between layers; a sigmoid loses a factor of 4 or more at each.
 DEPTH_LAYERS = 4  # fewer are no depth
-DEPTH_RATIO = 1e4  # between the root mean squares of the weights' gradients, first to last layer
+DEPTH_RATIO = 1e4  # between the norms of the cotangents of layers' outputs, first to last layer
 DEPTH_PER_LAYER = 3.0  # and that much for each layer, so that it is depth and not one odd layer
-TIME_USES = 8  # uses of one weight in one pass: a recurrence
-GROWTH_OVER_TIME = 1e3  # of the norm of the whole gradient, from the first kept step to the last, rising all the while
+TIME_USES = (
+    8  # uses of one weight in one pass: a recurrence, whose depth is time; DEPTH_RATIO holds for it too, the factor of each step may be any
+)
 
 # Saturation: tanh' is below 0.02 and sigmoid' below 0.01 beyond these.
 TANH_FLAT = 0.99
@@ -22,8 +23,7 @@ SIGMOID_FLAT = 0.01
 SOFTMAX_FLAT = 0.999  # p (1 - p) is below 0.001
 SOFTMAX_CHOICES = 4  # among fewer, one may well take all
 FLAT_SHARE = 0.9  # of the outputs. A trained gate or classifier may well have half of them there
-FLAT_PASSES = 0.02  # what part of the cotangent's norm gets through
-WRONG = 0.5  # an output between 0 and 1 that far from its target is on the wrong side
+FLAT_PASSES = 0.2  # what part of the cotangent's norm gets through; one element in thirty on the slope already lets that much
 
 # Updates. The usual ratio of update to weight is 1e-3; Adam's first steps on small weights reach 0.3. So a large ratio is a fault only
 # together with a loss that grows.

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from retrograd.seeing.diagnosis.texts.broken import TEXTS as BROKEN
 from retrograd.seeing.diagnosis.texts.loss import TEXTS as LOSS
+from retrograd.seeing.diagnosis.texts.network import TEXTS as NETWORK
 from retrograd.seeing.diagnosis.texts.training import TEXTS as TRAINING
 
-TEXTS: dict[str, dict[str, dict[str, str]]] = {**TRAINING, **LOSS, **BROKEN}
+TEXTS: dict[str, dict[str, dict[str, str]]] = {**TRAINING, **LOSS, **BROKEN, **NETWORK}
 
 WORDS = {
     "en": {

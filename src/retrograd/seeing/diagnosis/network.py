@@ -1,0 +1,324 @@
+"""Faults inside a network: units that do nothing, gradients that fade or grow, modes, rates, weights, inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy import ndarray
+
+from retrograd.seeing.diagnosis import limits
+from retrograd.seeing.diagnosis.evidence import Evidence, Scene, expression_of, in_module, norm_of, receiver, rms_of, site, source_of
+from retrograd.seeing.diagnosis.finding import Finding
+from retrograd.seeing.diagnosis.registry import detector
+from retrograd.seeing.record import Call, Snapshot, Update, Value
+
+LAYERS = ("linear", "convolution", "convolution_transpose")
+WITH_MODES = ("Dropout", "BatchNorm", "AlphaDropout", "FeatureAlphaDropout")
+
+
+def sites(seen: Evidence, *names: str) -> Iterator[list[tuple[Scene, Call]]]:
+    """Calls of these operations on the way to a loss: those of each line, over all kept steps."""
+    found: dict[Any, list[tuple[Scene, Call]]] = {}
+    for scene in seen.scenes:
+        for call in scene.step.calls:
+            if call.name in names and call.node is not None and id(call.results[0]) in scene.leading:
+                found.setdefault(site(call), []).append((scene, call))
+    yield from found.values()
+
+
+@detector("dead_units", "passes")
+def dead_relu(seen: Evidence) -> Iterator[Finding]:
+    """Units of a ReLU that are zero for every example of every kept step."""
+    for calls in sites(seen, "relu"):
+        scene, call = calls[0]
+        pairs = [(c.operands[0], c.results[0]) for _, c in calls]
+        ins = [seen.array(a.snapshot, a.label) for a, _ in pairs]
+        outs = [seen.array(b.snapshot, b.label) for _, b in pairs]
+        before, after = rows(ins), rows(outs)
+        if before is None or after is None:
+            continue
+        examples, units = after.shape
+        silent = ~after.any(0)
+        dead = silent & (before.max(0) + limits.DEAD_MARGIN * before.std(0) < 0)
+        whole = bool(silent.all()) and units >= limits.DEAD_UNITS and examples > 1
+        if whole or (examples >= limits.DEAD_EXAMPLES and dead.mean() >= limits.DEAD_SHARE):
+            count = int(silent.sum() if whole else dead.sum())
+            which = [str(i) for i in np.flatnonzero(silent if whole else dead)[:4]]
+            facts = {
+                "module": in_module(call),
+                "dead": count,
+                "units": units,
+                "examples": examples,
+                "which": which,
+                "most": float(before[:, silent].max()),
+            }
+            yield Finding("dead_units", "error" if whole else "warning", scene.step.number, call.place, facts, call)
+
+
+def rows(arrays: list[ndarray | None]) -> ndarray | None:
+    """Arrays as one of examples by units: of images, (N, C, ...), channels are the units, else what is last."""
+    found = []
+    for array in arrays:
+        if array is None or array.ndim < 2:
+            return None
+        axis = -1 if array.ndim < 4 else 1
+        found.append(np.moveaxis(array, axis, -1).reshape(-1, array.shape[axis]))
+    return np.concatenate(found)
+
+
+@detector("saturated", "passes")
+def saturation(seen: Evidence) -> Iterator[Finding]:
+    """Hidden sigmoid, tanh or softmax whose outputs are almost all where the slope is next to nothing."""
+    for calls in sites(seen, "sigmoid", "tanh", "softmax"):
+        scene, call = calls[0]
+        if not scene.has_weights_after(call.results[0]):
+            continue
+        flat, through, whole = [], [], 0
+        for at, c in calls:
+            y = seen.array(c.results[0].snapshot, c.results[0].label)
+            if y is None:
+                continue
+            if c.name == "softmax":
+                dim = c.params.get("dim", -1)
+                if y.ndim == 0 or y.shape[dim] < limits.SOFTMAX_CHOICES:
+                    continue
+                flat.append(float((y.max(dim) > limits.SOFTMAX_FLAT).mean()))
+            else:
+                flat.append(
+                    float(
+                        (np.abs(y) > limits.TANH_FLAT).mean() if c.name == "tanh" else (np.abs(y - 0.5) > 0.5 - limits.SIGMOID_FLAT).mean()
+                    )
+                )
+            whole += 1
+            for pull in at.pulls.get(id(c), ()):
+                v, out = pull.v[0], pull.outgoing[0]
+                if v is not None and out is not None and norm_of(v):
+                    through.append(norm_of(out) / norm_of(v))
+        if flat and through and min(flat) >= limits.FLAT_SHARE and max(through) < limits.FLAT_PASSES:
+            facts = {
+                "module": in_module(call),
+                "op": call.name,
+                "share": 100 * float(np.mean(flat)),
+                "through": 100 * float(np.mean(through)),
+                "steps": whole,
+            }
+            yield Finding("saturated", "warning", scene.step.number, call.place, facts, call)
+
+
+def depths(scene: Scene) -> list[tuple[str, Snapshot, Call]]:
+    """The weights of layers in the order of their first use, with what the first backward pass brought them."""
+    came = {a.leaf.label: a.g for walk in scene.step.passes[:1] for a in walk.arrivals}
+    found: dict[str, tuple[str, Snapshot, Call]] = {}
+    for call in scene.step.calls:
+        weight = call.operands[1] if call.name in LAYERS and len(call.operands) > 1 else None
+        if isinstance(weight, Value) and weight.kind == "parameter" and weight.label in came:
+            found.setdefault(weight.label, (weight.label, came[weight.label], call))
+    return list(found.values())
+
+
+def norm_at(scene: Scene, call: Call) -> float:
+    """The norm of the cotangent that came to a call's result; nan if none did. Unlike that of a weight, it does not grow with activations."""
+    v = next((pull.v[0] for pull in scene.pulls.get(id(call), ())), None)
+    return float("nan") if v is None else norm_of(v)
+
+
+def chains(scene: Scene) -> Iterator[list[tuple[str, Call]]]:
+    """What is deep: the layers, in the order of their first use; and, in a recurrence, the uses of one weight."""
+    yield [(name, call) for name, _, call in depths(scene)]
+    uses: dict[str, list[tuple[str, Call]]] = {}
+    for call in scene.step.calls:
+        weight = call.operands[1] if call.name in LAYERS and len(call.operands) > 1 else None
+        if isinstance(weight, Value) and weight.kind == "parameter" and id(call) in scene.pulls:
+            calls = uses.setdefault(weight.label, [])
+            calls.append((f"{weight.label} ({len(calls) + 1})", call))
+    yield from (calls for calls in uses.values() if len(calls) >= limits.TIME_USES)
+
+
+def over_depth(seen: Evidence, fault: str) -> Iterator[Finding]:
+    """Cotangents of layers' outputs that shrink, or grow, by a like factor from one to the next towards the input, in every kept step."""
+    found: dict[str, list[Finding]] = {}
+    scenes = [scene for scene in seen.scenes if scene.step.passes]
+    for scene in scenes:
+        for chain in chains(scene):
+            if len(chain) < limits.DEPTH_LAYERS:
+                continue
+            (near, front), (far, back) = chain[0], chain[-1]
+            first, last = norm_at(scene, front), norm_at(scene, back)
+            small, large = (first, last) if fault == "vanishing" else (last, first)
+            if not np.isfinite(small) or not np.isfinite(large) or large == 0:
+                continue
+            ratio = large / max(small, np.finfo(np.float64).tiny)
+            per_layer = limits.DEPTH_PER_LAYER if chain[0][1].operands[1] is not chain[-1][1].operands[1] else 1.0
+            if ratio >= limits.DEPTH_RATIO and ratio ** (1 / (len(chain) - 1)) >= per_layer:
+                facts = {"near": near, "far": far, "first": first, "last": last, "ratio": ratio, "layers": len(chain)}
+                found.setdefault(near, []).append(Finding(fault, "warning", scene.step.number, front.place, facts, front))
+    yield from (findings[0] for findings in found.values() if len(findings) == len(scenes))
+
+
+@detector("vanishing", "passes")
+def vanishing(seen: Evidence) -> Iterator[Finding]:
+    """Gradients that fade towards the input."""
+    yield from over_depth(seen, "vanishing")
+
+
+@detector("exploding", "passes")
+def exploding(seen: Evidence) -> Iterator[Finding]:
+    """Gradients that grow towards the input."""
+    yield from over_depth(seen, "exploding")
+
+
+@detector("mode", "passes", "modules")
+def modes(seen: Evidence) -> Iterator[Finding]:
+    """Training a network that `eval()` was called on; or judging one in training mode."""
+    updated = {u.leaf.label for step in seen.steps for u in step.updates}
+    trained = {a.leaf.label for step in seen.steps for walk in step.passes for a in walk.arrivals}
+    for path, module in seen.record.modules.items():
+        inner = {f"{path}.{name}" if name else path: m for name, m in module.named_modules()}
+        depend = {p for p, m in inner.items() if type(m).__name__.startswith(WITH_MODES) and getattr(m, "p", 1) != 0}
+        own = {name for name, _ in module.named_parameters()}
+        if not depend or not own & (updated or trained):
+            continue
+        visits = [(scene, v) for scene in seen.scenes for v in scene.step.visits if v.path == path]
+        learning = [(scene, v) for scene, v in visits if v.grad and scene.step.passes]
+        if learning and not any(v.training for _, v in learning):
+            scene, visit = learning[0]
+            facts = {"name": path, "modules": sorted(depend), "steps": len(learning)}
+            yield Finding("mode", "warning", scene.step.number, visit.place, facts, None, "eval")
+        judging = [(scene, v) for scene, v in visits if not v.grad and v.training and learning and not is_used(scene, v.after, path)]
+        if judging:
+            scene, visit = judging[0]
+            yield Finding("mode", "warning", scene.step.number, visit.place, {"name": path, "modules": sorted(depend)}, None, "train")
+
+
+def is_used(scene: Scene, after: int, path: str) -> bool:
+    """Whether what a module computed without gradients goes into a loss all the same."""
+    for call in scene.step.calls[after:]:
+        if not any(p == path for p, _ in call.modules):
+            break
+        if any(id(r) in scene.leading for r in call.results) or any(
+            link.call is not None and link.call.grad for r in call.results for link in scene.reached(r)
+        ):
+            return True
+    return False
+
+
+def ratios(seen: Evidence) -> list[tuple[Update, float, float]]:
+    """Of each update of a weight matrix: update to weight, gradient to weight."""
+    found = []
+    for step in seen.steps:
+        for u in step.updates:
+            if u.optimizer and len(u.leaf.shape) > 1 and u.after is not None and u.gradient is not None and norm_of(u.before) > 0:
+                before, after = seen.array(u.before, u.leaf.label), seen.array(u.after, u.leaf.label)
+                if before is not None and after is not None:
+                    size = norm_of(u.before)
+                    found.append((u, float(np.linalg.norm(after.astype(np.float64) - before)) / size, norm_of(u.gradient) / size))
+    return found
+
+
+@detector("learning_rate_high", "passes", "updates")
+def learning_rate_too_high(seen: Evidence) -> Iterator[Finding]:
+    """A loss that grows while updates are large beside the weights."""
+    found = ratios(seen)
+    if not found:
+        return
+    middle = float(np.median([r for _, r, _ in found]))
+    for losses in seen.losses().values():
+        numbers = [loss for _, _, loss in losses]
+        if len(numbers) < limits.RATE_STEPS or numbers[0] <= 0:
+            continue
+        growth = numbers[-1] / numbers[0] if np.isfinite(numbers[-1]) else float("inf")
+        if growth >= limits.LOSS_DIVERGES or (growth >= limits.LOSS_GROWTH and middle > limits.RATIO_HIGH):
+            update = max(found, key=lambda f: f[1] if np.isfinite(f[1]) else -1)[0]
+            rate = float(update.hyperparameters.get("lr", float("nan")))
+            facts = {
+                "ratio": middle, "first": numbers[0], "last": numbers[-1], "steps": len(numbers), "rate": rate, "lower": rate / 10,
+                "name": update.leaf.label, "optimizer": receiver(update.place, "step", "optimizer"),
+            }  # fmt: skip
+            yield Finding("learning_rate_high", "warning", losses[0][0].number, update.place, facts, update)
+            return
+
+
+@detector("learning_rate_low", "updates")
+def learning_rate_too_low(seen: Evidence) -> Iterator[Finding]:
+    """Updates next to nothing, though gradients are there."""
+    found = ratios(seen)
+    steps = {id(s) for s in seen.steps if s.updates}
+    if len(steps) < limits.RATE_STEPS or not found:
+        return
+    if (
+        all(r < limits.RATIO_LOW and u.hyperparameters.get("lr") for u, r, _ in found)
+        and max(g for _, _, g in found) > limits.GRADIENT_MATTERS
+    ):
+        update, ratio, _ = max(found, key=lambda f: f[1])
+        rate = float(update.hyperparameters.get("lr", float("nan")))
+        facts = {
+            "ratio": ratio,
+            "name": update.leaf.label,
+            "rate": rate,
+            "higher": rate * 1e-3 / max(ratio, limits.RATIO_LOW),
+            "optimizer": receiver(update.place, "step", "optimizer"),
+        }
+        yield Finding("learning_rate_low", "hint", None, update.place, facts, update)
+
+
+@detector("graph_kept", "passes", "several")
+def graph_kept_alive(seen: Evidence) -> Iterator[Finding]:
+    """Sums that go from step to step with their history, and lead to no backward pass."""
+    found: dict[Any, list[tuple[Scene, Call, Value]]] = {}
+    for scene in seen.scenes:
+        for call in scene.step.calls:
+            old = next((v for v in call.values() if v.kind == "earlier" and v.snapshot.size == 1), None)
+            if call.name == "add" and old is not None and call.results[0].requires_grad and id(call.results[0]) not in scene.leading:
+                found.setdefault(call.place, []).append((scene, call, old))
+    for calls in found.values():
+        if len({id(scene) for scene, _, _ in calls}) >= limits.EQUAL_PLACES:
+            scene, call, _ = calls[0]
+            losses = [v for v in call.values() if v.kind in ("earlier", "result")]
+            size = sum(r.snapshot.size * r.dtype.itemsize for c in scene.step.calls if c.node is not None for r in c.results)
+            facts = {
+                "expression": call.place.expression if call.place else call.name,
+                "steps": len(calls),
+                "bytes": size,
+                "loss": expression_of(losses[-1], "loss"),
+            }
+            yield Finding("graph_kept", "warning", scene.step.number, call.place, facts, call)
+
+
+@detector("symmetric_weights", "passes")
+def symmetric_weights(seen: Evidence) -> Iterator[Finding]:
+    """Weights whose rows are copies of each other, and so are their gradients."""
+    for scene in seen.scenes[:1]:
+        for name, g, call in depths(scene):
+            weight = call.operands[1]
+            w, gradient = seen.array(weight.snapshot, name), seen.array(g, name)
+            if w is None or gradient is None or w.shape[0] < 2:
+                continue
+            if all(np.allclose(a, a[:1], rtol=limits.SYMMETRY, atol=0) for a in (w, gradient)):
+                facts = {"name": name, "rows": w.shape[0], "value": float(w.reshape(-1)[0]), "norm": norm_of(g)}
+                yield Finding("symmetric_weights", "error", scene.step.number, call.place, facts, weight)
+
+
+@detector("input_scale")
+def inputs_not_normalised(seen: Evidence) -> Iterator[Finding]:
+    """The first layer takes inputs far larger than those it was initialised for."""
+    met = set()
+    for scene in seen.scenes:
+        for call in scene.step.calls:
+            if call.name not in LAYERS or call.node is None or not isinstance(call.operands[0], Value):
+                continue
+            value = source_of(call.operands[0])
+            if value.kind == "input" and value.label not in met and (size := rms_of(call.operands[0].snapshot)) > limits.INPUT_RMS:
+                met.add(value.label)
+                s = call.operands[0].snapshot.summary
+                facts = {
+                    "name": expression_of(value, "x"),
+                    "rms": size,
+                    "least": s.least,
+                    "most": s.most,
+                    "mean": s.mean,
+                    "std": s.std,
+                    "module": in_module(call),
+                }
+                yield Finding("input_scale", "hint", scene.step.number, call.place, facts, value)

@@ -1,0 +1,84 @@
+"""Texts about what goes on inside a network."""
+
+from __future__ import annotations
+
+TEXTS: dict[str, dict[str, dict[str, str]]] = {
+    "dead_units": {
+        "en": {"name": "dead units", "title": "Dead ReLU units", "what": "{module}: {dead} of {units} units are zero for all of {examples} examples (units {which}); their largest input is {most}.",
+               "cause": "Where ReLU gives zero its derivative is zero too, so that what lies before a dead unit gets no gradient and cannot bring it back.",
+               "fix": "a smaller learning rate, other initial biases, or an activation with a slope everywhere.", "code": "nn.LeakyReLU(0.01)  # instead of nn.ReLU()"},
+        "es": {"name": "unidades muertas", "title": "Unidades ReLU muertas", "what": "{module}: {dead} de {units} unidades son cero en los {examples} ejemplos (unidades {which}); su mayor entrada es {most}.",
+               "cause": "Donde ReLU da cero, su derivada también es cero: lo que hay antes de una unidad muerta no recibe gradiente y no puede revivirla.",
+               "fix": "una tasa de aprendizaje menor, otros sesgos iniciales, o una activación con pendiente en todas partes.", "code": "nn.LeakyReLU(0.01)  # en lugar de nn.ReLU()"},
+    },
+    "saturated": {
+        "en": {"name": "saturation", "title": "A saturated activation", "what": "{module}: {share} % of the outputs of {op} are at their limits (over {steps} calls); {through} % of the gradient gets through.",
+               "cause": "At its limits the function is flat: whatever comes back is multiplied by a slope next to zero.",
+               "fix": "bring its inputs nearer to zero: normalise, smaller initial weights, or scale scores by 1/sqrt(d).", "code": "x = nn.functional.layer_norm(x, x.shape[-1:])  # before {op}"},
+        "es": {"name": "saturación", "title": "Una activación saturada", "what": "{module}: el {share} % de las salidas de {op} están en sus límites (en {steps} llamadas); pasa el {through} % del gradiente.",
+               "cause": "En sus límites la función es plana: lo que llega de vuelta se multiplica por una pendiente casi nula.",
+               "fix": "acerca sus entradas a cero: normaliza, usa pesos iniciales menores, o escala por 1/sqrt(d).", "code": "x = nn.functional.layer_norm(x, x.shape[-1:])  # antes de {op}"},
+    },
+    "vanishing": {
+        "en": {"name": "vanishing gradients", "title": "Gradients vanish towards the input", "what": "Norm of the gradient with respect to a layer's output: {last} at {far}, {first} at {near}: {ratio} times smaller, over {layers} layers.",
+               "cause": "The vector-Jacobian product of each layer shrinks the gradient by a like factor, so that the first layers hardly learn.",
+               "fix": "ReLU instead of sigmoid, normalisation, residual connections, or larger initial weights.", "code": "x = x + block(x)"},
+        "es": {"name": "gradientes que se desvanecen", "title": "Los gradientes se desvanecen hacia la entrada", "what": "Norma del gradiente respecto a la salida de la capa: {last} en {far}, {first} en {near}: {ratio} veces menor, a lo largo de {layers} capas.",
+               "cause": "El producto vector-jacobiano de cada capa encoge el gradiente por un factor parecido, así que las primeras capas apenas aprenden.",
+               "fix": "ReLU en lugar de sigmoide, normalización, conexiones residuales, o pesos iniciales mayores.", "code": "x = x + block(x)"},
+    },
+    "exploding": {
+        "en": {"name": "exploding gradients", "title": "Gradients explode towards the input", "what": "Norm of the gradient with respect to a layer's output: {last} at {far}, {first} at {near}: {ratio} times larger, over {layers} layers.",
+               "cause": "The vector-Jacobian product of each layer makes the gradient larger by a like factor.",
+               "fix": "smaller initial weights, normalisation, or clipped gradients.", "code": "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)"},
+        "es": {"name": "gradientes que explotan", "title": "Los gradientes explotan hacia la entrada", "what": "Norma del gradiente respecto a la salida de la capa: {last} en {far}, {first} en {near}: {ratio} veces mayor, a lo largo de {layers} capas.",
+               "cause": "El producto vector-jacobiano de cada capa agranda el gradiente por un factor parecido.",
+               "fix": "pesos iniciales menores, normalización, o gradientes recortados.", "code": "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)"},
+    },
+    "mode": {"en": {"name": "train and eval mode", "title": "The wrong mode", "what": "{modules} depend on the mode."},
+             "es": {"name": "modo train o eval", "title": "El modo equivocado", "what": "{modules} dependen del modo."}},
+    "mode.eval": {
+        "en": {"title": "Training in eval mode", "what": "{name} was in eval mode in all of {steps} training calls, on which {modules} depend.",
+               "cause": "In eval mode dropout does nothing, and batch normalisation uses old statistics and takes no new ones.", "fix": "switch back after each evaluation.", "code": "{name}.train()"},
+        "es": {"title": "Entrenamiento en modo eval", "what": "{name} estaba en modo eval en las {steps} llamadas de entrenamiento, y de ello dependen {modules}.",
+               "cause": "En modo eval el dropout no hace nada, y la normalización por lotes usa estadísticas viejas y no toma nuevas.", "fix": "vuelve al modo de entrenamiento tras cada evaluación.", "code": "{name}.train()"},
+    },
+    "mode.train": {
+        "en": {"title": "Evaluation in training mode", "what": "{name} ran under no_grad in training mode, on which {modules} depend.",
+               "cause": "Dropout goes on dropping, and batch normalisation learns statistics from the test data: results are worse, and differ from run to run.",
+               "fix": "switch for the evaluation.", "code": "{name}.eval()\nwith torch.no_grad():\n    ...\n{name}.train()"},
+        "es": {"title": "Evaluación en modo de entrenamiento", "what": "{name} se ejecutó bajo no_grad en modo de entrenamiento, y de ello dependen {modules}.",
+               "cause": "El dropout sigue descartando, y la normalización por lotes aprende estadísticas de los datos de prueba: los resultados son peores y cambian de una vez a otra.",
+               "fix": "cambia de modo para evaluar.", "code": "{name}.eval()\nwith torch.no_grad():\n    ...\n{name}.train()"},
+    },
+    "learning_rate_high": {
+        "en": {"name": "learning rate too high", "title": "The loss grows: the learning rate seems too high", "what": "Over {steps} steps the loss went from {first} to {last}; the median ratio of update to weight is {ratio} (about 0.001 is usual), the largest at {name}.",
+               "cause": "Steps of that size ({optimizer}, lr={rate}) go beyond where the gradient says anything.", "fix": "a smaller learning rate.", "code": "for group in {optimizer}.param_groups:\n    group['lr'] = {lower}"},
+        "es": {"name": "tasa de aprendizaje alta", "title": "La pérdida crece: la tasa de aprendizaje parece demasiado alta", "what": "En {steps} pasos la pérdida pasó de {first} a {last}; la mediana del cociente entre actualización y peso es {ratio} (lo normal es 0.001), la mayor en {name}.",
+               "cause": "Pasos de ese tamaño ({optimizer}, lr={rate}) van más allá de donde el gradiente dice algo.", "fix": "una tasa de aprendizaje menor.", "code": "for group in {optimizer}.param_groups:\n    group['lr'] = {lower}"},
+    },
+    "learning_rate_low": {
+        "en": {"name": "learning rate too low", "title": "The learning rate may be too low", "what": "The largest ratio of update to weight is {ratio} ({name}); about 0.001 is usual.",
+               "cause": "With lr={rate} the weights hardly move, though there are gradients.", "fix": "a larger learning rate.", "code": "for group in {optimizer}.param_groups:\n    group['lr'] = {higher}"},
+        "es": {"name": "tasa de aprendizaje baja", "title": "La tasa de aprendizaje quizá sea demasiado baja", "what": "El mayor cociente entre actualización y peso es {ratio} ({name}); lo normal es 0.001.",
+               "cause": "Con lr={rate} los pesos apenas se mueven, aunque hay gradientes.", "fix": "una tasa de aprendizaje mayor.", "code": "for group in {optimizer}.param_groups:\n    group['lr'] = {higher}"},
+    },
+    "graph_kept": {
+        "en": {"name": "graph kept alive", "title": "The graphs of past steps are kept alive", "what": "{expression} added, in {steps} steps, a tensor with its whole history; the results of one such step take {bytes} bytes.",
+               "cause": "The sum refers to the graph of every loss in it, so that memory grows from step to step.", "fix": "add the number.", "code": "total += {loss}.item()"},
+        "es": {"name": "grafo retenido", "title": "Los grafos de pasos anteriores se quedan en memoria", "what": "{expression} sumó, en {steps} pasos, un tensor con toda su historia; los resultados de un paso así ocupan {bytes} bytes.",
+               "cause": "La suma se refiere al grafo de cada pérdida que contiene, y la memoria crece de paso en paso.", "fix": "suma el número.", "code": "total += {loss}.item()"},
+    },
+    "symmetric_weights": {
+        "en": {"name": "symmetric weights", "title": "Units that are copies of each other", "what": "All {rows} rows of {name} are the same (the first number is {value}), and so are the rows of its gradient (norm {norm}).",
+               "cause": "Equal weights with equal gradients stay equal: the layer counts as one unit.", "fix": "start from random weights.", "code": "nn.init.kaiming_uniform_(weight)  # {name}"},
+        "es": {"name": "pesos simétricos", "title": "Unidades que son copias unas de otras", "what": "Las {rows} filas de {name} son iguales (el primer número es {value}), y también las de su gradiente (norma {norm}).",
+               "cause": "Pesos iguales con gradientes iguales siguen siendo iguales: la capa equivale a una sola unidad.", "fix": "empieza con pesos aleatorios.", "code": "nn.init.kaiming_uniform_(weight)  # {name}"},
+    },
+    "input_scale": {
+        "en": {"name": "inputs not normalised", "title": "Inputs are large", "what": "{name} goes into {module} with numbers from {least} to {most} (mean {mean}, standard deviation {std}).",
+               "cause": "Layers are initialised for inputs of about 1. Large ones make large gradients and saturate what follows.", "fix": "normalise.", "code": "{name} = ({name} - {mean}) / {std}"},
+        "es": {"name": "entradas sin normalizar", "title": "Las entradas son grandes", "what": "{name} entra en {module} con números de {least} a {most} (media {mean}, desviación típica {std}).",
+               "cause": "Las capas se inicializan para entradas de tamaño 1 más o menos. Las grandes producen gradientes grandes y saturan lo que sigue.", "fix": "normaliza.", "code": "{name} = ({name} - {mean}) / {std}"},
+    },
+}  # fmt: skip
