@@ -70,7 +70,7 @@ class Summary:
 def histogram(numbers: ndarray, least: float, most: float) -> list[int]:
     """How many numbers there are in each of BINS equal bins."""
     width = most - least
-    if not width or not math.isfinite(width):
+    if not width or not math.isfinite(width) or not math.isfinite(BINS / width):
         return [numbers.size] + [0] * (BINS - 1)
     found: list[int] = np.bincount(np.minimum(((numbers - least) * (BINS / width)).astype(np.int64), BINS - 1), minlength=BINS).tolist()
     return found

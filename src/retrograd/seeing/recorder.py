@@ -74,16 +74,16 @@ def held_by_others(held: list[tuple[ndarray, ndarray, Snapshot]]) -> bool:
 
 
 class Recorder(Observer):
-    """Writes a `Record` while it is on: a context manager and a decorator. See `see`."""
+    """Writes a record while it is on: a context manager and a decorator. See `seen.see`; `new` makes an empty record."""
 
     complete = False
 
-    def __init__(self, every: int, keep: int, limit: int) -> None:
+    def __init__(self, every: int, keep: int, limit: int, new: Callable[[int], Record] = Record) -> None:
         for name, number in (("every", every), ("keep", keep), ("limit", limit)):
             if not isinstance(number, int) or number < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
         self.every, self.limit = every, limit
-        self.record = Record(keep)
+        self.record = new(keep)
         self.on = False
         self.step: Step | None = None
         self.updated = False  # the running step's parameters have been updated
@@ -502,37 +502,3 @@ class Recorder(Observer):
                 backward = self.calls.get(id(frame.f_locals["node"]))
             trace = trace.tb_next
         self.record.failure = Failure(type(error).__name__, str(error), place, operation, backward, self.running().number)
-
-
-def see(function: Callable[..., Any] | None = None, *, every: int = 1, keep: int = 8, limit: int = LIMIT) -> Any:
-    """Watches a program: `with see() as record:` a block of it, or as a decorator a function, of one training step for example.
-
-    Everything is recorded as it happens: operations, backward passes, gradients, updates of parameters; any operation of the
-    library, eager, or in a compiled function (which runs in eager while it is watched). Programs compute what they would unwatched.
-
-    Args:
-        function: what to watch; None: returns the context manager, which is a decorator too.
-        every: watch the first of so many steps only. A step ends when an optimizer has taken its step; of a decorated function each
-            call is one.
-        keep: how many steps, the last, are kept whole.
-        limit: tensors with more elements are summarised, not kept.
-
-    Returns:
-        A context manager that gives the `Record`; or the function, whose attribute `record` has it.
-
-    Raises:
-        ValueError: if `every`, `keep` or `limit` is not a whole number of at least 1.
-        RuntimeError: when watching begins, if this thread is watched already.
-
-    >>> import retrograd as torch
-    >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
-    >>> with torch.see() as record:
-    ...     loss = (w * w).sum()
-    ...     loss.backward()
-    >>> [call.name for call in record.step().calls]
-    ['mul', 'sum']
-    >>> record.step().passes[0].arrivals[0].g.array
-    array([2., 4.], dtype=float32)
-    """
-    recorder = Recorder(every, keep, limit)
-    return recorder if function is None else recorder(function)
