@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import retrograd as torch
+from retrograd import nn
 from retrograd.seeing.chain import Chain, chain
 from retrograd.seeing.formulas import FORMULAS, formula, mathml
 from retrograd.seeing.record import Snapshot
@@ -224,6 +225,18 @@ def test_a_wrong_number_is_found():
     pull = record.step().passes[0].pulls[1]
     pull.outgoing = (Snapshot(pull.outgoing[0].array * 2), *pull.outgoing[1:])
     assert verdicts(chain(record, w))["structure"] == "differs"
+
+
+def test_what_nearly_cancels_is_said_to():
+    """The squares of what was normalised always have the same mean: the gradient is what rounding leaves."""
+    torch.manual_seed(0)
+    w = torch.randn(4, 8, requires_grad=True)
+    with torch.see() as record:
+        nn.functional.layer_norm(w, (8,)).pow(2).mean().backward()
+    found = chain(record, w, language="en")
+    assert "differs" not in verdicts(found).values()
+    assert verdicts(found)["difference"] == "cancelled"
+    assert "nearly cancel" in found.text()
 
 
 def test_a_hook_is_not_hidden():

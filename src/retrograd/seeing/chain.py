@@ -70,7 +70,10 @@ class Link:
 
     def letter(self, way: Way) -> str:
         """The Jacobian's name: J3, or J3a and J3b where two operands of one call are on the way."""
-        return f"J{self.number}" + (chr(97 + self.ways.index(way)) if len(self.ways) > 1 else "")
+        if len(self.ways) == 1:
+            return f"J{self.number}"
+        at = self.ways.index(way)
+        return f"J{self.number}" + (chr(ord("a") + at) if len(self.ways) <= 26 else f".{at + 1}")
 
     @property
     def key(self) -> str:
@@ -97,12 +100,16 @@ class Link:
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison. `verdict` is "exact", "rounding", "unsure", "differs" or "none" (then `why` tells why it was not made)."""
+    """One comparison.
+
+    `verdict` is "exact", "rounding", "unsure", "cancelled" (rounding where numbers nearly cancel: at `why`), "differs" or "none" (`why`
+    tells why it was not made).
+    """
 
     kind: str
     verdict: str
     error: float = 0.0
-    count: int = 0
+    count: int = 0  # of directions or entries
     why: tuple[str, dict[str, Any]] | str = ""
 
     def sentence(self, language: str, root: str, target: str) -> str:
@@ -114,9 +121,19 @@ class Check:
         return f"{what}: {say[self.verdict].format(error=f'{self.error:.1e}', why=why)}"
 
 
-def compared(kind: str, error: float, itemsize: int, count: int = 0, unsure: float = 0.0, most: dict[int, float] = ROUNDING) -> Check:
-    """The verdict on a relative error."""
+def compared(
+    kind: str,
+    error: float,
+    itemsize: int,
+    count: int = 0,
+    unsure: float = 0.0,
+    most: dict[int, float] = ROUNDING,
+    cancelled: tuple[float, str] = (1.0, ""),
+) -> Check:
+    """The verdict on a relative error; where numbers nearly cancel, rounding is so many times larger."""
     verdict = "exact" if error == 0 else "rounding" if error <= most[itemsize] else "unsure" if error <= 3 * unsure else "differs"
+    if verdict == "differs" and error <= most[itemsize] * cancelled[0]:
+        return Check(kind, "cancelled", error, count, cancelled[1])
     return Check(kind, verdict, error, count)
 
 
@@ -339,6 +356,20 @@ class Chain(Shown):
         """Bytes of the least precise number on the way."""
         return min([self.target.dtype.itemsize, *(x.dtype.itemsize for link in self.links for x in link.pull.v if x is not None)])
 
+    @cached_property
+    def cancellation(self) -> tuple[float, str]:
+        """How much larger the terms of some Jᵀv are than what is left of them, at most, and where."""
+        most, where = 1.0, ""
+        for link in self.links:
+            for way in link.ways:
+                left = np.abs(way.outgoing.array).max(initial=0) if way.outgoing.array is not None else 0
+                for i, j in way.jacobians.items():
+                    v = link.pull.v[i]
+                    if left and v is not None and v.array is not None:
+                        ratio = j.largest * float(np.abs(v.array).max(initial=0)) / float(left)
+                        most, where = max((most, where), (ratio, link.letter(way)))
+        return most, where
+
     def check_sums(self) -> Check:
         """What links send on is what others got."""
         error = 0.0
@@ -367,7 +398,7 @@ class Chain(Shown):
                         return Check("structure", "none", why="limit=")
                     product = product + j.transposed(v.array.reshape(-1))
                 error = max(error, relative(product.reshape(way.outgoing.shape), way.outgoing.array))
-        return compared("structure", error, self.itemsize)
+        return compared("structure", error, self.itemsize, cancelled=self.cancellation)
 
     def check_order(self) -> Check:
         """The Jacobians multiplied from the tensor's end on: (... J3 J2 J1)ᵀ v; of a large tensor, only along some directions."""
@@ -397,7 +428,7 @@ class Chain(Shown):
         assert self.gradient is not None
         g = self.gradient.reshape(-1).astype(np.float64)
         error = relative(product, g) if whole else self.along(product - g @ columns)
-        return compared("order", error, self.itemsize, 0 if whole else DIRECTIONS)
+        return compared("order", error, self.itemsize, 0 if whole else DIRECTIONS, cancelled=self.cancellation)
 
     def along(self, errors: ndarray) -> float:
         """Errors of slopes in random directions, over the length of the gradient."""
@@ -428,7 +459,7 @@ class Chain(Shown):
                 slopes = [difference(lambda t, d=d: float((seed * again(x + t * d)).sum()), steps_of(x, d)) for d in chosen]  # type: ignore[misc]
                 errors = np.array([s.slope - float((g * d).sum()) for s, d in zip(slopes, chosen, strict=True)])
                 unsure = self.along(np.array([s.uncertainty for s in slopes]))
-                found.append(compared(kind, self.along(errors), self.itemsize, len(chosen), unsure, DIFFERENCE))
+                found.append(compared(kind, self.along(errors), self.itemsize, len(chosen), unsure, DIFFERENCE, self.cancellation))
             return found
         except CannotReplay as error:
             return [Check("difference", "none", count=DIRECTIONS, why=str(error))]
@@ -447,7 +478,7 @@ class Chain(Shown):
         head = f"── {title} " + "─" * max(0, WIDTH - len(title) - 4)
         shown: list[Shows] = [head, "\n".join(wrapped(say["about"].format(seed=seed, root=root)))]
         shown += [self.paragraph(link, language) for link in self.links] if len(self.links) <= FEW else [self.table(language)]
-        lines = [say["product"], *("    " + line for line in self.product(language).split("\n"))]
+        lines = [say["product"], *("    " + line for line in shortened(self.product(language).split("\n"), 16, "⋮"))]
         g = Snapshot(self.gradient) if self.gradient is not None else None
         lines.append("    " + say["gradient"].format(root=root, target=target, shape=shape_of(self.target.shape), numbers=first_numbers(g)))
         if self.arrival is not None:
@@ -472,10 +503,11 @@ class Chain(Shown):
         for way in link.ways:
             result, product = formula(link.key, link.operands, way.at, language)
             sizes = ", ".join(f"{link.letter(way)} [{j.m}×{j.n}]: {j.sentence(language)}" for j in way.jacobians.values())
-            lines.append(f"{result}    {product}" if way is link.ways[0] else product)
+            shown = [result] if way is link.ways[0] else []
+            lines.append("    ".join([*shown, product] if product != "Jᵀv = Jᵀ v" else shown))
             lines.append(say["for"].format(operand=way.label) + (sizes or link.letter(way)))
             lines.append(say["outgoing"].format(shape=shape_of(way.outgoing.shape), numbers=first_numbers(way.outgoing)))
-        return "\n".join([lines[0], *("    " + piece for line in lines[1:] for piece in wrapped(line, WIDTH - 4))])
+        return "\n".join([lines[0], *("    " + piece for line in lines[1:] if line for piece in wrapped(line, WIDTH - 4))])
 
     def table(self, language: str) -> Table:
         """All links, a row for each operand on the way."""
@@ -488,6 +520,8 @@ class Chain(Shown):
                 line = "–" if link.call.place is None else str(link.call.place.line)
                 norms = (number(link.v.summary.norm), number(way.outgoing.summary.norm))
                 rows.append((link.letter(way), link.name, link.call.name, size, *norms, line))
+        gap = ("⋮", *[""] * 6)
+        rows = shortened(rows, 40, gap)
         title = say["table"].format(root=self.root_name, target=self.target_name)
         return Table(COLUMNS[language], rows, title, right=frozenset((3, 4, 5, 6)), optional=(6,))
 
@@ -577,6 +611,11 @@ def first_numbers(snapshot: Snapshot | None, count: int = 5) -> str:
     flat = snapshot.array.reshape(-1)
     shown = ", ".join(number(abs(x) if isinstance(x, complex) else float(x)) for x in flat[:count].tolist())
     return shown if flat.size == 1 else f"({shown}{', …' if flat.size > count else ''})"
+
+
+def shortened(items: list[Any], most: int, gap: Any) -> list[Any]:
+    """The first and the last of many."""
+    return items if len(items) <= most else [*items[: most // 2], gap, *items[-most // 2 :]]
 
 
 def wrapped(text: str, width: int = WIDTH) -> list[str]:

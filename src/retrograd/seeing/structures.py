@@ -89,6 +89,14 @@ class Jacobian:
         """Whether its entries are to be had."""
         return self.small and self.pull is not None
 
+    @property
+    def largest(self) -> float:
+        """The largest entry's absolute value; 0 where entries are not to be had."""
+        numbers = self.values if isinstance(self, Entries) else self.matrices if isinstance(self, Blocks) and self.known else None
+        if numbers is None:
+            numbers = self.explicit() if self.known else np.zeros(1)
+        return float(np.abs(numbers).max(initial=0))
+
     def explicit(self) -> ndarray:
         """The whole matrix (m, n).
 
