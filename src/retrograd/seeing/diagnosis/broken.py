@@ -45,6 +45,7 @@ def no_gradient_came(seen: Evidence) -> Iterator[Finding]:
             expression = link.place.expression if link.place is not None else ""
             facts |= {
                 "source": named(link.source),
+                "keep": expression_of(link.source),
                 "expression": expression,
                 "line": link.place or "–",
                 "op": link.call.name if link.call else "",
@@ -251,7 +252,7 @@ def variant_of(failure: Failure, scene: Scene | None) -> tuple[str, dict[str, An
 def detached_loss(failure: Failure, scene: Scene | None) -> tuple[str, dict[str, Any]]:
     """Why the loss has no history."""
     facts: dict[str, Any] = {
-        "line": assigned(failure.place, receiver(failure.place, "backward", "loss")) or failure.place or "–",
+        "line": assigned(failure.place, receiver(failure.place, "backward", "")) or failure.place or "–",
         "cut": "–",
     }
     last = (
@@ -273,11 +274,11 @@ def detached_loss(failure: Failure, scene: Scene | None) -> tuple[str, dict[str,
     return "nothing", facts
 
 
-def assigned(place: Place | None, name: str) -> str | None:
-    """The line before a place that gave a variable its value."""
-    if place is None:
+def assigned(place: Place | None, name: str) -> Place | None:
+    """The line of the same function, before a place, that gave a variable its value."""
+    if place is None or not name:
         return None
-    for line in range(place.line, 0, -1):
-        if re.match(rf"\s*{re.escape(name)}\s*=[^=]", linecache.getline(place.file, line)):
-            return f"{place.file}:{line}"
+    for line in range(place.line, place.code.co_firstlineno - 1, -1):
+        if re.search(rf"(^|[;:])\s*{re.escape(name)}\s*=[^=]", linecache.getline(place.file, line)):
+            return Place(place.code, place.instruction, line)
     return None

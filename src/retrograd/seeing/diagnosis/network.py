@@ -45,7 +45,7 @@ def dead_relu(seen: Evidence) -> Iterator[Finding]:
         whole = bool(silent.all()) and units >= limits.DEAD_UNITS and examples > 1
         if whole or (examples >= limits.DEAD_EXAMPLES and dead.mean() >= limits.DEAD_SHARE):
             count = int(silent.sum() if whole else dead.sum())
-            which = [str(i) for i in np.flatnonzero(silent if whole else dead)[:4]]
+            which = [str(i) for i in np.flatnonzero(silent if whole else dead)]
             facts = {
                 "module": in_module(call),
                 "dead": count,

@@ -167,7 +167,7 @@ def shared_by_two_optimizers(seen: Evidence) -> Iterator[Finding]:
     if first is not None:
         yield Finding("two_optimizers", "warning", None, first[1].place, {
             "names": names, "one": receiver(first[0].place, "step", "optimizer"), "other": receiver(first[1].place, "step", "optimizer"),
-            "rate": first[0].hyperparameters.get("lr", 0.0), "rate2": first[1].hyperparameters.get("lr", 0.0),
+            "kind": first[1].optimizer, "rate": first[0].hyperparameters.get("lr", 0.0), "rate2": first[1].hyperparameters.get("lr", 0.0),
         }, first[1])  # fmt: skip
 
 

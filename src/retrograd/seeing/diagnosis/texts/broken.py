@@ -23,24 +23,24 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "en": {
             "cause": "What is computed from them leaves the graph at {line} ({expression}), and no way back to the loss was seen.",
             "fix": "keep to tensors and to the library's operations up to the loss.",
-            "code": "{source}  # without {expression}",
+            "code": "{keep}  # without {expression}",
         },
         "es": {
             "cause": "Lo que se calcula con ellos sale del grafo en {line} ({expression}), y no se vio que volviera a la pérdida.",
             "fix": "usa tensores y operaciones de la biblioteca hasta llegar a la pérdida.",
-            "code": "{source}  # sin {expression}",
+            "code": "{keep}  # sin {expression}",
         },
     },
     "no_gradient.detached": {
         "en": {
             "cause": "{source} is cut off at {line}: {expression} has the numbers, but not the history.",
             "fix": "use the tensor itself where a gradient is wanted.",
-            "code": "{source}  # instead of {expression}",
+            "code": "{keep}  # instead of {expression}",
         },
         "es": {
             "cause": "{source} queda separado en {line}: {expression} tiene los números, pero no la historia.",
             "fix": "usa el propio tensor donde quieras gradiente.",
-            "code": "{source}  # en lugar de {expression}",
+            "code": "{keep}  # en lugar de {expression}",
         },
     },
     "no_gradient.no_grad": {
@@ -71,12 +71,12 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "en": {
             "cause": "The numbers of {source} come back at {line} without history, as by item(), numpy() or torch.tensor(): {expression}.",
             "fix": "keep the tensor.",
-            "code": "{source}  # the tensor itself, not its numbers",
+            "code": "{keep}  # the tensor itself, not its numbers",
         },
         "es": {
             "cause": "Los números de {source} vuelven en {line} sin historia, como por item(), numpy() o torch.tensor(): {expression}.",
             "fix": "conserva el tensor.",
-            "code": "{source}  # el propio tensor, no sus números",
+            "code": "{keep}  # el propio tensor, no sus números",
         },
     },
     "not_finite": {

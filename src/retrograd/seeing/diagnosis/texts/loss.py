@@ -10,7 +10,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "what": "{one} has shape {shape1}, {other} has {shape2}: together {shape}, which are {pairs} errors instead of {wanted}.",
             "cause": "Shapes are aligned from the right, so that a column and a row spread over each other. The best answer to such a loss is a constant.",
             "fix": "give both the same shape.",
-            "code": "{wide}.squeeze(-1)  # {flat} has one dimension",
+            "code": "torch.squeeze({wide}, -1)  # {flat} has one dimension",
         },
         "es": {
             "name": "difusión silenciosa en una pérdida",
@@ -18,7 +18,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "what": "{one} tiene la forma {shape1} y {other}, {shape2}: juntos {shape}, que son {pairs} errores en lugar de {wanted}.",
             "cause": "Las formas se alinean por la derecha, así que una columna y una fila se extienden la una sobre la otra. Lo mejor para tal pérdida es una constante.",
             "fix": "da a los dos la misma forma.",
-            "code": "{wide}.squeeze(-1)  # {flat} tiene una dimensión",
+            "code": "torch.squeeze({wide}, -1)  # {flat} tiene una dimensión",
         },
     },
     "double_softmax": {
@@ -38,12 +38,14 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     "double_softmax.again": {
         "en": {
             "what": "{source} is a log_softmax already ({inner}), and the loss takes another.",
-            "cause": "log_softmax of log_softmax is the same again: right, but worked out twice. nll_loss is the loss for log-probabilities.",
+            "cause": "log_softmax of log_softmax is the same again: right, but worked out twice.",
+            "fix": "use nll_loss, the loss for log-probabilities.",
             "code": "loss = F.nll_loss({source}, target)",
         },
         "es": {
             "what": "{source} ya es un log_softmax ({inner}), y la pérdida calcula otro.",
-            "cause": "log_softmax de log_softmax es lo mismo: correcto, pero calculado dos veces. nll_loss es la pérdida para logaritmos de probabilidades.",
+            "cause": "log_softmax de log_softmax es lo mismo: correcto, pero calculado dos veces.",
+            "fix": "usa nll_loss, la pérdida para logaritmos de probabilidades.",
             "code": "loss = F.nll_loss({source}, target)",
         },
     },
@@ -51,12 +53,12 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "en": {
             "what": "All rows of {source}, of shape {shape}, are at least 0 and add up to 1: these look like probabilities, and a softmax is applied to them.",
             "cause": "cross_entropy expects logits, numbers of any size, and takes the softmax itself.",
-            "code": "loss = F.nll_loss({source}.log(), target)",
+            "code": "loss = F.nll_loss(torch.log({source}), target)",
         },
         "es": {
             "what": "Todas las filas de {source}, de forma {shape}, son al menos 0 y suman 1: parecen probabilidades, y se les aplica softmax.",
             "cause": "cross_entropy espera logits, números de cualquier tamaño, y calcula el softmax por sí misma.",
-            "code": "loss = F.nll_loss({source}.log(), target)",
+            "code": "loss = F.nll_loss(torch.log({source}), target)",
         },
     },
     "nll_on_logits": {
@@ -79,8 +81,8 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "nll_on_logits.logits": {"en": {}, "es": {}},
     "nll_on_logits.probabilities": {
-        "en": {"cause": "It is a softmax without its logarithm. nll_loss expects logarithms.", "code": "loss = F.nll_loss({source}.log(), target)"},
-        "es": {"cause": "Es un softmax sin su logaritmo. nll_loss espera logaritmos.", "code": "loss = F.nll_loss({source}.log(), target)"},
+        "en": {"cause": "It is a softmax without its logarithm. nll_loss expects logarithms.", "code": "loss = F.nll_loss(torch.log({source}), target)"},
+        "es": {"cause": "Es un softmax sin su logaritmo. nll_loss espera logaritmos.", "code": "loss = F.nll_loss(torch.log({source}), target)"},
     },
     "double_sigmoid": {
         "en": {

@@ -108,7 +108,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "what": "{names}: updated by {one} (learning rate {rate}) and by {other} (learning rate {rate2}).",
             "cause": "Each gradient is used twice, and each optimizer's momentum knows nothing of the other's updates.",
             "fix": "give each parameter to one optimizer only.",
-            "code": "{other} = torch.optim.SGD([p for p in model.parameters() if p not in others], lr={rate2})",
+            "code": "{other} = torch.optim.{kind}([p for p in model.parameters() if p not in others], lr={rate2})",
         },
         "es": {
             "name": "parámetros de dos optimizadores",
@@ -116,7 +116,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "what": "{names}: los actualizan {one} (tasa de aprendizaje {rate}) y {other} (tasa de aprendizaje {rate2}).",
             "cause": "Cada gradiente se usa dos veces, y el momento de cada optimizador no sabe nada de las actualizaciones del otro.",
             "fix": "da cada parámetro a un solo optimizador.",
-            "code": "{other} = torch.optim.SGD([p for p in model.parameters() if p not in others], lr={rate2})",
+            "code": "{other} = torch.optim.{kind}([p for p in model.parameters() if p not in others], lr={rate2})",
         },
     },
     "no_learning_rate": {
