@@ -28,7 +28,7 @@ FEW = 8  # links that are shown one by one in text
 WIDTH = 100
 WHOLE = 64  # elements of a tensor for which the product is multiplied out whole from its end
 DIRECTIONS = 3
-CORNER = 6  # rows and columns of an array in `to_dict`
+CORNER = 6  # rows and columns of an array in `to_dict`: of the first matrix, if it has more dims
 ROUNDING = {2: 5e-2, 4: 2e-4, 8: 1e-9}  # by bytes of an element: a relative error that rounding may make
 DIFFERENCE = {2: 1e-1, 4: 2e-3, 8: 1e-5}  # the same, where one side is a difference
 
@@ -586,7 +586,8 @@ def array_of(snapshot: Snapshot) -> dict[str, Any]:
     found: dict[str, Any] = {"shape": list(snapshot.shape), "dtype": str(snapshot.dtype), "norm": finite(s.norm), "mean": finite(s.mean)}
     found |= {"least": finite(s.least), "most": finite(s.most), "zeros": s.zeros, "nans": s.nans, "infinities": s.infinities}
     if snapshot.array is not None:
-        part = np.asarray(snapshot.array[tuple(slice(CORNER) for _ in snapshot.shape)])
+        lead = max(0, len(snapshot.shape) - 2)
+        part = np.asarray(snapshot.array[(*[slice(1)] * lead, *[slice(CORNER)] * (len(snapshot.shape) - lead))])
         found["corner"] = nested(part.astype(np.float64) if part.dtype.kind in "fV" else np.abs(part) if part.dtype.kind == "c" else part)
     return found
 
