@@ -23,13 +23,12 @@ def diagnose(record: Record, language: str | None = None) -> Diagnosis:
         ValueError: if there are no texts in the language.
 
     >>> import retrograd as torch
-    >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
+    >>> x = torch.tensor([0.0, 1.0], requires_grad=True)
     >>> with torch.see() as record:
-    ...     (w * w).sum().backward()
-    ...     (w * w).sum().backward()
-    ...     torch.optim.SGD([w], lr=0.1).step()
-    >>> [finding.severity for finding in diagnose(record, "en")]
-    []
+    ...     x.sqrt().sum().backward()
+    >>> diagnosis = diagnose(record, "en")
+    >>> diagnosis.faults, diagnosis[0].severity, diagnosis[0].title
+    (['not_finite'], 'error', 'Numbers that are none (nan or inf)')
     """
     language = known_language(language)
     seen = Evidence(record)
