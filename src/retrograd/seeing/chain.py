@@ -493,7 +493,9 @@ class Chain(Shown):
         say, call = CHAIN[language], link.call
         lines = [say["entry"].format(number=link.number, name=link.name, op=call.name)]
         if call.place is not None:
-            lines.append(say["where"].format(line=call.place.line, file=os.path.basename(call.place.file), text=call.place.text))
+            lines.append(
+                say["where"].format(line=call.place.line, file=os.path.basename(call.place.file), text=call.place.text).rstrip(": ")
+            )
             if call.module:
                 lines[-1] += "  (" + say["module"].format(module=call.module) + ")"
         if len(link.came) > 1:
