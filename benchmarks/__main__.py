@@ -2,9 +2,9 @@
 
 import sys
 
-from benchmarks import compile, eager
+from benchmarks import compile, eager, seeing
 
-BENCHMARKS = {"eager": eager.main, "compile": compile.main}
+BENCHMARKS = {"eager": eager.main, "compile": compile.main, "seeing": seeing.main}
 
 if __name__ == "__main__":
     if len(sys.argv) < 2 or sys.argv[1] not in BENCHMARKS:

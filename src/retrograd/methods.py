@@ -5,11 +5,13 @@ A function of `ops/` whose first parameter is the tensor is put on the class as 
 
 from __future__ import annotations
 
+import importlib
 from types import ModuleType
 from typing import Any
 
 from retrograd import dtypes
 from retrograd.autograd import hooks, reverse
+from retrograd.core.tape import Node
 from retrograd.core.tensor import Tensor
 from retrograd.ops import (
     activation,
@@ -256,6 +258,11 @@ def backward(self: Tensor, gradient: Any = None, retain_graph: Any = None, creat
     reverse.backward(self, gradient, retain_graph, create_graph, inputs=inputs)
 
 
+def repr_html(self: Any) -> str:
+    """How a notebook shows a tensor, or a node of the tape. What draws it is loaded when one is shown."""
+    return importlib.import_module("retrograd.seeing.notebook").html_of(self)
+
+
 def attach() -> None:
     """Puts the methods on Tensor."""
     for module, names in METHODS.items():
@@ -270,6 +277,7 @@ def attach() -> None:
     for name, function in RENAMED.items():
         setattr(Tensor, name, function)
     Tensor.backward = backward  # type: ignore[attr-defined]
+    Tensor._repr_html_ = Node._repr_html_ = repr_html  # type: ignore[attr-defined]
 
 
 attach()

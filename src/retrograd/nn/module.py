@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import importlib
 import inspect
 import itertools
 from collections import OrderedDict
@@ -707,6 +708,9 @@ class Module:
         if head or body:
             text += head[0] if len(head) == 1 and not body else "\n  " + "\n  ".join(head + body) + "\n"
         return text + ")"
+
+    def _repr_html_(self) -> str:
+        return importlib.import_module("retrograd.seeing.notebook").html_of(self)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
