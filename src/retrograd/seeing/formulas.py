@@ -68,7 +68,7 @@ WORDS = {"en": ("if", "otherwise"), "es": ("si", "si no")}
 def precedence(node: ast.expr) -> int:
     """How strongly an expression holds together: sums 1, products 2, signs 3, powers 4, the rest 5; a choice 0."""
     if isinstance(node, ast.BinOp):
-        return {ast.Add: 1, ast.Sub: 1, ast.Pow: 4}.get(type(node.op), 2)  # type: ignore[call-overload, no-any-return]
+        return {ast.Add: 1, ast.Sub: 1, ast.Pow: 4}.get(type(node.op), 2)
     if isinstance(node, (ast.IfExp, ast.Compare)):
         return 0
     if isinstance(node, ast.UnaryOp):
@@ -127,7 +127,7 @@ class Text:
             if exponent.lstrip("-").isdigit():
                 return self.inner(left, 5) + exponent.translate(SUPERSCRIPT)
             return f"{self.inner(left, 5)}^{self.inner(right, 5)}"
-        sign = {ast.Add: " + ", ast.Sub: " - ", ast.Mult: " · ", ast.Div: " / ", ast.MatMult: " "}[type(op)]  # type: ignore[index]
+        sign = {ast.Add: " + ", ast.Sub: " - ", ast.Mult: " · ", ast.Div: " / ", ast.MatMult: " "}[type(op)]
         mine = 1 if isinstance(op, (ast.Add, ast.Sub)) else 2
         return self.inner(left, mine) + sign + self.inner(right, mine + isinstance(op, (ast.Sub, ast.Div)))
 
@@ -158,7 +158,7 @@ class MathML(Text):
             case ast.Name(id=name):
                 return f"<mi>{escape(GREEK.get(name, name))}</mi>"
             case ast.Constant(value=value):
-                return f"<mn>{value}</mn>"
+                return f"<mn>{value!s}</mn>"
             case ast.UnaryOp(operand=operand):
                 return f"<mrow><mo>−</mo>{self.inner(operand, 2)}</mrow>"
             case ast.Compare(left=left, ops=ops, comparators=others):
@@ -183,7 +183,7 @@ class MathML(Text):
             return f"<msup>{self.inner(left, 5)}{self.show(right)}</msup>"
         if isinstance(op, ast.Div):
             return f"<mfrac>{self.show(left)}{self.show(right)}</mfrac>"
-        sign = {ast.Add: "<mo>+</mo>", ast.Sub: "<mo>−</mo>", ast.Mult: "<mo>·</mo>", ast.MatMult: ""}[type(op)]  # type: ignore[index]
+        sign = {ast.Add: "<mo>+</mo>", ast.Sub: "<mo>−</mo>", ast.Mult: "<mo>·</mo>", ast.MatMult: ""}[type(op)]
         mine = 1 if isinstance(op, (ast.Add, ast.Sub)) else 2
         return f"<mrow>{self.inner(left, mine)}{sign}{self.inner(right, mine + isinstance(op, ast.Sub))}</mrow>"
 
