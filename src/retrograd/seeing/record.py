@@ -54,7 +54,8 @@ class Summary:
         1.5
         """
         numbers = np.abs(array) if array.dtype.kind == "c" else array
-        numbers = numbers.reshape(-1).astype(np.float64, copy=False)
+        with np.errstate(invalid="ignore"):  # memory that nothing was written to yet may hold anything
+            numbers = numbers.reshape(-1).astype(np.float64, copy=False)
         good = np.isfinite(numbers)
         nans, finite = int(np.isnan(numbers).sum()), numbers if good.all() else numbers[good]
         if not finite.size:
