@@ -79,6 +79,14 @@ def test_a_program_that_crashes(program: Path, capsys: pytest.CaptureFixture[str
     assert "0.weight" in printed.out
 
 
+def test_the_chain(program: Path, capsys: pytest.CaptureFixture[str]):
+    """To the tensor that was asked for; one that is not there is said, with those that are."""
+    assert main(["see", "--as-torch", "--lang", "en", "--to", "0.weight", str(program), "1"]) == 0
+    assert "mse_loss" in capsys.readouterr().out.split("── Chain ")[1]
+    assert main(["see", "--as-torch", "--lang", "es", "--to", "nothing", str(program), "1"]) == 0
+    assert "no hay cadena hasta 'nothing'" in capsys.readouterr().out.split("── Cadena ")[1]
+
+
 def test_exit_status_and_enough_steps(program: Path, capsys: pytest.CaptureFixture[str]):
     """The program's own, and --steps."""
     program.write_text(PROGRAM + "sys.exit(5)\n", encoding="utf-8")

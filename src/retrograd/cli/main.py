@@ -111,6 +111,7 @@ def add_seeing(commands: Any, shared: argparse.ArgumentParser) -> None:
         description="Runs a Python program as it is and watches it: then prints what is wrong with it, each parameter before and after, and "
         "what flowed through the layers. Options come before the program; what follows it is its own.",
     )  # fmt: skip
+    four.add_argument("--to", metavar="NAME", help="print the chain of Jacobians from the loss to this tensor")
     four.add_argument("--page", type=Path, metavar="FILE", help="write a page that shows it all, step by step")
     four.add_argument("--open", action="store_true", help="write the page, and open it in the browser")
     four.add_argument("--picture", type=Path, metavar="FILE", help="write pictures, .svg or .png: the graph, and beside it ledger and flow")
@@ -129,7 +130,7 @@ def seeing_options(given: argparse.Namespace) -> see.Options:
     asked = {
         name: x
         for name, x in vars(given).items()
-        if name in ("every", "keep", "limit", "steps", "as_torch", "open", "page", "picture", "board", "port")
+        if name in ("every", "keep", "limit", "steps", "as_torch", "open", "page", "picture", "board", "to", "port")
     }
     return see.Options(given.program, given.arguments, given.lang, **asked)
 

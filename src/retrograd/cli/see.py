@@ -15,6 +15,7 @@ from retrograd.cli.see_texts import SEE
 from retrograd.cli.texts import UserError
 from retrograd.seeing import picture, script, see
 from retrograd.seeing.board import Board
+from retrograd.seeing.chain import chain
 from retrograd.seeing.diagnosis import diagnose
 from retrograd.seeing.flow import Flow
 from retrograd.seeing.ledger import ledger
@@ -43,6 +44,7 @@ class Options:
     page: Path | None = None
     picture: Path | None = None
     board: Path | None = None
+    to: str | None = None
     port: int = 0
 
 
@@ -155,7 +157,7 @@ def summary(options: Options, outcome: Outcome) -> list[str]:
 
 
 def present(options: Options, outcome: Outcome, flow: Flow) -> None:
-    """Prints how it ended, the diagnosis, the ledger of the last step, and the flow."""
+    """Prints how it ended, the diagnosis, the ledger of the last step, the flow, and the chain that was asked for."""
     say, record, language = SEE[options.language], outcome.record, options.language
     print(heading("retrograd see") + "\n".join(summary(options, outcome)))
     print(heading(say["diagnosis"]))
@@ -165,6 +167,12 @@ def present(options: Options, outcome: Outcome, flow: Flow) -> None:
     if len(flow.steps) > 1:
         print(heading(say["flow"]))
         printed(flow, language)
+    if options.to is not None:
+        print(heading(say["chain"]))
+        try:
+            printed(chain(record, options.to, language=language), language)
+        except (KeyError, ValueError) as error:
+            print(say["no value"].format(name=options.to, why=error.args[0]))
 
 
 def written(options: Options, outcome: Outcome, flow: Flow) -> list[Path]:

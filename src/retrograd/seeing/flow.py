@@ -21,7 +21,7 @@ from retrograd.seeing.record import BINS, Call, Record, Snapshot, Step, Summary
 from retrograd.seeing.spectrum import Spectrum, spectrum
 from retrograd.seeing.text import Part, Shown, Table, bars, curve, number, share
 
-SAMPLED = 2**16
+SAMPLED = 2**14
 IN_HISTOGRAM = 1024  # elements of which a histogram is made
 MOST_LAYERS = 256  # in a step
 FIELDS = ("norm", "mean", "std", "least", "most", "zeros", "bad")  # zeros and what is not finite as shares
@@ -68,7 +68,7 @@ class Series:
 def sample(values: ndarray, most: int) -> ndarray:
     """At most so many elements, evenly spaced, as a vector."""
     flat = values.ravel(order="K")
-    return flat if flat.size <= most else flat[:: -(-flat.size // most)]
+    return flat if flat.size <= most else flat[:: -(-flat.size // most)].copy()
 
 
 def measure(snapshot: Snapshot) -> tuple[list[float], list[int]]:
@@ -78,8 +78,7 @@ def measure(snapshot: Snapshot) -> tuple[list[float], list[int]]:
     flat = sample(snapshot.array, SAMPLED)
     if flat.dtype.kind != "f" or flat.dtype.itemsize < 4 or not flat.size:
         return of_summary(Summary.of(flat))
-    with np.errstate(all="ignore"):
-        square = float(np.dot(flat, flat))
+    square = float(np.dot(flat, flat))  # BLAS, which does not warn
     if not math.isfinite(square):
         return of_summary(Summary.of(flat))
     n = flat.size
