@@ -10,10 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.seeing.diagnosis.diagnose import diagnose
+from retrograd.seeing.jacobian import jacobian
+from retrograd.seeing.language import LANGUAGES
+from retrograd.seeing.ledger import ledger
 from retrograd.seeing.page.arrays import Arrays, number
 from retrograd.seeing.page.graph import Groups
 from retrograd.seeing.page.walk import moments
 from retrograd.seeing.record import Arrival, Call, Event, Failure, Pass, Place, Record, Snapshot, Step, Update, Value
+from retrograd.seeing.text import Part, Shown
 
 AROUND = 3  # lines of source above and beneath the one that is meant
 LONGEST = 80  # characters of a parameter of a call
@@ -45,6 +50,7 @@ class Builder:
         self.arrays = Arrays()
         self.files: dict[str, str] = {}  # a file's path: the name that the page shows
         self.lines: dict[str, dict[int, str]] = {}
+        self.jacobians: dict[tuple[int, int], dict[str, str]] = {}
         self.kept: list[Any] = []  # arrays are known by their ids: those made here must live as long
 
     def build(self, steps: Sequence[Step]) -> dict[str, Any]:
@@ -57,7 +63,15 @@ class Builder:
             "failure": None if failure is None else self.failure(failure),
             "arrays": self.arrays.encoded(),
             "lines": self.lines,
+            "results": self.results() if steps else {},
         }
+
+    def results(self) -> dict[str, dict[str, list[Any]]]:
+        """What the library says of the record, in each language: the ledger of the last step, and the diagnosis."""
+        if not self.record.steps:
+            return {}
+        found: dict[str, Shown] = {"ledger": ledger(self.record), "diagnosis": diagnose(self.record)}
+        return {name: {language: [part(p) for p in shown.parts(language)] for language in LANGUAGES} for name, shown in found.items()}
 
     # ------------------------------------------------------------ steps
 
@@ -118,12 +132,23 @@ class Builder:
                 {
                     "call": pull.call.number,
                     "v": [self.arrays.add(v) for v in pull.v],
+                    "jacobians": [self.jacobian(pull.call, i, out) for i, out in enumerate(pull.outgoing)],
                     "outgoing": [self.arrays.add(out, image_of(x, images)) for x, out in zip_operands(pull.call, pull.outgoing)],
                 }
                 for pull in pass_.pulls
             ],
             "arrivals": [self.arrival(a, images.get(a.leaf.number)) for a in pass_.arrivals],
         }
+
+    def jacobian(self, call: Call, operand: int, outgoing: Snapshot | None) -> dict[str, str] | None:
+        """The structure of a Jacobian in words, in each language; None where there is none."""
+        if outgoing is None or operand >= len(call.operands) or not isinstance(call.operands[operand], Value) or not call.results:
+            return None
+        key = id(call), operand
+        if key not in self.jacobians:
+            found = jacobian(call, operand)
+            self.jacobians[key] = {language: found.sentence(language) for language in LANGUAGES}
+        return self.jacobians[key]
 
     def arrival(self, arrival: Arrival, image: tuple[int, int] | None) -> dict[str, Any]:
         """A gradient came to rest: what was in `.grad`, what was added, what is in it then."""
@@ -203,6 +228,14 @@ class Builder:
             if n not in lines and (text := linecache.getline(place.file, n)):
                 lines[n] = text.rstrip("\n")
         return {"file": name, "line": place.line, "last": last, "function": place.function, "expression": place.expression}
+
+
+def part(part: Part) -> Any:
+    """A paragraph, or a table, as JSON."""
+    if isinstance(part, str):
+        return part
+    lists = {"right": sorted(part.right), "marked": sorted(part.marked)}
+    return {"title": part.title, "note": part.note, "columns": list(part.columns), "rows": [list(row) for row in part.rows]} | lists
 
 
 def shown_path(path: str, taken: set[str]) -> str:
