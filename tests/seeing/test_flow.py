@@ -11,6 +11,7 @@ import retrograd as torch
 from retrograd import nn
 from retrograd.seeing.flow import Flow, sample
 from retrograd.seeing.flow_texts import FLOW
+from retrograd.seeing.ledger import ledger
 from retrograd.seeing.record import Snapshot, Summary
 
 
@@ -104,6 +105,21 @@ def test_what_is_not_finite():
     layer = Flow(record).layers["log"]
     assert layer.activations.last("bad") == pytest.approx(1 / 3)
     assert layer.activations.last("most") == pytest.approx(np.log(4))
+
+
+def test_numbers_that_run_away():
+    """Squares that overflow, updates to infinity: no warning, in the ledger neither."""
+    w = torch.full((4,), 1e30, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=1e30)
+    with torch.see() as record:
+        for _ in range(3):
+            (w * 1e30).sum().backward()
+            optimizer.step()
+    flow = Flow(record)
+    assert flow.layers["mul"].activations.last("bad") == 1
+    assert flow.parameters["w"].gradients.last("norm") == pytest.approx(6e30, rel=1e-5)
+    assert "w" in flow.text("en")
+    assert "w" in ledger(record).text("en")
 
 
 def test_enormous_tensors_are_sampled():

@@ -78,7 +78,7 @@ def measure(snapshot: Snapshot) -> tuple[list[float], list[int]]:
     flat = sample(snapshot.array, SAMPLED)
     if flat.dtype.kind != "f" or flat.dtype.itemsize < 4 or not flat.size:
         return of_summary(Summary.of(flat))
-    square = float(np.dot(flat, flat))  # BLAS, which does not warn
+    square = float(np.dot(flat, flat))
     if not math.isfinite(square):
         return of_summary(Summary.of(flat))
     n = flat.size
@@ -218,6 +218,7 @@ class Flow(Shown):
         for step in record.steps:
             self.add(step)
 
+    @np.errstate(all="ignore")  # what is not finite is counted
     def add(self, step: Step) -> None:
         """Takes a step in; one that it has already changes nothing."""
         if step is self.newest:

@@ -45,7 +45,8 @@ class Entry(Shown):
         """What was added: `after - before`; None where nothing was, or where the numbers were not kept."""
         if self.before is None or self.after is None or self.before.array is None or self.after.array is None:
             return None
-        return np.subtract(self.after.array, self.before.array)
+        with np.errstate(all="ignore"):
+            return np.subtract(self.after.array, self.before.array)
 
     @property
     def ratio(self) -> float | None:
