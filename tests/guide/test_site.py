@@ -73,7 +73,10 @@ def test_the_front_page_leads_to_both_languages():
 @pytest.mark.parametrize("language", ["en", "es"])
 def test_the_site_builds_and_stands_alone(language: str, tmp_path: Path):
     """Warnings are errors; nothing is loaded from elsewhere; what pages load and link to is there; the numbers are a run's."""
-    site = tmp_path / language
+    site, see = tmp_path / language, tmp_path / "see" / f"{language}.html"
+    see.parent.mkdir()
+    call = f"from retrograd.cli.main import main; main(['see', '--lang', '{language}', '--page', {str(see)!r}, 'examples/nota.py'])"
+    subprocess.run([sys.executable, "-c", call], check=True, capture_output=True, cwd=ROOT)
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-c", str(DOCS / "builder"), "-D", f"language={language}"]
     done = subprocess.run(
         [*command, "-d", str(tmp_path / "doctrees"), str(DOCS / language), str(site)], capture_output=True, text=True, cwd=ROOT
