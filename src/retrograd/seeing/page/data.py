@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.seeing.diagnosis.diagnose import diagnose
+from retrograd.seeing.formulas import FORMULAS, mathml
 from retrograd.seeing.jacobian import jacobian
 from retrograd.seeing.language import LANGUAGES
 from retrograd.seeing.ledger import ledger
@@ -50,6 +51,7 @@ class Builder:
         self.arrays = Arrays()
         self.files: dict[str, str] = {}  # a file's path: the name that the page shows
         self.lines: dict[str, dict[int, str]] = {}
+        self.known: dict[str, dict[str, list[str]]] = {}  # formulas
         self.jacobians: dict[tuple[int, int], dict[str, str]] = {}
         self.kept: list[Any] = []  # arrays are known by their ids: those made here must live as long
 
@@ -63,6 +65,7 @@ class Builder:
             "failure": None if failure is None else self.failure(failure),
             "arrays": self.arrays.encoded(),
             "lines": self.lines,
+            "formulas": self.known,
             "results": self.results() if steps else {},
         }
 
@@ -115,6 +118,7 @@ class Builder:
         return {
             "name": call.name,
             "operands": [{"value": x.number} if isinstance(x, Value) else {"text": short(x)} for x in call.operands],
+            "formulas": self.formulas(call),
             "params": {k: short(v) for k, v in call.params.items()},
             "results": [v.number for v in call.results],
             "place": self.place(call.place),
@@ -139,6 +143,16 @@ class Builder:
             ],
             "arrivals": [self.arrival(a, images.get(a.leaf.number)) for a in pass_.arrivals],
         }
+
+    def formulas(self, call: Call) -> str:
+        """The key of a call's formulas: in each language the result's, then of each operand that of Jᵀv, as MathML."""
+        name, count = call.name, len(call.operands)
+        summed = " sum" if f"{name} sum" in FORMULAS and call.params.get("mean") is False else ""
+        key = f"{name}{summed} {count}"
+        if key not in self.known:
+            made = {language: [mathml(name + summed, at=i, language=language) for i in range(max(1, count))] for language in LANGUAGES}
+            self.known[key] = {language: [both[0][0], *(product for _, product in both)] for language, both in made.items()}
+        return key
 
     def jacobian(self, call: Call, operand: int, outgoing: Snapshot | None) -> dict[str, str] | None:
         """The structure of a Jacobian in words, in each language; None where there is none."""

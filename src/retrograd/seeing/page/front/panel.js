@@ -90,7 +90,7 @@ function pullBlock(pull) {
     const operand = call.operands[i];
     const name = operand?.value === undefined ? `${t("operand")} ${i + 1}` : labelOf(operand.value);
     const columns = product(shapeOf(out));
-    return [make("p", { class: "jacobian" }, make("b", {}, t("jacobian", { rows: counted(rows), columns: counted(columns) })), " ", t("for operand", { name }), make("small", {}, pull.jacobians?.[i]?.[state.language] ?? t("jacobian size", { entries: counted(rows * columns) }))), arrayView(t("outgoing", { name }), out, "grad")];
+    return [make("div", { class: "jacobian" }, make("b", {}, t("jacobian", { rows: counted(rows), columns: counted(columns) })), " ", t("for operand", { name }), make("small", {}, pull.jacobians?.[i]?.[state.language] ?? t("jacobian size", { entries: counted(rows * columns) })), mathOf(formulasOf(call)[i + 1])), arrayView(t("outgoing", { name }), out, "grad")];
   });
   return [...pull.v.map((v) => (v === null ? null : arrayView(t("incoming"), v, "grad"))), ...blocks.flat(), sourceView(call.place)];
 }
@@ -122,7 +122,7 @@ function nodeSheet() {
   if (node.call) {
     const pulls = s.passes.flatMap((p) => p.pulls).filter((pull) => pull.call === node.number);
     const path = node.call.modules.at(-1);
-    const formula = node.call.formula ? [make("h4", {}, t("formula")), mathOf(node.call.formula)] : [];
+    const formula = [make("h4", {}, t("formula")), mathOf(formulasOf(node.call)[0])];
     return [heading(node.call.name, node.call.grad ? null : make("span", { class: "shape" }, ` ${t("off")}`)), make("p", { class: "quiet" }, path ? `${path[0]} (${path[1]})` : t("outside")), ...formula, ...callBlock(node.number), ...pulls.flatMap(pullBlock)];
   }
   const value = node.value;
@@ -131,8 +131,11 @@ function nodeSheet() {
   return [heading(value.label, " ", make("span", { class: "shape" }, t(`kind ${value.kind}`))), ...historyOf(value.name), arrayView(t("value"), value.array), ...arrivals.flatMap(arrivalBlock), ...updates.map(updateBlock), arrivals.length || !value.requires_grad ? null : note("no gradient"), sourceView(value.place)];
 }
 
+const formulasOf = (call) => data.formulas[call.formulas][state.language];
+
 /** MathML that the library wrote. */
 function mathOf(text) {
+  if (!text) return null;
   const parsed = new DOMParser().parseFromString(text, "text/html");
   return make("div", { class: "formula" }, ...parsed.body.childNodes);
 }
