@@ -118,6 +118,7 @@ def test_numbers_that_run_away():
     flow = Flow(record)
     assert flow.layers["mul"].activations.last("bad") == 1
     assert flow.parameters["w"].gradients.last("norm") == pytest.approx(6e30, rel=1e-5)
+    assert flow.parameters["w"].norms[0] == pytest.approx(2e30)
     assert "w" in flow.text("en")
     assert "w" in ledger(record).text("en")
 

@@ -175,7 +175,8 @@ class Weights:
     def ratios(self) -> ndarray:
         """The norm of each update over that of the weights before, float64."""
         norms = np.array(self.norms)
-        return np.divide(np.array(self.updates), norms, out=np.full(len(norms), math.nan), where=norms > 0)
+        with np.errstate(invalid="ignore"):  # of infinite norms there is no ratio
+            return np.divide(np.array(self.updates), norms, out=np.full(len(norms), math.nan), where=norms > 0)
 
     def update(self, step: int, before: Snapshot, after: Snapshot | None) -> None:
         """An update in a step."""
@@ -189,8 +190,14 @@ class Weights:
         scale = before.size / max(1, was.size)
         change = now - was
         self.steps.append(step)
-        self.norms.append(math.sqrt(float(np.dot(was, was)) * scale))
-        self.updates.append(math.sqrt(float(np.dot(change, change)) * scale))
+        self.norms.append(length(was) * math.sqrt(scale))
+        self.updates.append(length(change) * math.sqrt(scale))
+
+
+def length(vector: ndarray) -> float:
+    """The norm of a vector; in float64 where squares overflow."""
+    square = float(np.dot(vector, vector))
+    return math.sqrt(square) if math.isfinite(square) else float(np.linalg.norm(vector.astype(np.float64)))
 
 
 class Flow(Shown):
