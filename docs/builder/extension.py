@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -43,16 +44,19 @@ def fill(app: Sphinx, document: str, source: list[str]) -> None:
         if kind == "reference":
             return reference.page(name, language)
         if kind == "output":
-            return output(ROOT / name)
+            return output(ROOT / name, language)
         return see(app, document, language)
 
     notebook = str(app.env.doc2path(document)).endswith(".ipynb")
     source[0] = MARK.sub((lambda mark: json.dumps(generated(mark))[1:-1]) if notebook else generated, source[0])
 
 
-def output(program: Path) -> str:
-    """What a program prints."""
-    printed = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, check=True).stdout
+def output(program: Path, language: str) -> str:
+    """What a program prints where people speak a language."""
+    spoken = {**os.environ, "LC_ALL": f"{language}.UTF-8", "PYTHONUTF8": "1"}
+    printed = subprocess.run(
+        [sys.executable, str(program)], capture_output=True, text=True, check=True, env=spoken, encoding="utf-8"
+    ).stdout
     return f"```text\n{printed}```"
 
 

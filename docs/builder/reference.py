@@ -45,7 +45,7 @@ SHORT_PAGES = {
         "retrograd.compile.report.Part",
         "retrograd.errors.Uncompilable",
     ),
-    "see": ("retrograd.see", "retrograd.seeing.Record"),
+    "see": ("retrograd.see", "retrograd.seeing.Seen", "retrograd.seeing.Record"),
 }
 PAGES = ("tensor", *FUNCTION_PAGES, "library", *MODULE_PAGES, *SHORT_PAGES)
 # Classes whose methods are described too: all of them, or these. Of the others, the class itself says what it does.
@@ -54,11 +54,12 @@ MEMBERS = {
     "retrograd.optim.Optimizer": "",
     "retrograd.autograd.Function": "",
     "retrograd.Generator": "",
+    "retrograd.seeing.Seen": "",
     "retrograd.seeing.Record": "",
     "retrograd.compile.compiled.Compiled": "programs, graph, kernels, report, loop",
 }
 # Nobody else makes these.
-MADE_BY_THE_LIBRARY = ("retrograd.compile.compiled.Compiled", "retrograd.compile.report.Part", "retrograd.seeing.Record")
+MADE_BY_THE_LIBRARY = ("retrograd.compile.compiled.Compiled", "retrograd.compile.report.Part", "retrograd.seeing.Seen", "retrograd.seeing.Record")
 # What a module without `__all__` imports for its own use.
 NOT_PUBLIC = {
     "retrograd.autograd": {"Variable"},  # the tensor, by its old name

@@ -179,7 +179,7 @@ def chain(record: Record, to: Any, loss: Any = None, step: int = -1, language: s
     steps, target = record.step(step), record.find(to, step)
     root = None if loss is None else record.find(loss, step)
     tensor = None if target.tensor is None else target.tensor()
-    same = [target, *(v for v in reversed(steps.values) if v is not target and tensor is not None and record.is_of(v, tensor))]
+    same = [target, *(v for v in reversed(steps.values) if v is not target and tensor is not None and v.is_of(tensor))]
     passes = steps.passes if which is None else [steps.passes[which]]
     for walk in reversed(passes):
         if root is not None and not any(r is root for r in walk.roots):

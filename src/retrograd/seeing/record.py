@@ -181,6 +181,10 @@ class Value:
         """The call that made it, as long as its step is held."""
         return None if self.maker is None else self.maker()
 
+    def is_of(self, tensor: Any) -> bool:
+        """Whether it was made of this very tensor."""
+        return self.tensor is not None and self.tensor() is tensor
+
     @property
     def shape(self) -> tuple[int, ...]:
         """The size of every dim."""
@@ -370,7 +374,7 @@ class Failure:
 
 
 class Record:
-    """What was seen: the last steps whole (`steps`), all that were watched as statistics (`flow()`)."""
+    """What was seen: the last steps that were watched, whole."""
 
     def __init__(self, keep: int) -> None:
         self.keep = keep
@@ -405,16 +409,11 @@ class Record:
         elif isinstance(what, str):
             found = next((v for v in reversed(values) if what in (v.name, v.label)), None)
         else:
-            found = next((v for v in reversed(values) if self.is_of(v, what)), None)
+            found = next((v for v in reversed(values) if v.is_of(what)), None)
         if found is None:
             named = sorted({v.label for v in values if v.name})
             raise KeyError(f"no value {what!r} in this step of the record; the named ones are: {', '.join(named) or 'none'}")
         return found
-
-    @staticmethod
-    def is_of(value: Value, tensor: Any) -> bool:
-        """Whether a value was made of this very tensor."""
-        return value.tensor is not None and value.tensor() is tensor
 
     def step(self, number: int = -1) -> Step:
         """A step that was kept whole: by its number, or from the end by a negative one.
