@@ -57,6 +57,23 @@ def test_see(language: str, program: Path, capsys: pytest.CaptureFixture[str]):
     assert "{" not in printed
 
 
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        (["1", "--keep", "2"], ["1", "--keep", "2"]),
+        (["--lang", "es", "--keep=2", "1", "--lang", "es"], ["1", "--lang", "es"]),
+        (["--lang", "es", "--", "1", "--open"], ["1", "--open"]),
+    ],
+)
+def test_options_right_after_the_program(given: list[str], left: list[str], program: Path, capsys: pytest.CaptureFixture[str]):
+    """They are ours up to the first that is not, or to `--`."""
+    language = "es" if "--lang" in given[:1] and "--" not in given else "en"
+    assert main(["see", "--as-torch", "--lang", "en", str(program), *given]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"trained {left}")
+    assert SEE[language]["diagnosis"] in printed
+
+
 def test_files(program: Path, capsys: pytest.CaptureFixture[str]):
     """The page, three pictures and event files, each named."""
     given = ["--page", "p.html", "--picture", "p.svg", "--board", "runs", "--every", "2", "--keep", "1"]

@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,8 @@ def add_seeing(commands: Any, shared: argparse.ArgumentParser) -> None:
     four = commands.add_parser(
         "see", parents=[shared, watch], allow_abbrev=False, help="run a program, and see what its backpropagation did",
         description="Runs a Python program as it is and watches it: then prints what is wrong with it, each parameter before and after, and "
-        "what flowed through the layers. Options come before the program; what follows it is its own.",
+        "what flowed through the layers. Options stand before the program or right after it; what follows is the program's own, and "
+        "all that follows --.",
     )  # fmt: skip
     four.add_argument("--to", metavar="NAME", help="print the chain of Jacobians from the loss to this tensor")
     four.add_argument("--page", type=Path, metavar="FILE", help="write a page that shows it all, step by step")
@@ -125,6 +127,26 @@ def add_seeing(commands: Any, shared: argparse.ArgumentParser) -> None:
     five.add_argument("--open", action="store_true", help="open the page in the browser")
 
 
+def with_options_first(argv: Sequence[str], arguments: Sequence[str]) -> list[str]:
+    """The command line with options of `see` and `page` that stand right after the program before it.
+
+    `arguments` are those of the program as they were read: the end of `argv`.
+    """
+    flags = {f"--{f.name.replace('_', '-')}" for f in fields(see.Options) if f.type == "bool"}
+    valued = {f"--{f.name.replace('_', '-')}" for f in fields(see.Options)} - flags | {"--lang"}
+    at = 0
+    while at < len(arguments):
+        name, sign, _ = arguments[at].partition("=")
+        if name not in flags | valued:
+            break
+        at += 2 if name in valued and not sign else 1
+    program = len(argv) - len(arguments) - 1
+    if argv[program] == "--":  # which the parser has left out
+        return list(argv)
+    rest = arguments[at + 1 :] if arguments[at : at + 1] == ["--"] else arguments[at:]
+    return [*argv[:program], *arguments[:at], argv[program], "--", *rest]
+
+
 def seeing_options(given: argparse.Namespace) -> see.Options:
     """What was asked for of the commands that watch a program."""
     asked = {
@@ -137,7 +159,10 @@ def seeing_options(given: argparse.Namespace) -> see.Options:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command, and returns its exit status: 0, 1 after an error, 2 for wrong options, 130 after Ctrl-C."""
+    argv = list(sys.argv[1:] if argv is None else argv)
     given = parser().parse_args(argv)
+    if given.command in ("see", "page"):
+        given = parser().parse_args(with_options_first(argv, given.arguments))
     try:
         if given.command == "lesson":
             return lesson.run(given.seed, given.lang, given.pause)
