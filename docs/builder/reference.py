@@ -59,7 +59,12 @@ MEMBERS = {
     "retrograd.compile.compiled.Compiled": "programs, graph, kernels, report, loop",
 }
 # Nobody else makes these.
-MADE_BY_THE_LIBRARY = ("retrograd.compile.compiled.Compiled", "retrograd.compile.report.Part", "retrograd.seeing.Seen", "retrograd.seeing.Record")
+MADE_BY_THE_LIBRARY = (
+    "retrograd.compile.compiled.Compiled",
+    "retrograd.compile.report.Part",
+    "retrograd.seeing.Seen",
+    "retrograd.seeing.Record",
+)
 # What a module without `__all__` imports for its own use.
 NOT_PUBLIC = {
     "retrograd.autograd": {"Variable"},  # the tensor, by its old name

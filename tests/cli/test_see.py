@@ -58,16 +58,18 @@ def test_see(language: str, program: Path, capsys: pytest.CaptureFixture[str]):
 
 
 @pytest.mark.parametrize(
-    ("given", "left"),
+    ("given", "left", "language"),
     [
-        (["1", "--keep", "2"], ["1", "--keep", "2"]),
-        (["--lang", "es", "--keep=2", "1", "--lang", "es"], ["1", "--lang", "es"]),
-        (["--lang", "es", "--", "1", "--open"], ["1", "--open"]),
+        (["1", "--keep", "2"], ["1", "--keep", "2"], "en"),
+        (["--lang", "es", "--keep=2", "1", "--lang", "en"], ["1", "--lang", "en"], "es"),
+        (["--lang", "es", "--", "1", "--open"], ["1", "--open"], "es"),
+        (["--", "1", "--lang", "es"], ["1", "--lang", "es"], "en"),
     ],
 )
-def test_options_right_after_the_program(given: list[str], left: list[str], program: Path, capsys: pytest.CaptureFixture[str]):
+def test_options_right_after_the_program(
+    given: list[str], left: list[str], language: str, program: Path, capsys: pytest.CaptureFixture[str]
+):
     """They are ours up to the first that is not, or to `--`."""
-    language = "es" if "--lang" in given[:1] and "--" not in given else "en"
     assert main(["see", "--as-torch", "--lang", "en", str(program), *given]) == 0
     printed = capsys.readouterr().out
     assert printed.startswith(f"trained {left}")

@@ -27,11 +27,12 @@ SMALLEST_IMAGE = 5  # rows of weights that are squares of fewer pixels are no im
 SHAPE_OF_IMAGE = {1, 3}  # planes
 
 
-def data_of(record: Record, steps: Sequence[Step] | None = None) -> dict[str, Any]:
+def data_of(record: Record, steps: Sequence[Step] | None = None, brief: bool = False) -> dict[str, Any]:
     """What the page shows of a record.
 
     Args:
         steps: those of the record's to show; None: all that were kept whole.
+        brief: leave out what takes long to work out: the structure of Jacobians, ledger and diagnosis.
 
     >>> import retrograd as torch
     >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -40,14 +41,14 @@ def data_of(record: Record, steps: Sequence[Step] | None = None) -> dict[str, An
     >>> [moment["kind"] for moment in data_of(record)["steps"][0]["moments"]]
     ['call', 'call', 'seed', 'pull', 'pull', 'arrival']
     """
-    return Builder(record).build(record.steps if steps is None else steps)
+    return Builder(record, brief).build(record.steps if steps is None else steps)
 
 
 class Builder:
     """Makes the JSON of one page."""
 
-    def __init__(self, record: Record) -> None:
-        self.record = record
+    def __init__(self, record: Record, brief: bool = False) -> None:
+        self.record, self.brief = record, brief
         self.arrays = Arrays()
         self.files: dict[str, str] = {}  # a file's path: the name that the page shows
         self.lines: dict[str, dict[int, str]] = {}
@@ -66,7 +67,7 @@ class Builder:
             "arrays": self.arrays.encoded(),
             "lines": self.lines,
             "formulas": self.known,
-            "results": self.results() if steps else {},
+            "results": self.results() if steps and not self.brief else {},
         }
 
     def results(self) -> dict[str, dict[str, list[Any]]]:
@@ -156,7 +157,13 @@ class Builder:
 
     def jacobian(self, call: Call, operand: int, outgoing: Snapshot | None) -> dict[str, str] | None:
         """The structure of a Jacobian in words, in each language; None where there is none."""
-        if outgoing is None or operand >= len(call.operands) or not isinstance(call.operands[operand], Value) or not call.results:
+        if (
+            self.brief
+            or outgoing is None
+            or operand >= len(call.operands)
+            or not isinstance(call.operands[operand], Value)
+            or not call.results
+        ):
             return None
         key = id(call), operand
         if key not in self.jacobians:

@@ -79,7 +79,7 @@ class Server:
         """The newest step, and the curve of the loss."""
         losses = [list(point) for point in list(self.losses) if point[1] is not None]
         steps, watched = self.latest
-        return data_of(self.record, steps) | {"watched": watched, "series": {"loss": losses}}
+        return data_of(self.record, steps, brief=True) | {"watched": watched, "series": {"loss": losses}}
 
     def html(self) -> str:
         """The page as it is now."""
