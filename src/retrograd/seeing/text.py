@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import itertools
 import math
-import shutil
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy import ndarray
@@ -148,17 +146,6 @@ def rich_group(parts: Sequence[Part]) -> Any:
 def html_of(parts: Sequence[Part]) -> str:
     """Parts as HTML, escaped."""
     return "".join(f'<p style="white-space:pre-wrap">{escape(part)}</p>' if isinstance(part, str) else part.html() for part in parts)
-
-
-def show(parts: Sequence[Part], file: IO[str] | None = None) -> None:
-    """Prints parts: by rich where it is installed, else as plain text."""
-    try:
-        from rich.console import Console
-    except ImportError:
-        width = shutil.get_terminal_size().columns
-        print(plain([p if isinstance(p, str) else p.fitted(width) for p in parts]) + "\n", file=file or sys.stdout)
-        return
-    Console(file=file, highlight=False).print(rich_group(parts))
 
 
 # ---------------------------------------------------------------- numbers
