@@ -290,8 +290,14 @@ def svdvals_op(input):
 
 @svdvals_op.vjp("input")
 def _(g, input):
-    U, _S, Vh = svd_op(input, full_matrices=False)
-    return matmul_op(U * row(g), Vh)
+    U, S, Vh = svd_op(input, full_matrices=False)
+    return matmul_op(U * row(g + unequal(S)), Vh)
+
+
+def unequal(S: Any) -> Any:
+    """0; but its derivative is nan where two of the singular values are equal, which have none of second order there."""
+    gaps = differences_off_diagonal(S)
+    return sum_op(where_op(eq(gaps, 0), 0.0, gaps * 0.0 / gaps), dims=(len(gaps.shape) - 1,), keepdim=False)
 
 
 @svdvals_op.jvp("input")
