@@ -15,6 +15,7 @@ from retrograd.seeing.formulas import FORMULAS, mathml
 from retrograd.seeing.jacobian import jacobian
 from retrograd.seeing.language import LANGUAGES
 from retrograd.seeing.ledger import ledger
+from retrograd.seeing.names import named
 from retrograd.seeing.page.arrays import Arrays, number
 from retrograd.seeing.page.graph import Groups
 from retrograd.seeing.page.walk import moments
@@ -54,6 +55,7 @@ class Builder:
         self.lines: dict[str, dict[int, str]] = {}
         self.known: dict[str, dict[str, list[str]]] = {}  # formulas
         self.jacobians: dict[tuple[int, int], dict[str, str]] = {}
+        self.names: dict[tuple[int, int], str] = {}  # of the step's results, as the program calls them
         self.kept: list[Any] = []  # arrays are known by their ids: those made here must live as long
 
     def build(self, steps: Sequence[Step]) -> dict[str, Any]:
@@ -82,6 +84,7 @@ class Builder:
     def step(self, step: Step) -> dict[str, Any]:
         """One step."""
         groups = Groups(step)
+        self.names = named(step)
         images = images_of(step)
         root = step.root
         return {
@@ -104,7 +107,7 @@ class Builder:
         return {
             "kind": value.kind,
             "name": value.name,
-            "label": value.label,
+            "label": value.name or self.names.get((-1 if value.call is None else value.call.number, value.output)) or value.label,
             "array": self.arrays.add(value.snapshot, image),
             "call": None if value.call is None else value.call.number,
             "output": value.output,
