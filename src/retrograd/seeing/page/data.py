@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.seeing.diagnosis.diagnose import diagnose
+from retrograd.seeing.flow import Flow
 from retrograd.seeing.formulas import FORMULAS, mathml
 from retrograd.seeing.jacobian import jacobian
 from retrograd.seeing.language import LANGUAGES
@@ -73,10 +74,10 @@ class Builder:
         }
 
     def results(self) -> dict[str, dict[str, list[Any]]]:
-        """What the library says of the record, in each language: the ledger of the last step, and the diagnosis."""
+        """What the library says of the record, in each language: the ledger of the last step, the flow over those kept, the diagnosis."""
         if not self.record.steps:
             return {}
-        found: dict[str, Shown] = {"ledger": ledger(self.record), "diagnosis": diagnose(self.record)}
+        found: dict[str, Shown] = {"ledger": ledger(self.record), "flow": Flow(self.record), "diagnosis": diagnose(self.record)}
         return {name: {language: [part(p) for p in shown.parts(language)] for language in LANGUAGES} for name, shown in found.items()}
 
     # ------------------------------------------------------------ steps
