@@ -18,7 +18,6 @@ import math
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from types import CodeType
 from typing import Any
 
@@ -80,17 +79,22 @@ def histogram(numbers: ndarray, least: float, most: float) -> list[int]:
 class Snapshot:
     """An array's numbers at one moment. Of an enormous one, `array` is None and only the summary is there."""
 
+    __slots__ = ("_summary", "array", "dtype", "shape")
+
     def __init__(self, array: ndarray, whole: bool = True) -> None:
-        self.shape, self.dtype = array.shape, array.dtype
         self.array: ndarray | None = array
+        self.shape, self.dtype = array.shape, array.dtype
+        self._summary: Summary | None = None
         if not whole:
             self.forget()
 
-    @cached_property
+    @property
     def summary(self) -> Summary:
-        """Statistics of the numbers."""
-        assert self.array is not None
-        return Summary.of(self.array)
+        """Statistics of the numbers, worked out once."""
+        if self._summary is None:
+            assert self.array is not None
+            self._summary = Summary.of(self.array)
+        return self._summary
 
     def detach(self) -> None:
         """Stops sharing memory."""
