@@ -109,6 +109,23 @@ def test_an_index_out_of_range_stops_the_program():
         f.loop(torch.tensor([[0, 0], [9, 2], [1, 1]]))
 
 
+def test_a_timed_run_that_is_stopped_says_so():
+    """And the next run is as if nothing had been."""
+    x, index = torch.arange(6.0).reshape(2, 3), torch.tensor([[1, 0, 1]])
+    program = record(lambda x, index: torch.gather(x, 0, index), (x, index), {}, strict=True)[1]
+    machine = Machine(program)
+    arguments = {0: x, 1: index}
+    memory = [np.zeros(b.nbytes, np.uint8) if b.kind == "made" else arguments[b.source.argument]._data.copy() for b in program.external()]
+    at = next(i for i, b in enumerate(program.external()) if b.kind == "argument" and b.source.argument == 1)
+    memory[at][0, 0] = 7
+    with pytest.raises((IndexError, RuntimeError), match="index 7 is out of"):
+        machine.timed(memory, np.zeros(1))
+    memory[at][0, 0] = 0
+    machine.run(memory, np.zeros(1))
+    result = next(m for m, b in zip(memory, program.external(), strict=True) if b.kind == "made")
+    np.testing.assert_array_equal(result.view(np.float32), [0, 1, 5])
+
+
 @pytest.mark.parametrize(
     "loss",
     [

@@ -281,6 +281,7 @@ class Machine:
             start = time.perf_counter()
             if isinstance(segment, Runner):
                 times.extend(segment.timed(*memory, scalars))
+                self.look()
             else:
                 self.run_step(segment, memory, scalars)
                 times.append(time.perf_counter() - start)
