@@ -21,8 +21,8 @@ from retrograd.seeing.flow import Flow
 from retrograd.seeing.ledger import ledger
 from retrograd.seeing.page.page import page
 from retrograd.seeing.page.server import serve
-from retrograd.seeing.record import Record
 from retrograd.seeing.script import Outcome
+from retrograd.seeing.seen import Seen
 from retrograd.seeing.text import Shown
 
 WIDTH = 78  # of a heading
@@ -53,10 +53,10 @@ def run(options: Options) -> int:
     say = SEE[options.language]
     if options.picture is not None and options.picture.suffix.lower() not in picture.FORMATS:
         raise UserError(f"--picture: expected a name that ends in .svg or .png, got {options.picture.name!r}")
-    recorder = see(every=options.every, keep=options.keep, limit=options.limit)
-    record: Record = recorder.record
-    flow = Flow(record, options.language)
-    record.listeners.append(flow.add)
+    recorder = see(every=options.every, keep=options.keep, limit=options.limit, history=True)
+    record: Seen = recorder.record
+    flow = record.flow()
+    flow.language = options.language
     with contextlib.ExitStack() as stack:
         if options.board is not None:
             stack.enter_context(extra(Board, record, options.board, flow))

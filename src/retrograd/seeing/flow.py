@@ -16,7 +16,6 @@ import numpy as np
 from numpy import ndarray
 
 from retrograd.seeing.flow_texts import FLOW
-from retrograd.seeing.ledger import loss_of
 from retrograd.seeing.record import BINS, Call, Record, Snapshot, Step, Summary
 from retrograd.seeing.spectrum import Spectrum, spectrum
 from retrograd.seeing.text import Part, Shown, Table, bars, curve, number, share
@@ -27,6 +26,7 @@ MOST_LAYERS = 256  # in a step
 FIELDS = ("norm", "mean", "std", "least", "most", "zeros", "bad")  # zeros and what is not finite as shares
 
 # Outputs beyond these have next to no slope.
+# Saturation: tanh' is below 0.02, sigmoid' below 0.01, and p (1 - p) below 0.001 beyond these.
 TANH_FLAT, SIGMOID_FLAT, SOFTMAX_FLAT = 0.99, 0.01, 0.999
 ACTIVATIONS = {"relu", "threshold", "hardtanh", "tanh", "sigmoid", "softmax"}
 
@@ -231,7 +231,7 @@ class Flow(Shown):
         if step is self.newest:
             return
         self.newest = step
-        loss = loss_of(step)
+        loss = step.loss
         self.steps.append(step.number)
         self.losses.append(math.nan if loss is None else loss)
         met: Counter[str] = Counter()

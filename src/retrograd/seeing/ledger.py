@@ -176,13 +176,7 @@ def ledger(record: Record, step: int = -1) -> Ledger:
     (array([1., 2.], dtype=float32), array([2., 4.], dtype=float32), array([-1., -2.], dtype=float32), 1, 1.0)
     """
     seen = record.step(step)
-    return Ledger(seen.number, loss_of(seen), Book(record, seen).entries())
-
-
-def loss_of(step: Step) -> float | None:
-    """The number that the first backward pass began at."""
-    array = step.root.snapshot.array if step.root is not None else None
-    return float(array.item()) if array is not None and array.size == 1 and array.dtype.kind != "c" else None
+    return Ledger(seen.number, seen.loss, Book(record, seen).entries())
 
 
 class Book:

@@ -200,6 +200,12 @@ class Value:
         return self.snapshot.dtype
 
     @property
+    def item(self) -> float | None:
+        """The number, if it is a real one and the only one."""
+        array = self.snapshot.array
+        return float(array.item()) if array is not None and array.size == 1 and array.dtype.kind != "c" else None
+
+    @property
     def label(self) -> str:
         """A name for people: its own, or else the operation's with its number (`relu#3`)."""
         if self.name:
@@ -363,6 +369,11 @@ class Step:
     def root(self) -> Value | None:
         """What the first backward pass began at: the loss."""
         return next((r for p in self.passes for r in p.roots if r is not None), None)
+
+    @property
+    def loss(self) -> float | None:
+        """Its number, if it is one."""
+        return None if self.root is None else self.root.item
 
 
 @dataclass(eq=False, slots=True)

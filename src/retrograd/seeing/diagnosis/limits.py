@@ -17,10 +17,7 @@ TIME_USES = (
     8  # uses of one weight in one pass: a recurrence, whose depth is time; DEPTH_RATIO holds for it too, the factor of each step may be any
 )
 
-# Saturation: tanh' is below 0.02 and sigmoid' below 0.01 beyond these.
-TANH_FLAT = 0.99
-SIGMOID_FLAT = 0.01
-SOFTMAX_FLAT = 0.999  # p (1 - p) is below 0.001
+# Saturation, beyond what `flow` calls flat.
 SOFTMAX_CHOICES = 4  # among fewer, one may well take all
 FLAT_SHARE = 0.9  # of the outputs. A trained gate or classifier may well have half of them there
 FLAT_PASSES = 0.2  # what part of the cotangent's norm gets through; one element in thirty on the slope already lets that much

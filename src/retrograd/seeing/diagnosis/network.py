@@ -12,6 +12,7 @@ from retrograd.seeing.diagnosis import limits
 from retrograd.seeing.diagnosis.evidence import Evidence, Scene, expression_of, in_module, norm_of, receiver, rms_of, site, source_of
 from retrograd.seeing.diagnosis.finding import Finding
 from retrograd.seeing.diagnosis.registry import detector
+from retrograd.seeing.flow import SIGMOID_FLAT, SOFTMAX_FLAT, TANH_FLAT
 from retrograd.seeing.record import Call, Snapshot, Update, Value
 
 LAYERS = ("linear", "convolution", "convolution_transpose")
@@ -84,13 +85,9 @@ def saturation(seen: Evidence) -> Iterator[Finding]:
                 dim = c.params.get("dim", -1)
                 if y.ndim == 0 or y.shape[dim] < limits.SOFTMAX_CHOICES:
                     continue
-                flat.append(float((y.max(dim) > limits.SOFTMAX_FLAT).mean()))
+                flat.append(float((y.max(dim) > SOFTMAX_FLAT).mean()))
             else:
-                flat.append(
-                    float(
-                        (np.abs(y) > limits.TANH_FLAT).mean() if c.name == "tanh" else (np.abs(y - 0.5) > 0.5 - limits.SIGMOID_FLAT).mean()
-                    )
-                )
+                flat.append(float((np.abs(y) > TANH_FLAT).mean() if c.name == "tanh" else (np.abs(y - 0.5) > 0.5 - SIGMOID_FLAT).mean()))
             whole += 1
             for pull in at.pulls.get(id(c), ()):
                 v, out = pull.v[0], pull.outgoing[0]

@@ -281,8 +281,7 @@ def short(x: Any) -> str:
 
 def scalar(value: Value | None) -> float | str | None:
     """The number of a tensor that has just one."""
-    array = None if value is None else value.snapshot.array
-    return None if array is None or array.size != 1 or array.dtype.kind == "c" else number(array.item())
+    return None if value is None or value.item is None else number(value.item)
 
 
 def zip_operands(call: Call, outgoing: Sequence[Snapshot | None]) -> list[tuple[Any, Snapshot | None]]:
