@@ -242,6 +242,51 @@ def test_each_zero_grad_has_its_line():
     assert lines == [lines[0]] * 4 + [lines[0] + 1] * 4
 
 
+class Parts(torch.autograd.Function):
+    """Product and sum."""
+
+    @staticmethod
+    def forward(ctx, x, y, scale=1):
+        ctx.save_for_backward(x, y)
+        ctx.scale = scale
+        return x * y * scale, x + y
+
+    @staticmethod
+    def backward(ctx, g, h):
+        x, y = ctx.saved_tensors
+        return g * y * ctx.scale + h, g * x * ctx.scale + h, None
+
+
+def test_a_custom_function_is_a_call():
+    """With its operands and results; what uses a result knows who made it; a second pass from it is told as well."""
+    x, y = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, 4.0], requires_grad=True)
+    with torch.see() as record:
+        product, total = Parts.apply(x, y, 2)
+        loss = (product * total).sum()
+        loss.backward(retain_graph=True)
+        torch.autograd.grad(product, x, torch.ones(2))
+    step = record.step()
+    call = next(c for c in step.calls if c.op is None)
+    assert (call.name, call.operands[2], call.place.text) == ("Parts", 2, "product, total = Parts.apply(x, y, 2)")
+    assert [v.label for v in call.values()] == ["x", "y"]
+    assert [r.snapshot.array.tolist() for r in call.results] == [[6.0, 16.0], [4.0, 6.0]]
+    mul = next(c for c in step.calls if c.name == "mul" and c.node is not None)
+    assert [(v.call, v.output) for v in mul.values()] == [(call, 0), (call, 1)]
+    assert step.passes[1].roots == (call.results[0],)
+    assert len(call.pulls) == 2
+    assert [g.tolist() for g in call.pull([np.ones(2, np.float32), np.zeros(2, np.float32)])[:2]] == [[6.0, 8.0], [2.0, 4.0]]
+
+
+def test_a_custom_function_of_an_earlier_step():
+    """What is not known of its results breaks nothing."""
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    product, total = Parts.apply(x, x)
+    with torch.see() as record:
+        (product * total).sum().backward(retain_graph=True)
+        total.backward(torch.ones(2), retain_graph=True)
+    assert [len(p.pulls) for p in record.step().passes] == [3, 1]
+
+
 def test_one_watcher_at_a_time():
     """A second one is refused, and the first goes on."""
     with torch.see() as record:

@@ -92,12 +92,12 @@ def test_detached_is_constant():
 
 
 def test_what_cannot_be_run_again_says_so():
-    """A custom Function, and numbers that were not kept."""
+    """A custom Function that draws at random, and numbers that were not kept."""
 
     class Twice(torch.autograd.Function):
         @staticmethod
         def forward(ctx, x):
-            return x * 2
+            return x * 2 * torch.rand(3)
 
         @staticmethod
         def backward(ctx, g):

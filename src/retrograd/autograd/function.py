@@ -5,6 +5,7 @@ Its context is its node on the tape, as in PyTorch: what `forward` puts on `ctx`
 
 from __future__ import annotations
 
+import copy
 import functools
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -12,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from retrograd.autograd.modes import no_grad
-from retrograd.core.levels import local, switch
+from retrograd.core.levels import local, observer, switch, unwatched
 from retrograd.core.op import CONTINUOUS, Op
 from retrograd.core.tape import Node, Port, check_writable, count, edge_of, fit, rebase, rules_on_tensors, type_name
 from retrograd.core.tensor import Box, Tensor, View, constant, wrap
 from retrograd.ops.basis import unbroadcast
+from retrograd.ops.sample import fork_rng
 from retrograd.pytree import tree_leaves
 
 FREED = (
@@ -156,6 +158,27 @@ class FunctionCtx(Node):
         """Forgets what was saved."""
         if self._saved:
             self._saved = self.to_save = None
+
+    def saved_arrays(self) -> tuple[Any, ...] | None:
+        """The numbers of what was saved; None if they are not to be had: freed, packed by hooks, or written over."""
+        saved = self._saved
+        if saved is None or any(s is not None and (s.packed is not None or s.counter[0] != s.version) for s in saved):
+            return None
+        return tuple(None if s is None else s.data if s.tensor is None else s.tensor._data for s in saved)
+
+    def recalling(self, arrays: Sequence[Any]) -> FunctionCtx:
+        """Itself, with other numbers saved: `pull` then calls the user's backward on these."""
+        node = copy.copy(self)
+        node._saved = [None if x is None else Saved(wrap(x), None) for x in arrays]
+        node.hooks = None
+        return node
+
+    def forward_again(self, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """What the user's forward gives for other arguments. Nothing is recorded; random numbers are drawn as if nothing had been."""
+        cls, ctx = self._forward_cls, type(self)()
+        with no_grad(), unwatched(), fork_rng():
+            result = cls.forward(*args, **kwargs) if has_setup(cls) else cls.forward(ctx, *args, **kwargs)
+        return result if isinstance(result, tuple) else (result,)
 
     def pull(self, g: Any, as_tensors: bool) -> list[Any]:
         """Calls the user's backward."""
@@ -332,6 +355,8 @@ def apply_eagerly(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tu
         ctx.keep(outs)
         if local.anomaly is not None:
             local.anomaly.remember(ctx)
+        if (watched := observer()) is not None:
+            watched.applied(ctx, args, kwargs, new)
     ctx.dirty = ctx.non_differentiable = ()
     if not isinstance(result, tuple):
         return new[0], ctx

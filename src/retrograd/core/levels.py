@@ -80,6 +80,16 @@ def observer() -> Observer | None:
     return local.observer if switch.special else None
 
 
+@contextmanager
+def unwatched() -> Iterator[None]:
+    """While the block runs, nobody watches what this thread does."""
+    watched, local.observer = local.observer, None
+    try:
+        yield
+    finally:
+        local.observer = watched
+
+
 def complete_observer() -> Observer | None:
     """Who watches, if what runs must be operations on tensors for its sake."""
     watched = observer()
@@ -105,6 +115,9 @@ class Observer:
 
     def ran(self, op: Op, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
         """An operation ran on tensors and gave tensors."""
+
+    def applied(self, node: Any, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
+        """A custom Function ran, and has its place on the tape: a node that no operation made."""
 
     def wrote(self, target: Any, value: Any) -> None:
         """The numbers of the tensor `value` are about to be written over those of `target`."""

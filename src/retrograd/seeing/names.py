@@ -7,6 +7,7 @@ import functools
 import linecache
 from collections.abc import Iterator
 
+from retrograd.autograd.function import FunctionCtx
 from retrograd.seeing.record import Call, Step
 
 Span = tuple[int, int, int, int]
@@ -51,7 +52,7 @@ def named(step: Step) -> dict[tuple[int, int], str]:
     """
     found: dict[tuple[int, int], str] = {}
     for call, following in zip(step.calls, [*step.calls[1:], None], strict=True):
-        if call.place is None or call.place.span is None or call.op is None or same_expression(call, following):
+        if call.place is None or call.place.span is None or not ran(call) or same_expression(call, following):
             continue
         names = parsed(tuple(linecache.getlines(call.place.file))).get(call.place.span, ())
         if len(names) == 1:
@@ -59,6 +60,11 @@ def named(step: Step) -> dict[tuple[int, int], str]:
         elif len(names) == len(call.results):
             found.update({(call.number, i): n for i, n in enumerate(names)})
     return found
+
+
+def ran(call: Call) -> bool:
+    """Whether it was seen running: an operation, or a custom Function, not what only the tape knows of."""
+    return call.op is not None or isinstance(call.node, FunctionCtx)
 
 
 def same_expression(call: Call, following: Call | None) -> bool:

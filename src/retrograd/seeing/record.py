@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from retrograd.autograd.function import FunctionCtx
+from retrograd.core.levels import unwatched
 from retrograd.core.op import Op
 from retrograd.core.tape import Node, rules_on_arrays
 
@@ -257,9 +259,13 @@ class Call:
         """
         if self.node is None or self.facts is None:
             raise ValueError(f"{self.name} was not recorded on the tape, so it has no rules for a backward pass")
-        node = copy.copy(self.node)
-        node.facts, node.versions, node.metadata, node.hooks = tuple(map(numbers_of, self.facts)), (), None, None
-        with rules_on_arrays():
+        facts = tuple(map(numbers_of, self.facts))
+        if isinstance(self.node, FunctionCtx):
+            node: Node = self.node.recalling(facts)
+        else:
+            node = copy.copy(self.node)
+            node.facts, node.versions, node.metadata, node.hooks = facts, (), None, None
+        with rules_on_arrays(), unwatched():
             results = node.pull(list(v) if isinstance(v, (list, tuple)) else v, False)
         return [None if r is None else np.asarray(r) for r in results]
 

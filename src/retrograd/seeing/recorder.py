@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from retrograd.autograd.function import FunctionCtx
 from retrograd.core.levels import Observer, local, switch
 from retrograd.core.op import Op
 from retrograd.core.tape import Node, Walk, name_of_leaf
@@ -282,7 +283,10 @@ class Recorder(Observer):
         return self.borrow(x._data) if isinstance(x, Tensor) and not isinstance(x, Box) else x
 
     def facts_of(self, node: Node) -> tuple[Any, ...] | None:
-        """What a node's rules know, borrowed."""
+        """What a node's rules know, borrowed; of a custom Function, what it saved."""
+        if isinstance(node, FunctionCtx):
+            kept = node.saved_arrays()
+            return None if kept is None else tuple(map(self.fact, kept))
         if node.facts is None or node.tensors or (node.metadata is not None and "packed" in node.metadata):
             return None
         return tuple(map(self.fact, node.facts))
@@ -303,8 +307,7 @@ class Recorder(Observer):
         node = current_node(tensor)
         value = None
         if node is not None and node is not LEAF and node.grad_fn is not None:
-            call = self.calls.get(id(node.grad_fn))
-            value = call.results[getattr(node, "index", 0)] if call is not None else self.earlier.get(id(node.grad_fn))
+            value = self.value_at(node)
             if value is not None and value.shape != tensor.shape:
                 value = None
         if value is None:
@@ -366,18 +369,29 @@ class Recorder(Observer):
         if len(step.calls) >= MOST_CALLS:
             step.dropped += 1
             return
+        node = outs[0]._node if outs else None
+        self.add_call(step, op, args, params, outs, None if node is None or node is LEAF else node.grad_fn)
+
+    def applied(self, node: Node, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
+        step = self.running_forward()
+        if len(step.calls) >= MOST_CALLS:
+            step.dropped += 1
+            return
+        tensors = list(itertools.takewhile(lambda y: isinstance(y, Tensor) and not isinstance(y, Box), outs))
+        self.add_call(step, None, args, params, tensors, node)
+
+    def add_call(self, step: Step, op: Op | None, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any], node: Any) -> None:
+        """A call that ran just now. `node`: its place on the tape, if it has one."""
         self.place = place = here()
         operands = tuple([self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args])
         results = tuple([self.new_value(out, "result") for out in outs])
-        call = Call(len(step.calls), op, operands, params, results, place, tuple(self.modules), local.grad)
+        call = Call(len(step.calls), op, operands, params, results, place, tuple(self.modules), local.grad, node)
         maker = weakref.ref(call)
         for i, (out, result) in enumerate(zip(outs, results, strict=True)):
             result.maker, result.output = maker, i
             self.values[id(out)] = result, out._version[0]
-        node = outs[0]._node if outs else None
-        if node is not None and node is not LEAF:
-            call.node = node.grad_fn
-            self.calls[id(call.node)] = call
+        if node is not None:
+            self.calls[id(node)] = call
         self.note(call)
 
     def wrote(self, target: Tensor, value: Tensor) -> None:
@@ -412,7 +426,8 @@ class Recorder(Observer):
             return None if isinstance(edge, Box) else self.value(edge)
         call = self.calls.get(id(edge.grad_fn)) if edge is not None else None
         if call is not None:
-            return call.results[getattr(edge, "index", 0)]
+            index = getattr(edge, "index", 0)
+            return call.results[index] if index < len(call.results) else None  # what is not known of one that an earlier step recorded
         return self.earlier.get(id(edge.grad_fn)) if edge is not None else None
 
     def pulled(self, node: Any, g: Any, results: Sequence[Any]) -> None:

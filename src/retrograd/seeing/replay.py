@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from retrograd.autograd.function import FunctionCtx
 from retrograd.core.tape import CopySlices, Port, positions, rules_on_arrays
-from retrograd.core.tensor import Tensor
+from retrograd.core.tensor import Tensor, wrap
 from retrograd.seeing.record import Call, Record, Step, Value
 
 STEP = 1e-5  # of a difference, times the size of the numbers
@@ -55,7 +56,7 @@ def forward(call: Call, operands: Sequence[Any]) -> list[ndarray]:
     """The results of a call for other operands, arrays in double precision.
 
     Raises:
-        CannotReplay: if it is of a custom Function, whose forward was not recorded.
+        CannotReplay: if it is of a custom Function whose forward gives other numbers each time, or of one that was not seen running.
     """
     if isinstance(call.node, CopySlices):
         base, written = operands
@@ -64,12 +65,28 @@ def forward(call: Call, operands: Sequence[Any]) -> list[ndarray]:
         return [out]
     op = call.op
     if op is None:
-        raise CannotReplay(f"{call.name} is a function of the program's own: its forward was not recorded, and cannot be run again")
+        return custom(call, operands)
     if op.name == "_to_copy":
         return [np.asarray(operands[0])]
     with rules_on_arrays():
         y = op.forward(*operands, **call.params)
     return [np.asarray(part) for part in (y if op.outputs else (y,))]
+
+
+def custom(call: Call, operands: Sequence[Any]) -> list[ndarray]:
+    """The results of a custom Function for other operands."""
+    if not isinstance(call.node, FunctionCtx) or not call.results:
+        raise CannotReplay(f"{call.name} was not seen running in this step, so it cannot be run again")
+
+    def run(given: Sequence[Any]) -> list[ndarray]:
+        tensors = [wrap(np.asarray(x)) if isinstance(o, Value) else x for o, x in zip(call.operands, given, strict=True)]
+        return [np.asarray(y._data) for y in call.node.forward_again(tensors, call.params) if isinstance(y, Tensor)]  # type: ignore[union-attr]
+
+    before = run([double(x) for x in call.operands])
+    for y, result in zip(before, call.results, strict=True):
+        if not np.allclose(y, double(result), 1e-2, 1e-3, equal_nan=True):
+            raise CannotReplay(f"{call.name}, a function of the program's own, gives other numbers when its forward is run again")
+    return run(operands)
 
 
 Source = tuple[Call, int]  # a call and which of its results

@@ -18,13 +18,14 @@ def moments(step: Step) -> list[Moment]:
     passes = {id(p): i for i, p in enumerate(step.passes)}
     updates = {id(u): i for i, u in enumerate(step.updates)}
     events = {id(e): i for i, e in enumerate(step.events)}
-    told = {id(pull.call) for p in step.passes for pull in p.pulls if pull.call.op is None}  # these are no calls of the forward pass
+    told: set[int] = set()  # calls that only a backward pass knew of: these are none of the forward pass
     done: list[Moment] = []
     for what in step.order:
         if isinstance(what, Call):
             if id(what) not in told:
                 done.append({"kind": "call", "call": what.number})
         elif isinstance(what, Pass):
+            told.update(id(pull.call) for pull in what.pulls if pull.call.op is None)
             done.extend(of_pass(what, passes[id(what)]))
         elif isinstance(what, Update):
             last = done[-1] if done else {}
