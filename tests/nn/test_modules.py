@@ -148,6 +148,25 @@ def test_dropout_is_off_in_eval_mode():
     assert torch.equal(layer.eval()(x), x)
 
 
+def test_what_is_replaced_keeps_its_place():
+    """A layer, parameter or buffer that is exchanged stays where it was in the order: that of calls, of `state_dict` and of optimizers."""
+    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
+    model[1] = nn.ReLU()
+    assert list(model.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
+    assert [type(layer) for layer in model] == [nn.Linear, nn.ReLU, nn.Linear]
+    layer = model[0]
+    layer.weight = nn.Parameter(torch.zeros(3, 2))
+    assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
+    norm = nn.BatchNorm1d(2)
+    norm.running_mean = nn.Buffer(torch.ones(2))
+    assert list(norm.state_dict()) == ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
+    layer.bias = None
+    layer.other = nn.ReLU()
+    layer.other = nn.Parameter(torch.ones(1))
+    assert not list(layer.children())
+    assert list(layer.state_dict()) == ["weight", "other"]
+
+
 def test_hooks_and_apply():
     """Forward hooks see and may replace; apply reaches every module."""
     net = network(torch)

@@ -181,7 +181,7 @@ class Module:
         if isinstance(value, Parameter):
             if parameters is None:
                 raise AttributeError("cannot assign parameters before Module.__init__() call")
-            self._forget(name)
+            self._forget(name, parameters)
             self.register_parameter(name, value)
         elif parameters is not None and name in parameters:
             if value is not None:
@@ -190,7 +190,7 @@ class Module:
         elif isinstance(value, Module):
             if modules is None:
                 raise AttributeError("cannot assign module before Module.__init__() call")
-            self._forget(name)
+            self._forget(name, modules)
             modules[name] = value
         elif modules is not None and name in modules:
             if value is not None:
@@ -199,7 +199,7 @@ class Module:
         elif isinstance(value, Buffer):
             if buffers is None:
                 raise AttributeError("cannot assign buffer before Module.__init__() call")
-            self._forget(name)
+            self._forget(name, buffers)
             self.register_buffer(name, value, value.persistent)
         elif buffers is not None and name in buffers:
             if value is not None and not isinstance(value, Tensor):
@@ -208,10 +208,11 @@ class Module:
         else:
             super().__setattr__(name, value)
 
-    def _forget(self, name: str) -> None:
-        """Takes a name from wherever it is registered."""
+    def _forget(self, name: str, but: dict[str, Any]) -> None:
+        """Takes a name from wherever it is registered, but for one table: there it keeps its place in the order."""
         for place in (self.__dict__, self._parameters, self._buffers, self._modules):
-            place.pop(name, None)
+            if place is not but:
+                place.pop(name, None)
         self._non_persistent_buffers_set.discard(name)
 
     def __getattr__(self, name: str) -> Any:
