@@ -150,19 +150,19 @@ def test_dropout_is_off_in_eval_mode():
 
 def test_what_is_replaced_keeps_its_place():
     """A layer, parameter or buffer that is exchanged stays where it was in the order: that of calls, of `state_dict` and of optimizers."""
-    model = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1))
-    model[1] = nn.ReLU()
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    model[1] = torch.nn.ReLU()
     assert list(model.state_dict()) == ["0.weight", "0.bias", "2.weight", "2.bias"]
-    assert [type(layer) for layer in model] == [nn.Linear, nn.ReLU, nn.Linear]
+    assert [type(layer) for layer in model] == [torch.nn.Linear, torch.nn.ReLU, torch.nn.Linear]
     layer = model[0]
-    layer.weight = nn.Parameter(torch.zeros(3, 2))
+    layer.weight = torch.nn.Parameter(torch.zeros(3, 2))
     assert [name for name, _ in layer.named_parameters()] == ["weight", "bias"]
-    norm = nn.BatchNorm1d(2)
-    norm.running_mean = nn.Buffer(torch.ones(2))
+    norm = torch.nn.BatchNorm1d(2)
+    norm.running_mean = torch.nn.Buffer(torch.ones(2))
     assert list(norm.state_dict()) == ["weight", "bias", "running_mean", "running_var", "num_batches_tracked"]
     layer.bias = None
-    layer.other = nn.ReLU()
-    layer.other = nn.Parameter(torch.ones(1))
+    layer.other = torch.nn.ReLU()
+    layer.other = torch.nn.Parameter(torch.ones(1))
     assert not list(layer.children())
     assert list(layer.state_dict()) == ["weight", "other"]
 
