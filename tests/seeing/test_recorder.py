@@ -192,6 +192,8 @@ def test_a_crash_leaves_what_was_seen():
     assert (failure.kind, failure.operation, failure.backward) == ("RuntimeError", "matmul", None)
     assert failure.place.expression == "net[0](x) @ torch.ones(2, 2)"
     assert [c.name for c in recorder.record.steps[0].calls] == ["linear"]
+    made = recorder.record.steps[0].calls[0].results[0]
+    assert (failure.operands[0], failure.operands[1].shape) == (made, (2, 2))
 
     class Broken(torch.autograd.Function):
         @staticmethod
@@ -207,7 +209,47 @@ def test_a_crash_leaves_what_was_seen():
     with pytest.raises(ValueError, match="no derivative"), recorder:
         Broken.apply(w).sum().backward()
     assert [p.call.name for p in recorder.record.steps[0].passes[0].pulls] == ["sum"]
-    assert recorder.record.failure.kind == "ValueError"
+    failure = recorder.record.failure
+    assert (failure.kind, failure.backward.name, failure.operation) == ("ValueError", "Broken", None)
+    assert failure.v[0].array.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("operation", "operands", "crash"),
+    [
+        ("linear", [(2, 5), (4, 3), (4,)], lambda: nn.Sequential(nn.ReLU(), nn.Linear(3, 4))(torch.ones(2, 5))),
+        ("cat", [(2,), (1, 2)], lambda: torch.cat([torch.ones(2), torch.ones(1, 2)])),
+        ("view", [(6,)], lambda: torch.ones(6).view(7)),
+        ("add", [(3,), (2,)], lambda: torch.ones(3).add_(torch.ones(2))),
+        ("add_", [(3,)], lambda: torch.ones(3, requires_grad=True).add_(1)),
+        ("backward", [(3,)], lambda: torch.ones(3, requires_grad=True).backward()),
+    ],
+)
+def test_what_a_failing_operation_was_given(operation: str, operands: list[Any], crash: Any):
+    """Even if it is the first of its step: then the step has nothing but it."""
+    recorder = torch.see()
+    with pytest.raises((RuntimeError, ValueError)), recorder:
+        crash()
+    failure, (step,) = recorder.record.failure, recorder.record.steps
+    assert (failure.operation, [x.shape for x in failure.operands if x is not None and not isinstance(x, int)]) == (operation, operands)
+    assert failure.step == step.number
+    assert failure.modules == ((("Sequential", "Sequential"), ("Sequential.1", "Linear")) if operation == "linear" else ())
+
+
+def test_a_crash_outside_all_operations_belongs_to_the_step_before():
+    """It makes no step of its own."""
+    net, x, y = network()
+    recorder = torch.see()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    def program() -> None:
+        nn.functional.mse_loss(net(x), y).backward()
+        optimizer.step()
+        raise KeyError("nothing")
+
+    with pytest.raises(KeyError), recorder:
+        program()
+    assert (recorder.record.failure.step, [s.number for s in recorder.record.steps]) == (0, [0])
 
 
 def test_enormous_tensors_are_summarised():

@@ -6,6 +6,7 @@ evenly spaced, and estimates norms from these.
 
 from __future__ import annotations
 
+import itertools
 import math
 from array import array as numbers_array
 from collections import Counter
@@ -358,7 +359,7 @@ class Flow(Shown):
 def layer_calls(step: Step) -> Iterator[Call]:
     """The operations whose results are a layer's output: outside modules all, in a module the last before another is called, and activations."""
     calls = [call for call in step.calls if call.op is not None and call.node is not None]
-    for call, following in zip(calls, [*calls[1:], None], strict=True):
+    for call, following in itertools.zip_longest(calls, calls[1:]):
         ends = following is None or following.modules != call.modules
         if (ends or not call.modules or call.name in ACTIVATIONS) and call.results[0] is not step.root:
             yield call

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import linecache
 from collections.abc import Iterator
 
@@ -51,7 +52,7 @@ def named(step: Step) -> dict[tuple[int, int], str]:
     Several operations may run for one expression, `out = net(x)`: the last of them has the name.
     """
     found: dict[tuple[int, int], str] = {}
-    for call, following in zip(step.calls, [*step.calls[1:], None], strict=True):
+    for call, following in itertools.zip_longest(step.calls, step.calls[1:]):
         if call.place is None or call.place.span is None or not ran(call) or same_expression(call, following):
             continue
         names = parsed(tuple(linecache.getlines(call.place.file))).get(call.place.span, ())

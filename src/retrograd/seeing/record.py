@@ -392,6 +392,9 @@ class Failure:
     operation: str | None  # the operation that was running
     backward: Call | None  # the call whose rules were running
     step: int
+    operands: tuple[Any, ...] = ()  # of the operation: Values, and numbers or None
+    v: tuple[Snapshot | None, ...] = ()  # of the rules: what had come to the call's results
+    modules: tuple[tuple[str, str], ...] = ()  # (path, class) of the modules that were running
 
 
 class Record:

@@ -22,6 +22,7 @@ import numpy as np
 from numpy import ndarray
 
 from retrograd.autograd.function import FunctionCtx
+from retrograd.autograd.reverse import as_sequence, backward
 from retrograd.core.levels import Observer, local, switch
 from retrograd.core.op import Op
 from retrograd.core.tape import Node, Walk, name_of_leaf
@@ -61,6 +62,14 @@ def name_in(frame: FrameType | None, thing: Any) -> str | None:
                         return prefix + name
         frame = frame.f_back
     return None
+
+
+def arguments(frame: FrameType) -> tuple[Any, ...]:
+    """What a function was called with: of its positional arguments the tensors, and of those that are sequences what is in them."""
+    code = frame.f_code
+    given = [frame.f_locals.get(name) for name in code.co_varnames[: code.co_argcount]]
+    spread = [y for x in given for y in (x if isinstance(x, (list, tuple)) else [x])]
+    return tuple(x for x in spread if isinstance(x, Tensor))
 
 
 def held_by_others(held: list[tuple[ndarray, ndarray, Snapshot]]) -> bool:
@@ -221,7 +230,8 @@ class Recorder(Observer):
     def finish(self) -> None:
         """Ends the step, if there is one."""
         step, self.step = self.step, None
-        if step is None or not step.order:
+        failed = self.record.failure
+        if step is None or not (step.order or (failed is not None and failed.step == step.number and (failed.operands or step.visits))):
             return
         for update in step.updates:
             if update.after is None and update.leaf.tensor is not None and (p := update.leaf.tensor()) is not None:
@@ -504,16 +514,30 @@ class Recorder(Observer):
 
     def failed(self, error: BaseException, trace: TracebackType | None) -> None:
         """Takes down where and in what the program crashed."""
-        place, operation, backward = None, None, None
+        place, operation, node, v, modules = None, None, None, None, []
+        args: Sequence[Any] = ()
         while trace is not None:
-            frame = trace.tb_frame
+            frame, mine = trace.tb_frame, trace.tb_frame.f_locals
             if not frame.f_code.co_filename.startswith(PACKAGE):
-                place, operation = Place(frame.f_code, trace.tb_lasti, trace.tb_lineno), None
-            elif isinstance(op := frame.f_locals.get("self"), Op):
-                operation = op.name
+                place, operation, args = Place(frame.f_code, trace.tb_lasti, trace.tb_lineno), None, ()
+            elif isinstance(op := mine.get("self"), Op):
+                operation, args = op.name, mine.get("args", args)
             elif operation is None and frame.f_code.co_filename.startswith(OPERATIONS):
-                operation = frame.f_code.co_name
+                written = mine.get("variant")  # an operation that works in place: see ops/inplace.py
+                operation = written.__name__ if written is not None else frame.f_code.co_name.removesuffix("_op").rstrip("_")
+                args = arguments(frame)
+            elif frame.f_code is Module._call_watched.__code__:
+                modules.append(self.paths[id(mine["self"])])
+            elif frame.f_code is backward.__code__:
+                operation, args = "backward", as_sequence(mine["tensors"])
             elif frame.f_code is Walk.visit.__code__:
-                backward = self.calls.get(id(frame.f_locals["node"]))
+                operation, args, node, v = None, (), mine["node"], mine["g"]
             trace = trace.tb_next
-        self.record.failure = Failure(type(error).__name__, str(error), place, operation, backward, self.running().number)
+        step = self.running_forward() if args else self.running()
+        found = None if node is None else self.calls.get(id(node)) or self.adopt(node)
+        operands = tuple([self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args])
+        came = () if node is None else tuple(map(self.cotangent, v if v.__class__ is list else [v]))
+        seen = [step] if step.order or step.visits or args or not self.record.steps else self.record.steps
+        self.record.failure = Failure(
+            type(error).__name__, str(error), place, operation, found, seen[-1].number, operands, came, tuple(modules)
+        )  # fmt: skip

@@ -35,6 +35,6 @@ SEEN: dict[str, dict[str, Any]] = {
         "line": "en el programa",
         "more": "y {n} operaciones más",
         "failed": "El programa falló: {kind}: {message} ({line})",
-        "ask": "Pregúntele: record.chain(nombre), record.ledger(), record.flow(), record.diagnosis(), record.save('pagina.html').",
+        "ask": "Pregúntale: record.chain(nombre), record.ledger(), record.flow(), record.diagnosis(), record.save('pagina.html').",
     },
 }
