@@ -17,6 +17,8 @@ import sys
 from types import FrameType
 
 PACKAGE = os.path.dirname(__file__) + os.sep
+STDLIB = os.path.dirname(os.__file__) + os.sep
+INSTALLED = tuple(STDLIB + name + os.sep for name in ("site-packages", "dist-packages"))  # lies within, and is none of it
 
 
 class Uncompilable(RuntimeError):
@@ -28,11 +30,16 @@ class LinAlgError(RuntimeError):
 
 
 def user_frame(depth: int = 1) -> FrameType | None:
-    """The innermost frame that is not inside this package, starting `depth` callers up."""
+    """The innermost frame that is neither inside this package nor in the standard library, starting `depth` callers up."""
     frame: FrameType | None = sys._getframe(depth)
-    while frame is not None and frame.f_code.co_filename.startswith(PACKAGE):
+    while frame is not None and (frame.f_code.co_filename.startswith(PACKAGE) or is_standard(frame.f_code.co_filename)):
         frame = frame.f_back
     return frame
+
+
+def is_standard(file: str) -> bool:
+    """Whether a file of code is the standard library's."""
+    return file.startswith(STDLIB) and not file.startswith(INSTALLED)
 
 
 def user_location() -> str:

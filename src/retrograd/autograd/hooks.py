@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from retrograd.core.tape import Handle, add_hook
-from retrograd.core.tensor import LEAF, Tensor, current_node, wrap
+from retrograd.core.tensor import LEAF, Tensor, current_node
+from retrograd.ops.basis import clone
 
 keys = itertools.count()
 
@@ -76,7 +77,7 @@ def retain_grad(self: Tensor) -> None:
         tensor = owner()
         if tensor is not None:
             before = tensor._grad
-            tensor._grad = (g if g._node is not None else wrap(g._data.copy())) if before is None else before + g
+            tensor._grad = (g if g._node is not None else clone(g)) if before is None else before + g
 
     add_hook(node.grad_fn, "retain", keep, self.output_nr)
 

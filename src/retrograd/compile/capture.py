@@ -19,6 +19,7 @@ import gc
 import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ from retrograd.core.tensor import LEAF, Box, Cleared, Tensor, address, current_n
 from retrograd.errors import Uncompilable, user_location
 from retrograd.pytree import tree_flatten
 
+STRAY = "a tensor that was made by means that the record does not show (a copy of its array, NumPy)"
 LATER = "the optimizer's state did not exist yet"  # no fault of the program: the next call is recorded
 
 
@@ -71,10 +73,12 @@ class Recorder(Observer):
         self.roots: dict[int, list[Buffer]] = {}  # by id of the array that owns memory: the buffers there
         self.owners: dict[Buffer, ndarray] = {}  # kept alive, so that ids stay theirs
         self.starts: dict[Buffer, int] = {}  # addresses
+        self.places: dict[Buffer, str] = {}  # where memory from outside was first met
         self.written: set[Buffer] = set()
         self.met: dict[int, Met] = {}  # by id of the tensor
         self.on_buffer: dict[Buffer, list[Met]] = {}
         self.made_here: dict[int, Any] = {}  # tensors that operations gave, weakly, by id
+        self.young: set[int] = set()  # ids of the tensors that did not exist before the call
         self.states: dict[int, tuple[Any, Any, str]] = {}  # by id of a tensor of an optimizer's state: where it is found
         self.set: dict[int, tuple[Any, bool]] = {}  # leaves whose .grad was set, weakly, and whether there was one before
         self.entry: dict[int, tuple[Any, Any, int]] = {}  # leaves whose .grad mattered before it was set, what it was, its version
@@ -221,7 +225,10 @@ class Recorder(Observer):
             return known[1]
         there = self.roots.get(id(root))
         if there is None:
-            return self.add(root, kind, address(root), root.nbytes)
+            buffer = self.add(root, kind, address(root), root.nbytes)
+            if kind == "held":
+                self.places[buffer] = user_location()
+            return buffer
         if len(there) > 1 or there[0].kind == "argument":
             self.refuse("a tensor shares memory with an argument of which it was not made")
         return there[0]
@@ -262,6 +269,14 @@ class Recorder(Observer):
         return View(buffer, offset, data.shape, data.strides, data.dtype)
 
     # ------------------------------------------------------------ the end
+
+    def note_young(self) -> None:
+        """Notes which tensors the call has made: those of the youngest generation, if nothing was collected meanwhile."""
+        self.young = {id(x) for x in gc.get_objects(generation=0) if isinstance(x, Tensor)}
+
+    def is_stray(self, tensor: Tensor) -> bool:
+        """Whether the call has made a tensor without an operation that the record shows (a copy of its array, say)."""
+        return id(tensor) in self.young and not self.is_made_here(tensor)
 
     def end(self, result: Any, chosen: Set[int]) -> None:
         """The call is over and has returned `result`. If derivatives were asked for outside before, or it is now or never, the backward
@@ -357,6 +372,8 @@ class Recorder(Observer):
     def result(self, x: Tensor) -> Result:
         """What is returned."""
         view = self.view(x)
+        if self.is_stray(x):
+            self.refuse(f"the result is {STRAY}")
         if not self.is_made_here(x):
             return Result(view, same_as=self.source(x))
         base = None if x._base is None else x._base.base
@@ -422,6 +439,8 @@ class Recorder(Observer):
             tensor = met.tensor()
             if tensor is None:
                 continue
+            if self.is_stray(tensor):
+                raise Refused(f"the function keeps {STRAY}")
             if met.moved(tensor):
                 raise Refused("a tensor from outside got other memory, or another place on the tape (by a write in place)")
             times = met.counter[0] - met.version
@@ -450,7 +469,8 @@ class Recorder(Observer):
             # where no tensor is left, someone else may hold the memory: other than `owners`, this frame and the question
             ours = sum(met.data is root or met.data.base is root for met in self.on_buffer.get(buffer, ()))
             if not alive and sys.getrefcount(root) <= 3 + ours:
-                raise Refused("a tensor was computed from others by means that the record does not show (NumPy, or Python's numbers)")
+                means = "means that the record does not show (NumPy, or Python's numbers)"
+                raise Refused(f"a tensor was computed from others by {means}, at {self.places[buffer]}")
             buffer.source = alive[0] if alive else root
 
     def check_apart(self, program: Program) -> None:
@@ -504,6 +524,19 @@ def needs_gradient(x: Tensor) -> bool:
     return node is not None and node is not LEAF and all(n.facts is not None for n in behind([node]))
 
 
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """While the block runs, no garbage is collected: all that it makes is of the youngest generation, and nobody is told of collections."""
+    gc.collect(0)
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
+
+
 def record(
     function: Any, args: Sequence[Any], kwargs: dict[str, Any], strict: bool = False, chosen: Set[int] = frozenset()
 ) -> tuple[Any, Program | None, str | None]:
@@ -521,8 +554,9 @@ def record(
         if isinstance(x, Tensor) and not any(x is a for a in arguments):
             arguments.append(x)
     recorder = Recorder(arguments, strict)
-    with observed(recorder), watching_python(recorder.refuse):
+    with uncollected(), observed(recorder), watching_python(recorder.refuse):
         result = function(*args, **kwargs)
+        recorder.note_young()
         recorder.end(result, chosen)
     try:
         return result, recorder.finish(result), None

@@ -6,9 +6,7 @@ nothing is watched.
 
 from __future__ import annotations
 
-import gc
 import io
-import os
 import random
 import sys
 from collections.abc import Callable, Iterator
@@ -18,12 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.errors import PACKAGE
+from retrograd.errors import PACKAGE, is_standard
 
 EFFECTS = {print: "print() was called", input: "input() was called", open: "a file was opened", next: "next() was called on an iterator"}
 MODULES = {"time": "the clock was read", "random": "Python's random numbers were drawn", "_random": "Python's random numbers were drawn"}
 OWNERS = ((random.Random, "Python's random numbers were drawn"), (io.IOBase, "something was written to a file"))
-STDLIB = os.path.dirname(os.__file__) + os.sep
 
 
 def effect_of(function: Any) -> str | None:
@@ -60,20 +57,17 @@ def watching_python(refuse: Callable[[str], None]) -> Iterator[None]:
     def look(frame: FrameType, event: str, function: Any) -> None:
         if event == "c_call" and not frame.f_code.co_filename.startswith((PACKAGE, "<frozen")):
             what = effect_of(function)
-            if what is not None and (function is not next or not frame.f_code.co_filename.startswith(STDLIB)):
+            if what is not None and (function is not next or not is_standard(frame.f_code.co_filename)):
                 refuse(what)
 
     if before is not None:
         yield
         return
-    drawn, collects = numpy_state(), gc.isenabled()
-    gc.disable()  # whoever is told of collections (and reads the clock then, say) is no part of the block
+    drawn = numpy_state()
     sys.setprofile(look)
     try:
         yield
     finally:
         sys.setprofile(None)
-        if collects:
-            gc.enable()
     if drawn is not None and numpy_state() != drawn:
         refuse("NumPy's random numbers were drawn")

@@ -706,7 +706,7 @@ class CopySlices(Node):
     def pull(self, g: Any, as_tensors: bool) -> list[Any]:
         """The cotangents of the base as it was and of what was written."""
         if as_tensors:
-            outside = None if self.edges[0] is None else g.masked_fill(wrap(self.region()), 0)
+            outside = None if self.edges[0] is None else g.masked_fill(constant(self.region()), 0)
             return [outside, self.view.replay(g) if self.edges[1] is not None else None]
         rest = np.array(g)
         part = self.view.replay(rest)

@@ -14,7 +14,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import check_overlap, opaque, write_out
-from retrograd.core.levels import local, observer
+from retrograd.core.levels import complete_observer, local, observer
 from retrograd.core.tape import check_writable, rebase, written
 from retrograd.core.tensor import LEAF, Box, Tensor, constant, current_node
 from retrograd.errors import user_location
@@ -106,7 +106,7 @@ def keep_operand(node: Any, target: Tensor) -> None:
         return
     kept = [fact is target._data for fact in node.facts]
     if any(kept):
-        copy = target._data.copy()
+        copy = target._data.copy() if complete_observer() is None else basis.clone(target.detach())._data
         node.facts = tuple([copy if k else fact for k, fact in zip(kept, node.facts, strict=True)])
         others = [v for v in node.versions if v[0] is not target._version]
         mine = [v for v in node.versions if v[0] is target._version]
