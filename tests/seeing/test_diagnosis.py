@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import json
+import linecache
 import re
 import warnings
 from collections.abc import Callable
@@ -18,6 +20,7 @@ from retrograd.seeing.diagnosis import DETECTORS, Diagnosis, diagnose
 from retrograd.seeing.diagnosis.finding import SEVERITIES
 from retrograd.seeing.diagnosis.texts import TEXTS, WORDS
 from retrograd.seeing.language import LANGUAGES
+from tests.seeing.faulty_programs import FAULTY_PROGRAMS
 
 F = nn.functional
 
@@ -423,7 +426,8 @@ FAULTY = [
     ("vanishing", "", "warning", recurrence, (0.1,)),
     ("mode", "eval", "warning", mode, (False, False)),
     ("mode", "train", "warning", mode, (True, True)),
-    ("learning_rate_high", "", "warning", speed, (3.0,)),
+    ("learning_rate_high", "", "warning", speed, (1.5,)),
+    ("diverging", "rate", "error", speed, (3.0,)),
     ("learning_rate_low", "", "hint", speed, (1e-9,)),
     ("graph_kept", "", "warning", totals, (False,)),
     ("symmetric_weights", "", "error", constant, (True, True)),
@@ -440,6 +444,15 @@ SOUND = [
 ]  # fmt: skip
 
 
+def assert_is_said(finding: Any, language: str) -> None:
+    """All its texts are there, and nothing in them is left open."""
+    for part in ("title", "what", "cause", "fix"):
+        text = finding.said(part, language)
+        assert text
+        assert not re.search(r"[{}]|None\b(?! of)", text), text
+    assert not re.search(r"[{}]", re.sub(r"\{.*?\}", "", finding.said("code", language)))
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize(("fault", "variant", "severity", "program", "args"), FAULTY)
 def test_faults_are_found(fault: str, variant: str, severity: str, program: Any, args: Any, language: str):
@@ -452,10 +465,7 @@ def test_faults_are_found(fault: str, variant: str, severity: str, program: Any,
     if fault != "two_optimizers" and variant != "unused":
         assert finding.place is not None
         assert finding.place.file == __file__
-    for part in ("title", "what", "cause", "fix"):
-        text = finding.said(part, language)
-        assert text
-        assert not re.search(r"[{}]|None\b(?! of)", text), text
+    assert_is_said(finding, language)
     assert finding.title in str(diagnosis)
     assert json.loads(json.dumps(diagnosis.to_dict()))["findings"][0]["severity"] in SEVERITIES
     severities = [SEVERITIES.index(f.severity) for f in diagnosis]
@@ -502,9 +512,53 @@ def test_every_text_is_in_both_languages():
     assert {need for d in DETECTORS.values() for need in d.needs} <= set(WORDS["en"])
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize(("fault", "variant", "program"), FAULTY_PROGRAMS)
+def test_faults_are_found_in_every_style(fault: str, variant: str, program: Any, language: str):
+    """At the line that has them."""
+    diagnosis = seen(program, language=language)
+    found = [f for f in diagnosis if (f.fault, f.variant) == (fault, variant)]
+    assert found, f"found only {[(f.fault, f.variant) for f in diagnosis]}"
+    for finding in found:
+        assert_is_said(finding, language)
+    if "# here" in inspect.getsource(program):
+        assert any(f.place is not None and f.place.text.endswith("# here") for f in found), [str(f.place) for f in found]
+
+
 def test_every_kind_of_fault_is_tested():
-    """Each detector finds something in a program above."""
-    assert {fault for fault, *_ in FAULTY} >= set(DETECTORS)
+    """Each detector finds something in a program above, and each text, of every kind of a fault, is said."""
+    known = {(fault, variant) for fault, variant, *_ in [*FAULTY, *FAULTY_PROGRAMS]}
+    assert {fault for fault, _ in known} >= set(DETECTORS)
+    assert known >= {tuple(key.split(".")) for key in TEXTS if "." in key}
+
+
+NOTEBOOK = ["import retrograd as torch\nmodel = torch.nn.Linear(3, 1)\nopt = torch.optim.SGD(model.parameters(), lr=0.1)",
+            "x = torch.randn(8, 3)\nfor step in range(3):\n    loss = model(x).square().mean()\n    loss.backward()\n    opt.step()  # here"]  # fmt: skip
+
+
+def test_cells_of_a_notebook():
+    """Run by exec, with sources that only linecache has."""
+    names: dict[str, Any] = {}
+    with torch.see() as record:
+        for i, cell in enumerate(NOTEBOOK):
+            file = f"<cell {i}>"
+            linecache.cache[file] = len(cell), None, cell.splitlines(True), file
+            exec(compile(cell, file, "exec"), names)
+    (finding,) = diagnose(record, "en")
+    assert (finding.fault, finding.place.text) == ("zero_grad", "opt.step()  # here")
+    assert finding.what.startswith("opt.step() used a sum of 2 backward passes for weight and bias")
+
+
+def test_without_sources():
+    """Faults are found where no source is to be had, too."""
+    names: dict[str, Any] = {}
+    with torch.see() as record:
+        for cell in NOTEBOOK:
+            exec(cell, names)
+    (finding,) = diagnose(record, "en")
+    assert finding.place.line == 5
+    assert finding.what.startswith("optimizer.step() used a sum of 2 backward passes for weight and bias")
+    assert_is_said(finding, "es")
 
 
 def test_what_cannot_be_checked_is_said():

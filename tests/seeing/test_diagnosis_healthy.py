@@ -10,6 +10,7 @@ import pytest
 import retrograd as torch
 from retrograd import nn
 from retrograd.seeing.diagnosis import diagnose
+from tests.seeing.sound_programs import SOUND_PROGRAMS
 
 F = nn.functional
 
@@ -174,7 +175,7 @@ def low_rank() -> None:
 PROGRAMS = [note, convolutions, gpt, lstm, adversaries, accumulated, physics, frozen, schedule, by_hand, low_rank]
 
 
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", [*PROGRAMS, *SOUND_PROGRAMS])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_no_false_alarm(program: Callable[[], None], seed: int):
     """All detectors are silent."""

@@ -8,7 +8,7 @@ finding    what a diagnosis consists of, and how it is shown
 
 from __future__ import annotations
 
-from retrograd.seeing.diagnosis import broken, loss, network, training
+from retrograd.seeing.diagnosis import broken, loss, network, rates, training
 from retrograd.seeing.diagnosis.diagnose import diagnose
 from retrograd.seeing.diagnosis.finding import Check, Diagnosis, Finding
 from retrograd.seeing.diagnosis.registry import DETECTORS

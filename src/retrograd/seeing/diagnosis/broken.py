@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from retrograd.seeing.diagnosis.evidence import Evidence, Link, Scene, expression_of, is_bad, named, receiver
+from retrograd.seeing.diagnosis.evidence import Evidence, Link, Scene, expression_of, is_bad, leaf_of, named, receiver
 from retrograd.seeing.diagnosis.finding import Finding
 from retrograd.seeing.diagnosis.registry import detector
 from retrograd.seeing.record import Call, Event, Failure, Pass, Place, Pull, Snapshot, Update, Value
@@ -24,16 +24,19 @@ STOPPED = ("KeyboardInterrupt", "SystemExit", "GeneratorExit", "StopIteration") 
 @detector("no_gradient", "passes")
 def no_gradient_came(seen: Evidence) -> Iterator[Finding]:
     """Parameters to which no backward pass of the kept steps brought a gradient."""
-    arrived = {a.leaf.label for step in seen.steps for walk in step.passes for a in walk.arrivals}
+    arrived = {leaf_of(a.leaf): a.leaf for step in seen.steps for walk in step.passes for a in walk.arrivals}
     if not arrived and not any(step.updates for step in seen.steps) and not any(e.kind == "stepped" for s in seen.steps for e in s.events):
         complete = any(walk.pulls and walk.arrivals for step in seen.steps for walk in step.passes)
         if not complete:
             return  # autograd.grad only, which brings nothing to .grad
-    stepped = bool(seen.given)
+    met: dict[Any, str] = {leaf: value.label for leaf, value in seen.given.items()}
+    met |= {leaf: uses[0][1].label for leaf, uses in seen.parameters.items()}
+    known = {*met.values(), *(value.label for value in arrived.values())}
+    met |= {name: name for name, needs in seen.record.parameters.items() if needs and name not in known}
     groups: dict[Any, tuple[list[str], Scene, Value | None, Link | None, str]] = {}
-    for name in dict.fromkeys([*seen.given, *(n for n, needs in seen.record.parameters.items() if needs), *seen.parameters]):
-        used = [(scene, v) for scene, v in seen.parameters.get(name, []) if scene.step.passes]
-        if name in arrived or (stepped and name not in seen.given) or any(v.kind != "parameter" for _, v in used):
+    for leaf, name in met.items():
+        used = [(scene, v) for scene, v in seen.parameters.get(leaf, []) if scene.step.passes]
+        if leaf in arrived or (leaf not in seen.given and (seen.given or any(v.kind != "parameter" for _, v in used))):
             continue
         variant, link, scene, value = explained(seen, used)
         if variant:
@@ -58,16 +61,23 @@ def explained(seen: Evidence, used: list[tuple[Scene, Value]]) -> tuple[str, Lin
     """Why no gradient came: the kind of cut with its link, "unused", or "" where that cannot be told."""
     left: tuple[str, Link | None, Scene | None, Value | None] = ("unused", None, None, None)
     for scene, value in used:
-        way = scene.way(value, scene.roots)
-        if way is not None:
-            cut = next((link for link in way if link.cut), None)
+        if id(value) in scene.to_roots:
+            cut = cut_on(scene.to_roots, value)
             return (cut.kind, cut, scene, value) if cut is not None else ("", None, None, None)
-        cut = next((link for link in scene.reached(value) if link.cut), None)
+        cut = scene.cuts.get(id(value))
         if cut is not None:
             left = "left", cut, scene, value
         elif scene.uses.get(id(value)) and left[0] == "unused":
             left = "unused", None, scene, value
     return left
+
+
+def cut_on(routes: dict[int, Link | None], value: Value) -> Link | None:
+    """The first cut on the way from a value (see `Scene.routes`)."""
+    link = routes.get(id(value))
+    while link is not None and not link.cut:
+        link = routes[id(link.target)]
+    return link
 
 
 # ---------------------------------------------------------------- not a number
@@ -148,14 +158,14 @@ def backward_origin(scene: Scene, pull: Pull) -> Finding | None:
     index, v = first_bad(bad), pull.v[0]
     seed = v.array[index] if v is not None and v.array is not None and index is not None and v.shape == bad.shape else None
     facts["v"] = "–" if seed is None else float(seed)
-    if seed == 0 and call.results and any(link.call is not None and link.call.name == "where" for link in scene.reached(call.results[0])):
-        where = next(link.call for link in scene.reached(call.results[0]) if link.call is not None and link.call.name == "where")
-        operand = next(call.values())
-        condition = where.operands[0]
-        facts |= {
-            "line": where.place or "–", "where": where.place.expression if where.place else "where", "operand": expression_of(operand),
-            "condition": expression_of(condition, "condition") if isinstance(condition, Value) else "condition",
-        }  # fmt: skip
+    chosen = scene.chosen.get(id(call.results[0])) if seed == 0 and call.results else None
+    if chosen is not None and chosen.call is not None:
+        choice, operand = chosen.call, next(call.values())
+        condition = choice.operands[0] if choice.name == "where" else choice.operands[1]
+        words = expression_of(condition, "condition") if isinstance(condition, Value) else "condition"
+        where, inner = choice.place.expression if choice.place else choice.name, expression_of(operand)
+        safe = f"torch.where({words}, {inner}, 1.0)" if choice.name == "where" else f"{inner}.masked_fill({words}, 1.0)"
+        facts |= {"line": choice.place or "–", "where": where, "choice": choice.name, "safe": safe}
         return Finding("where_nan", "error", scene.step.number, call.place, facts, call)
     return Finding("not_finite", "error", scene.step.number, call.place, facts, call, "backward")
 
@@ -209,12 +219,12 @@ def why_it_crashed(seen: Evidence) -> Iterator[Finding]:
         "kind": failure.kind, "message": failure.message.split(". Fix:")[0], "op": failure.operation or (failure.backward.name if failure.backward else "–"),
         "expression": failure.place.expression if failure.place else "–", "loss": receiver(failure.place, "backward", "loss"),
     }  # fmt: skip
-    variant, more = variant_of(failure, scene)
+    variant, more = variant_of(failure, scene, [s for s in seen.scenes if s.step.number <= failure.step])
     yield Finding("failure", "error", failure.step, failure.place, facts | more, failure.backward, variant)
 
 
-def variant_of(failure: Failure, scene: Scene | None) -> tuple[str, dict[str, Any]]:
-    """Which kind of crash it was, with what the texts need besides."""
+def variant_of(failure: Failure, scene: Scene | None, scenes: list[Scene]) -> tuple[str, dict[str, Any]]:
+    """Which kind of crash it was, with what the texts need besides; `scenes` are those up to the crash."""
     message = failure.message
     if "does not have a grad_fn" in message:
         return detached_loss(failure, scene)
@@ -228,12 +238,17 @@ def variant_of(failure: Failure, scene: Scene | None) -> tuple[str, dict[str, An
         written = [e for e in scene.step.events if e.kind == "wrote"] if scene else []
         values = [*failure.backward.operands, *failure.backward.results] if failure.backward else []
         event = next((e for e in written if any(e.value is v for v in values)), None)
-        stepped = next((e for e in reversed(scene.step.events) if e.kind == "stepped"), None) if scene else None
+        saved = re.search(r"of (\w+?)Backward\d* ", message)
+        op = {"op": saved[1].lower()} if saved and not failure.backward else {}
+        stepped = next((e for s in reversed(scenes) for e in reversed(s.step.events) if e.kind == "stepped"), None)
         if event is None and stepped is not None and "(the parameter" in message:
-            return "stepped", {"line": stepped.place or "–", "optimizer": receiver(stepped.place, "step", "optimizer")}
+            return "stepped", op | {"line": stepped.place or "–", "optimizer": receiver(stepped.place, "step", "optimizer")}
         last = re.search(r"The last write was at (.*?) in ", message)
         line = event.place if event is not None and event.place is not None else last[1] if last else "–"
-        return "inplace", {"line": line, "writer": event.place.expression if event is not None and event.place is not None else "x += 1"}
+        return "inplace", op | {
+            "line": line,
+            "writer": event.place.expression if event is not None and event.place is not None else "x += 1",
+        }
     if "leaf Variable that requires grad" in message:
         return "leaf", {}
     if "only for scalar outputs" in message:
@@ -266,11 +281,11 @@ def detached_loss(failure: Failure, scene: Scene | None) -> tuple[str, dict[str,
         return "detached", facts | {"line": last.place or "–", "cut": last.place.expression if last.place else "–"}
     if any(r.requires_grad for r in last.results):
         return "number", facts
+    routes = scene.routes(last.results)
     for value in scene.step.values:
-        if value.requires_grad:
-            cut = next((link for link in scene.way(value, last.results) or () if link.cut), None)
-            if cut is not None:
-                return cut.kind, facts | {"line": cut.place or "–", "cut": cut.place.expression if cut.place else cut.kind}
+        cut = cut_on(routes, value) if value.requires_grad else None
+        if cut is not None:
+            return cut.kind, facts | {"line": cut.place or "–", "cut": cut.place.expression if cut.place else cut.kind}
     return "nothing", facts
 
 

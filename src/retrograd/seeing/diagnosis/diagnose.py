@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from retrograd.seeing.diagnosis.evidence import Evidence
 from retrograd.seeing.diagnosis.finding import SEVERITIES, Check, Diagnosis, Finding
 from retrograd.seeing.diagnosis.registry import DETECTORS
@@ -38,7 +40,8 @@ def diagnose(record: Record, language: str | None = None) -> Diagnosis:
         missing = next((need for need in detector.needs if not seen.has(need)), "")
         seen.lacking = []
         if not missing:
-            findings += detector.look(seen)
+            with np.errstate(all="ignore"):  # numbers may be anything where something is wrong
+                findings += detector.look(seen)
         checks.append(Check(fault, missing, tuple(seen.lacking)))
     for finding in findings:
         finding.language = language

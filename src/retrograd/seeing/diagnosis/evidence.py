@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -20,6 +20,10 @@ from retrograd.seeing.record import Arrival, Call, Event, Pass, Place, Pull, Rec
 
 VIEWS = frozenset(["view", "expand", "permute", "select", "slice", "unbind", "split", "flip", "_to_copy", "clone", "unfold", "diagonal"])
 REDUCTIONS = frozenset(["sum", "mean"])
+CHOICES = frozenset(["where", "masked_fill"])  # of two branches, for each element
+
+
+FEW_NUMBERS = 256  # of a tensor that may have been made of numbers, one by one
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,10 @@ class Scene:
     def __init__(self, step: Step, seen: Evidence) -> None:
         self.step, self.seen = step, seen
         self.at = {id(what): i for i, what in enumerate(step.order)}
+
+    def at_of(self, moment: Moment) -> int:
+        """When something of the step happened: its place in the order of all that did."""
+        return self.at[id(moment.walk or moment.what)]
 
     @cached_property
     def uses(self) -> dict[int, list[Call]]:
@@ -104,82 +112,109 @@ class Scene:
             array = value.snapshot.array
             if value.kind == "input" and id(value) not in shared and array is not None and is_telling(array):
                 wanted.setdefault((value.shape, value.dtype), []).append(value)
-        numbers = {
-            float(x): call
-            for call in self.step.calls
-            for x in call.operands
-            if isinstance(x, float) and np.isfinite(x) and x != round(x, 3)
-        }
+        numbers: dict[float, tuple[Value, Place | None, Call | None]] = {}
+        for values in wanted.values():
+            for target in values:
+                if target.snapshot.size <= FEW_NUMBERS:
+                    numbers |= {float(x): (target, target.place, None) for x in target.snapshot.array.reshape(-1)}  # type: ignore[union-attr]
+        for call in self.step.calls:
+            if any(isinstance(x, float) for x in call.operands):
+                numbers |= {float(x): (r, call.place, call) for x in call.operands if isinstance(x, float) for r in call.results}
         for source in self.step.values:
             if source.kind not in ("result", "earlier") or source.snapshot.array is None or not source.requires_grad:
                 continue
             for target in wanted.get((source.shape, source.dtype), ()):
                 if target.number > source.number and np.array_equal(source.snapshot.array, target.snapshot.array):  # type: ignore[arg-type]
                     yield Link("number", source, target, target.place)
-            if source.snapshot.size == 1 and numbers:
-                call = numbers.get(float(source.snapshot.array.real.item()))
-                if call is not None:
-                    for target in call.results:
-                        yield Link("number", source, target, call.place, call)
+            if source.snapshot.size == 1 and numbers and is_telling(source.snapshot.array):
+                found = numbers.get(float(source.snapshot.array.real.item()))
+                if found is not None and found[0].number > source.number:
+                    yield Link("number", source, *found)
 
-    def way(self, start: Value, ends: Iterable[Value]) -> list[Link] | None:
-        """The way with the fewest cuts from a value to one of several; None if there is none."""
-        goal = {id(v) for v in ends}
-        best: dict[int, int] = {id(start): 0}
-        came: dict[int, Link] = {}
-        queue, done = deque([start]), set()
+    @cached_property
+    def back(self) -> dict[int, list[Link]]:
+        """By id of a value: where its numbers came from."""
+        found: dict[int, list[Link]] = {}
+        for links in self.links.values():
+            for link in links:
+                found.setdefault(id(link.target), []).append(link)
+        return found
+
+    def routes(self, ends: Sequence[Value]) -> dict[int, Link | None]:
+        """By id of a value from which a way leads to one of the ends: the first link of the way with the fewest cuts; None at an end."""
+        first: dict[int, Link | None] = {id(v): None for v in ends}
+        cuts = dict.fromkeys(first, 0)
+        queue, done = deque(ends), set()
         while queue:
             value = queue.popleft()
             if id(value) in done:
                 continue
             done.add(id(value))
-            if id(value) in goal:
-                way: list[Link] = []
-                while value is not start:
-                    way.append(came[id(value)])
-                    value = way[-1].source
-                return way[::-1]
-            for link in self.links.get(id(value), ()):
-                cost = best[id(value)] + link.cut
-                if cost < best.get(id(link.target), 1 << 30):
-                    best[id(link.target)] = cost
-                    came[id(link.target)] = link
-                    queue.append(link.target) if link.cut else queue.appendleft(link.target)
-        return None
+            for link in self.back.get(id(value), ()):
+                cost = cuts[id(value)] + link.cut
+                if cost < cuts.get(id(link.source), 1 << 30):
+                    cuts[id(link.source)], first[id(link.source)] = cost, link
+                    queue.append(link.source) if link.cut else queue.appendleft(link.source)
+        return first
 
-    def reached(self, start: Value) -> list[Link]:
-        """All links that lead on from a value, over the tape or over cuts."""
-        queue, met, found = deque([start]), {id(start)}, []
+    @cached_property
+    def to_roots(self) -> dict[int, Link | None]:
+        """The ways to where backward passes began."""
+        return self.routes(self.roots)
+
+    def towards(self, wanted: Callable[[Link], bool]) -> dict[int, Link]:
+        """By id of a value from which links, cut or not, lead to one that is wanted: the nearest of these."""
+        links = [link for links in self.links.values() for link in links if wanted(link)]
+        found: dict[int, Link] = {}
+        queue = deque((link.source, link) for link in links)
         while queue:
-            for link in self.links.get(id(queue.popleft()), ()):
-                found.append(link)
-                if id(link.target) not in met:
-                    met.add(id(link.target))
-                    queue.append(link.target)
+            value, link = queue.popleft()
+            if id(value) not in found:
+                found[id(value)] = link
+                queue += ((before.source, link) for before in self.back.get(id(value), ()))
         return found
+
+    @cached_property
+    def cuts(self) -> dict[int, Link]:
+        """The nearest cut that is reached from a value."""
+        return self.towards(lambda link: link.cut)
+
+    @cached_property
+    def chosen(self) -> dict[int, Link]:
+        """The nearest choice between branches that is reached from a value, as one of these."""
+        return self.towards(lambda link: link.call is not None and link.call.name in CHOICES and link.source.dtype.kind != "b")
+
+    @cached_property
+    def weighed(self) -> dict[int, Link]:
+        """Where, after a value, weights take part in what leads to a loss."""
+        return self.towards(
+            lambda link: link.call is not None and id(link.target) in self.leading and any(map(is_weight, link.call.values()))
+        )
+
+    @cached_property
+    def recorded(self) -> dict[int, Link]:
+        """Where, after a value, an operation ran with gradients on."""
+        return self.towards(lambda link: link.call is not None and link.call.grad)
 
     @cached_property
     def leading(self) -> set[int]:
         """Ids of all values from which a way without cuts leads to a root."""
-        back: dict[int, list[Value]] = {}
-        for links in self.links.values():
-            for link in links:
-                if not link.cut:
-                    back.setdefault(id(link.target), []).append(link.source)
         queue, met = deque(self.roots), {id(r) for r in self.roots}
         while queue:
-            for source in back.get(id(queue.popleft()), ()):
-                if id(source) not in met:
-                    met.add(id(source))
-                    queue.append(source)
+            for link in self.back.get(id(queue.popleft()), ()):
+                if not link.cut and id(link.source) not in met:
+                    met.add(id(link.source))
+                    queue.append(link.source)
         return met
 
-    def has_weights_after(self, value: Value) -> bool:
-        """Whether a parameter takes part in what is computed from a value on the way to the loss."""
-        return any(
-            link.call is not None and id(link.target) in self.leading and any(v.kind == "parameter" for v in link.call.values())
-            for link in self.reached(value)
-        )
+
+PRODUCTS = ("mm", "bmm", "mv")
+LAYERS = ("linear", "convolution", "convolution_transpose")
+
+
+def is_weight(value: Value) -> bool:
+    """Whether it may be trained: a parameter, or another leaf that needs a gradient."""
+    return value.kind in ("parameter", "leaf") and value.requires_grad
 
 
 def is_telling(array: ndarray) -> bool:
@@ -198,6 +233,13 @@ class Moment:
     what: Arrival | Update | Event
     walk: Pass | None = None  # of an arrival
 
+    @property
+    def leaf(self) -> Value:
+        """The leaf."""
+        found = self.what.value if isinstance(self.what, Event) else self.what.leaf
+        assert found is not None
+        return found
+
 
 class Evidence:
     """A record, as detectors look at it."""
@@ -214,11 +256,11 @@ class Evidence:
         if need == "passes":
             return any(step.passes for step in self.steps)
         if need == "updates":
-            return any(update.optimizer for step in self.steps for update in step.updates)
+            return any(step.updates for step in self.steps)
         if need == "stepped":
             return any(event.kind == "stepped" for step in self.steps for event in step.events)
         if need == "several":
-            return any(b.number == a.number + 1 for a, b in pairwise(self.steps))
+            return any(self.consecutive(a, b) for a, b in pairwise(self.steps))
         if need == "modules":
             return any(step.visits for step in self.steps)
         if need == "failure":
@@ -240,34 +282,34 @@ class Evidence:
     # ------------------------------------------------------------ leaves over time
 
     @cached_property
-    def moments(self) -> dict[str, list[Moment]]:
-        """By name: what happened to each leaf over the kept steps."""
-        found: dict[str, list[Moment]] = {}
+    def moments(self) -> dict[Any, list[Moment]]:
+        """By leaf (see `leaf_of`): what happened to it over the kept steps."""
+        found: dict[Any, list[Moment]] = {}
         for step in self.steps:
             for what in step.order:
                 if isinstance(what, Pass):
                     for arrival in what.arrivals:
-                        found.setdefault(arrival.leaf.label, []).append(Moment(step, arrival, what))
+                        found.setdefault(leaf_of(arrival.leaf), []).append(Moment(step, arrival, what))
                 elif isinstance(what, Update):
-                    found.setdefault(what.leaf.label, []).append(Moment(step, what))
+                    found.setdefault(leaf_of(what.leaf), []).append(Moment(step, what))
                 elif isinstance(what, Event) and what.kind == "cleared" and what.value is not None:
-                    found.setdefault(what.value.label, []).append(Moment(step, what))
+                    found.setdefault(leaf_of(what.value), []).append(Moment(step, what))
         return found
 
     @cached_property
-    def parameters(self) -> dict[str, list[tuple[Scene, Value]]]:
-        """By name: parameters that took part in calls, or that an optimizer was given, in each step."""
-        found: dict[str, list[tuple[Scene, Value]]] = {}
+    def parameters(self) -> dict[Any, list[tuple[Scene, Value]]]:
+        """By leaf: parameters that took part in calls, or that an optimizer was given, in each step."""
+        found: dict[Any, list[tuple[Scene, Value]]] = {}
         for scene in self.scenes:
             for value in scene.step.values:
                 if value.kind in ("parameter", "leaf") and value.requires_grad:
-                    found.setdefault(value.label, []).append((scene, value))
+                    found.setdefault(leaf_of(value), []).append((scene, value))
         return found
 
     @cached_property
-    def given(self) -> dict[str, Event]:
-        """By name: the parameters that optimizers which took a step were given, and such a step."""
-        return {value.label: event for step in self.steps for event in step.events if event.kind == "stepped" for value in event.given}
+    def given(self) -> dict[Any, Value]:
+        """By leaf: the parameters that optimizers which took a step were given."""
+        return {leaf_of(value): value for step in self.steps for event in step.events if event.kind == "stepped" for value in event.given}
 
     def losses(self) -> dict[Any, list[tuple[Step, Pass, float]]]:
         """Losses that are one number, by the place of the backward pass, in order."""
@@ -281,6 +323,11 @@ class Evidence:
 
 
 # ---------------------------------------------------------------- looking at values
+
+
+def leaf_of(value: Value) -> Any:
+    """What is the same for the values of one leaf in all steps, and for no other's: two modules may have parameters of one name."""
+    return value.label if value.tensor is None else id(value.tensor)  # a tensor has one weak reference, which outlives it
 
 
 def source_of(value: Value) -> Value:
@@ -333,6 +380,11 @@ def rms_of(snapshot: Snapshot) -> float:
 # ---------------------------------------------------------------- the program's own words
 
 
+def words_of(update: Update) -> str:
+    """How the program says an update."""
+    return (update.place.expression if update.place is not None else "") or "optimizer.step()"
+
+
 def receiver(place: Place | None, method: str, otherwise: str) -> str:
     """What a method was called on, in the program's words: `opt` in `opt.step()`."""
     found = re.search(rf"([A-Za-z_][\w.\[\]]*)\.{method}\(", "" if place is None else place.expression or place.text)
@@ -352,6 +404,18 @@ def named(value: Value) -> str:
     if value.name or value.call is None or value.call.place is None or not value.call.place.expression:
         return value.label
     return f"{value.label} ({value.call.place.expression})"
+
+
+def weight_of(call: Call) -> Value | None:
+    """The matrix, or kernel, of trained weights by which an operation multiplies its data."""
+    candidates = call.operands[1:2] if call.name in LAYERS else reversed(call.operands) if call.name in PRODUCTS else ()
+    return next((v for v in candidates if isinstance(v, Value) and is_weight(v) and len(v.shape) > 1), None)
+
+
+def units_first(call: Call, array: ndarray) -> ndarray:
+    """The weights of such an operation with its output units as rows."""
+    columns = call.name == "convolution_transpose" or (call.name in PRODUCTS and weight_of(call) is call.operands[1])
+    return np.moveaxis(array, -1 if call.name in PRODUCTS else 1, 0) if columns else array
 
 
 def in_module(call: Call) -> str:

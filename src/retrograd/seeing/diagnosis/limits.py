@@ -5,6 +5,7 @@ from __future__ import annotations
 # Dead units. In a small batch many healthy units are zero for every example. One counts as dead only if its input stayed below zero by
 # more than DEAD_MARGIN standard deviations (over examples) even for the example nearest to zero.
 DEAD_MARGIN = 3.0
+DEAD_DEPTH = 1.0  # and by so much at least: small updates still move what is nearer to zero
 DEAD_SHARE = 0.1  # of a layer's units; a few dead ones do no harm
 DEAD_EXAMPLES = 16  # fewer say too little about a unit
 DEAD_UNITS = 4  # a layer that is all zero: with fewer units that happens by chance
@@ -30,6 +31,13 @@ LOSS_DIVERGES = 10.0  # so much growth needs no large ratio
 RATE_STEPS = 3  # fewer show no trend
 RATIO_LOW = 1e-6  # float32 resolves 6e-8; a thousand such steps change a weight by a thousandth
 GRADIENT_MATTERS = 1e-3  # gradient to weight: with less, training may simply be over
+
+# Growth from step to step: by a factor that is much the same each time, until numbers are huge.
+GROWTH_STEPS = 4  # numbers in a row
+GROWTH_FACTOR = 1.5  # at every step
+GROWTH_TOTAL = 1e3  # over all
+GROWTH_LEAST, GROWTH_AT_ONCE = 3, 1e9  # with less numbers, it takes more
+GROWTH_HUGE = 1e3  # what is smaller may have begun near zero
 
 # Sums. Rows of probabilities add up to 1 within rounding.
 ROW_SUM = 1e-4

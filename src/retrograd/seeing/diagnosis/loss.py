@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from retrograd.seeing.diagnosis import limits
-from retrograd.seeing.diagnosis.evidence import REDUCTIONS, Evidence, Scene, expression_of, made_by, source_of
+from retrograd.seeing.diagnosis.evidence import REDUCTIONS, Evidence, Link, Scene, expression_of, made_by, source_of
 from retrograd.seeing.diagnosis.finding import Finding
 from retrograd.seeing.diagnosis.registry import detector
 from retrograd.seeing.record import Call, Value
@@ -36,20 +36,31 @@ def silent_broadcast(seen: Evidence) -> Iterator[Finding]:
             yield broadcast(scene, call, pair[0], pair[1], call.operands[0].shape, "error")
     met = set()
     for scene in seen.scenes:
-        for call in scene.step.calls:
-            pair = list(call.values())
-            if call.name == "sub" and len(pair) == 2 and call.place not in met and id(call.results[0]) in scene.leading:
-                column, row = sorted(pair, key=lambda v: -len(v.shape))
-                n = row.shape[0] if len(row.shape) == 1 else 0
-                fits = (
-                    n > 1
-                    and column.shape == (n, 1)
-                    and column.requires_grad != row.requires_grad
-                    and source_of(column) is not source_of(row)
-                )
-                if fits and is_error_only(scene, call):
+        fitting = [
+            call for call in scene.step.calls if call.name == "sub" and id(call.results[0]) in scene.leading and is_column_less_row(call)
+        ]
+        if fitting:
+            elsewhere = scene.towards(lambda link: id(link.target) in scene.leading and not is_of_error(link))  # noqa: B023
+            for call in fitting:
+                if call.place not in met and id(call.results[0]) not in elsewhere:
                     met.add(call.place)
-                    yield broadcast(scene, call, pair[0], pair[1], (n, n), "warning")
+                    one, other = call.values()
+                    yield broadcast(scene, call, one, other, call.results[0].shape, "warning")
+
+
+def is_column_less_row(call: Call) -> bool:
+    """Whether a difference is of (n, 1) and (n,), one of which is computed and the other given."""
+    pair = list(call.values())
+    if len(pair) != 2:
+        return False
+    column, row = sorted(pair, key=lambda v: -len(v.shape))
+    n = row.shape[0] if len(row.shape) == 1 else 0
+    return n > 1 and column.shape == (n, 1) and column.requires_grad != row.requires_grad and source_of(column) is not source_of(row)
+
+
+def is_of_error(link: Link) -> bool:
+    """Whether numbers went through powers, factors and sums only, as in a loss."""
+    return link.call is not None and link.call.name in AFTER_ERROR
 
 
 def expanded(value: Value) -> Value:
@@ -59,15 +70,6 @@ def expanded(value: Value) -> Value:
         value = next(call.values())
         call = value.call
     return value
-
-
-def is_error_only(scene: Scene, call: Call) -> bool:
-    """Whether what follows a difference are powers, factors and sums only, as in a loss."""
-    return all(
-        link.call is not None and link.call.name in AFTER_ERROR
-        for link in scene.reached(call.results[0])
-        if id(link.target) in scene.leading
-    )
 
 
 def broadcast(scene: Scene, call: Call, a: Value, b: Value, shape: tuple[int, ...], severity: str) -> Finding:

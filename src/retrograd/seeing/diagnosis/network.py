@@ -1,7 +1,8 @@
-"""Faults inside a network: units that do nothing, gradients that fade or grow, modes, rates, weights, inputs."""
+"""Faults inside a network: units that do nothing, gradients that fade or grow, modes, weights, inputs."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,13 +10,25 @@ import numpy as np
 from numpy import ndarray
 
 from retrograd.seeing.diagnosis import limits
-from retrograd.seeing.diagnosis.evidence import Evidence, Scene, expression_of, in_module, norm_of, receiver, rms_of, site, source_of
+from retrograd.seeing.diagnosis.evidence import (
+    LAYERS,
+    Evidence,
+    Scene,
+    expression_of,
+    in_module,
+    leaf_of,
+    norm_of,
+    rms_of,
+    site,
+    source_of,
+    units_first,
+    weight_of,
+)  # fmt: skip
 from retrograd.seeing.diagnosis.finding import Finding
 from retrograd.seeing.diagnosis.registry import detector
 from retrograd.seeing.flow import SIGMOID_FLAT, SOFTMAX_FLAT, TANH_FLAT
-from retrograd.seeing.record import Call, Snapshot, Update, Value
+from retrograd.seeing.record import Call, Snapshot, Value
 
-LAYERS = ("linear", "convolution", "convolution_transpose")
 WITH_MODES = ("Dropout", "BatchNorm", "AlphaDropout", "FeatureAlphaDropout")
 
 
@@ -31,8 +44,11 @@ def sites(seen: Evidence, *names: str) -> Iterator[list[tuple[Scene, Call]]]:
 
 @detector("dead_units", "passes")
 def dead_relu(seen: Evidence) -> Iterator[Finding]:
-    """Units of a ReLU that are zero for every example of every kept step."""
-    for calls in sites(seen, "relu"):
+    """Units of a ReLU that are zero for every example of the later half of the kept steps: a step may have killed them."""
+    for every in sites(seen, "relu"):
+        steps = list(dict.fromkeys(scene.step.number for scene, _ in every))
+        later = steps[len(steps) // 2 if len(steps) > limits.EQUAL_PLACES else 0 :]
+        calls = [(scene, call) for scene, call in every if scene.step.number in later]
         scene, call = calls[0]
         pairs = [(c.operands[0], c.results[0]) for _, c in calls]
         ins = [seen.array(a.snapshot, a.label) for a, _ in pairs]
@@ -42,7 +58,7 @@ def dead_relu(seen: Evidence) -> Iterator[Finding]:
             continue
         examples, units = after.shape
         silent = ~after.any(0)
-        dead = silent & (before.max(0) + limits.DEAD_MARGIN * before.std(0) < 0)
+        dead = silent & (before.max(0) + np.maximum(limits.DEAD_MARGIN * before.std(0), limits.DEAD_DEPTH) < 0)
         whole = bool(silent.all()) and units >= limits.DEAD_UNITS and examples > 1
         if whole or (examples >= limits.DEAD_EXAMPLES and dead.mean() >= limits.DEAD_SHARE):
             count = int(silent.sum() if whole else dead.sum())
@@ -74,7 +90,7 @@ def saturation(seen: Evidence) -> Iterator[Finding]:
     """Hidden sigmoid, tanh or softmax whose outputs are almost all where the slope is next to nothing."""
     for calls in sites(seen, "sigmoid", "tanh", "softmax"):
         scene, call = calls[0]
-        if not scene.has_weights_after(call.results[0]):
+        if id(call.results[0]) not in scene.weighed:
             continue
         flat, through, whole = [], [], 0
         for at, c in calls:
@@ -104,14 +120,14 @@ def saturation(seen: Evidence) -> Iterator[Finding]:
             yield Finding("saturated", "warning", scene.step.number, call.place, facts, call)
 
 
-def depths(scene: Scene) -> list[tuple[str, Snapshot, Call]]:
+def depths(scene: Scene) -> list[tuple[Value, Snapshot, Call]]:
     """The weights of layers in the order of their first use, with what the first backward pass brought them."""
-    came = {a.leaf.label: a.g for walk in scene.step.passes[:1] for a in walk.arrivals}
-    found: dict[str, tuple[str, Snapshot, Call]] = {}
+    came = {leaf_of(a.leaf): a.g for walk in scene.step.passes[:1] for a in walk.arrivals}
+    found: dict[Any, tuple[Value, Snapshot, Call]] = {}
     for call in scene.step.calls:
-        weight = call.operands[1] if call.name in LAYERS and len(call.operands) > 1 else None
-        if isinstance(weight, Value) and weight.kind == "parameter" and weight.label in came:
-            found.setdefault(weight.label, (weight.label, came[weight.label], call))
+        weight = weight_of(call)
+        if weight is not None and leaf_of(weight) in came:
+            found.setdefault(leaf_of(weight), (weight, came[leaf_of(weight)], call))
     return list(found.values())
 
 
@@ -121,16 +137,16 @@ def norm_at(scene: Scene, call: Call) -> float:
     return float("nan") if v is None else norm_of(v)
 
 
-def chains(scene: Scene) -> Iterator[list[tuple[str, Call]]]:
-    """What is deep: the layers, in the order of their first use; and, in a recurrence, the uses of one weight."""
-    yield [(name, call) for name, _, call in depths(scene)]
-    uses: dict[str, list[tuple[str, Call]]] = {}
+def chains(scene: Scene) -> Iterator[tuple[list[tuple[str, Call]], float]]:
+    """What is deep, with how much each layer has to do at least: the layers, in the order of their first use; and the uses of one weight."""
+    yield [(weight.label, call) for weight, _, call in depths(scene)], limits.DEPTH_PER_LAYER
+    uses: dict[Any, list[tuple[str, Call]]] = {}
     for call in scene.step.calls:
-        weight = call.operands[1] if call.name in LAYERS and len(call.operands) > 1 else None
-        if isinstance(weight, Value) and weight.kind == "parameter" and id(call) in scene.pulls:
-            calls = uses.setdefault(weight.label, [])
+        weight = weight_of(call)
+        if weight is not None and id(call) in scene.pulls:
+            calls = uses.setdefault(leaf_of(weight), [])
             calls.append((f"{weight.label} ({len(calls) + 1})", call))
-    yield from (calls for calls in uses.values() if len(calls) >= limits.TIME_USES)
+    yield from ((calls, 1.0) for calls in uses.values() if len(calls) >= limits.TIME_USES)
 
 
 def over_depth(seen: Evidence, fault: str) -> Iterator[Finding]:
@@ -138,7 +154,7 @@ def over_depth(seen: Evidence, fault: str) -> Iterator[Finding]:
     found: dict[str, list[Finding]] = {}
     scenes = [scene for scene in seen.scenes if scene.step.passes]
     for scene in scenes:
-        for chain in chains(scene):
+        for chain, per_layer in chains(scene):
             if len(chain) < limits.DEPTH_LAYERS:
                 continue
             (near, front), (far, back) = chain[0], chain[-1]
@@ -146,8 +162,7 @@ def over_depth(seen: Evidence, fault: str) -> Iterator[Finding]:
             small, large = (first, last) if fault == "vanishing" else (last, first)
             if not np.isfinite(small) or not np.isfinite(large) or large == 0:
                 continue
-            ratio = large / max(small, np.finfo(np.float64).tiny)
-            per_layer = limits.DEPTH_PER_LAYER if chain[0][1].operands[1] is not chain[-1][1].operands[1] else 1.0
+            ratio = large / max(small, sys.float_info.min)
             if ratio >= limits.DEPTH_RATIO and ratio ** (1 / (len(chain) - 1)) >= per_layer:
                 facts = {"near": near, "far": far, "first": first, "last": last, "ratio": ratio, "layers": len(chain)}
                 found.setdefault(near, []).append(Finding(fault, "warning", scene.step.number, front.place, facts, front))
@@ -194,105 +209,22 @@ def is_used(scene: Scene, after: int, path: str) -> bool:
     for call in scene.step.calls[after:]:
         if not any(p == path for p, _ in call.modules):
             break
-        if any(id(r) in scene.leading for r in call.results) or any(
-            link.call is not None and link.call.grad for r in call.results for link in scene.reached(r)
-        ):
+        if any(id(r) in scene.leading or id(r) in scene.recorded for r in call.results):
             return True
     return False
-
-
-def ratios(seen: Evidence) -> list[tuple[Update, float, float]]:
-    """Of each update of a weight matrix: update to weight, gradient to weight."""
-    found = []
-    for step in seen.steps:
-        for u in step.updates:
-            if u.optimizer and len(u.leaf.shape) > 1 and u.after is not None and u.gradient is not None and norm_of(u.before) > 0:
-                before, after = seen.array(u.before, u.leaf.label), seen.array(u.after, u.leaf.label)
-                if before is not None and after is not None:
-                    size = norm_of(u.before)
-                    found.append((u, float(np.linalg.norm(after.astype(np.float64) - before)) / size, norm_of(u.gradient) / size))
-    return found
-
-
-@detector("learning_rate_high", "passes", "updates")
-def learning_rate_too_high(seen: Evidence) -> Iterator[Finding]:
-    """A loss that grows while updates are large beside the weights."""
-    found = ratios(seen)
-    if not found:
-        return
-    middle = float(np.median([r for _, r, _ in found]))
-    for losses in seen.losses().values():
-        numbers = [loss for _, _, loss in losses]
-        if len(numbers) < limits.RATE_STEPS or numbers[0] <= 0:
-            continue
-        growth = numbers[-1] / numbers[0] if np.isfinite(numbers[-1]) else float("inf")
-        if growth >= limits.LOSS_DIVERGES or (growth >= limits.LOSS_GROWTH and middle > limits.RATIO_HIGH):
-            update = max(found, key=lambda f: f[1] if np.isfinite(f[1]) else -1)[0]
-            rate = float(update.hyperparameters.get("lr", float("nan")))
-            facts = {
-                "ratio": middle, "first": numbers[0], "last": numbers[-1], "steps": len(numbers), "rate": rate, "lower": rate / 10,
-                "name": update.leaf.label, "optimizer": receiver(update.place, "step", "optimizer"),
-            }  # fmt: skip
-            yield Finding("learning_rate_high", "warning", losses[0][0].number, update.place, facts, update)
-            return
-
-
-@detector("learning_rate_low", "updates")
-def learning_rate_too_low(seen: Evidence) -> Iterator[Finding]:
-    """Updates next to nothing, though gradients are there."""
-    found = ratios(seen)
-    steps = {id(s) for s in seen.steps if s.updates}
-    if len(steps) < limits.RATE_STEPS or not found:
-        return
-    if (
-        all(r < limits.RATIO_LOW and u.hyperparameters.get("lr") for u, r, _ in found)
-        and max(g for _, _, g in found) > limits.GRADIENT_MATTERS
-    ):
-        update, ratio, _ = max(found, key=lambda f: f[1])
-        rate = float(update.hyperparameters.get("lr", float("nan")))
-        facts = {
-            "ratio": ratio,
-            "name": update.leaf.label,
-            "rate": rate,
-            "higher": rate * 1e-3 / max(ratio, limits.RATIO_LOW),
-            "optimizer": receiver(update.place, "step", "optimizer"),
-        }
-        yield Finding("learning_rate_low", "hint", None, update.place, facts, update)
-
-
-@detector("graph_kept", "passes", "several")
-def graph_kept_alive(seen: Evidence) -> Iterator[Finding]:
-    """Sums that go from step to step with their history, and lead to no backward pass."""
-    found: dict[Any, list[tuple[Scene, Call, Value]]] = {}
-    for scene in seen.scenes:
-        for call in scene.step.calls:
-            old = next((v for v in call.values() if v.kind == "earlier" and v.snapshot.size == 1), None)
-            if call.name == "add" and old is not None and call.results[0].requires_grad and id(call.results[0]) not in scene.leading:
-                found.setdefault(call.place, []).append((scene, call, old))
-    for calls in found.values():
-        if len({id(scene) for scene, _, _ in calls}) >= limits.EQUAL_PLACES:
-            scene, call, _ = calls[0]
-            losses = [v for v in call.values() if v.kind in ("earlier", "result")]
-            size = sum(r.snapshot.size * r.dtype.itemsize for c in scene.step.calls if c.node is not None for r in c.results)
-            facts = {
-                "expression": call.place.expression if call.place else call.name,
-                "steps": len(calls),
-                "bytes": size,
-                "loss": expression_of(losses[-1], "loss"),
-            }
-            yield Finding("graph_kept", "warning", scene.step.number, call.place, facts, call)
 
 
 @detector("symmetric_weights", "passes")
 def symmetric_weights(seen: Evidence) -> Iterator[Finding]:
     """Weights whose rows are copies of each other, and so are their gradients."""
     for scene in seen.scenes[:1]:
-        for name, g, call in depths(scene):
-            weight = call.operands[1]
-            w, gradient = seen.array(weight.snapshot, name), seen.array(g, name)
-            if w is None or gradient is None or w.shape[0] < 2:
+        for weight, g, call in depths(scene):
+            name = weight.label
+            arrays = seen.array(weight.snapshot, name), seen.array(g, name)
+            if arrays[0] is None or arrays[1] is None:
                 continue
-            if all(np.allclose(a, a[:1], rtol=limits.SYMMETRY, atol=0) for a in (w, gradient)):
+            w, gradient = (units_first(call, array) for array in arrays if array is not None)
+            if w.shape[0] > 1 and all(np.allclose(a, a[:1], rtol=limits.SYMMETRY, atol=0) for a in (w, gradient)):
                 facts = {"name": name, "rows": w.shape[0], "value": float(w.reshape(-1)[0]), "norm": norm_of(g)}
                 yield Finding("symmetric_weights", "error", scene.step.number, call.place, facts, weight)
 
@@ -306,7 +238,7 @@ def inputs_not_normalised(seen: Evidence) -> Iterator[Finding]:
             if call.name not in LAYERS or call.node is None or not isinstance(call.operands[0], Value):
                 continue
             value = source_of(call.operands[0])
-            if value.kind == "input" and value.label not in met and (size := rms_of(call.operands[0].snapshot)) > limits.INPUT_RMS:
+            if is_data(value) and value.label not in met and (size := rms_of(call.operands[0].snapshot)) > limits.INPUT_RMS:
                 met.add(value.label)
                 s = call.operands[0].snapshot.summary
                 facts = {
@@ -319,3 +251,17 @@ def inputs_not_normalised(seen: Evidence) -> Iterator[Finding]:
                     "module": in_module(call),
                 }
                 yield Finding("input_scale", "hint", scene.step.number, call.place, facts, value)
+
+
+def is_data(value: Value) -> bool:
+    """Whether a value was read, or made of what was read, and is not what a network put out."""
+    waiting, met = [value], {id(value)}
+    while waiting:
+        value = waiting.pop()
+        if value.requires_grad or value.kind in ("parameter", "buffer"):
+            return False
+        for operand in value.call.values() if value.call is not None else ():
+            if id(operand) not in met:
+                met.add(id(operand))
+                waiting.append(operand)
+    return True

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from retrograd.seeing.diagnosis import limits
-from retrograd.seeing.diagnosis.evidence import Evidence, Moment, is_zero, norm_of, receiver
+from retrograd.seeing.diagnosis.evidence import Evidence, Moment, Scene, is_zero, leaf_of, norm_of, receiver, words_of
 from retrograd.seeing.diagnosis.finding import Finding
 from retrograd.seeing.diagnosis.registry import detector
-from retrograd.seeing.record import Arrival, Event, Pass, Step, Update
+from retrograd.seeing.record import Arrival, Call, Event, Pass, Step, Update, Value
 
 
 @detector("zero_grad", "passes", "updates", "several")
 def forgotten_zero_grad(seen: Evidence) -> Iterator[Finding]:
     """An update by a gradient in which there is one that an earlier update had used already."""
     names, first = [], None
-    for name, moments in seen.moments.items():
+    for moments in seen.moments.values():
         found = leftover(seen, moments)
         if found is not None:
-            names.append(name)
+            names.append(moments[0].leaf.label)
             first = first or found
     if first is not None:
         arrival, walk, step, update = first
         yield Finding("zero_grad", "error", step.number, update.place, {
             "names": names, "n": update.passes, "norm": norm_of(arrival.before) if arrival.before else 0.0, "own": norm_of(arrival.g),
             "backward": walk.place, "loss": receiver(walk.place, "backward", "loss"), "optimizer": receiver(update.place, "step", "optimizer"),
-        }, update)  # fmt: skip
+            "update": words_of(update), "name": names[0],
+        }, update, "" if update.optimizer else "hand")  # fmt: skip
 
 
 def leftover(seen: Evidence, moments: list[Moment]) -> tuple[Arrival, Pass, Step, Update] | None:
@@ -54,86 +56,132 @@ def leftover(seen: Evidence, moments: list[Moment]) -> tuple[Arrival, Pass, Step
 @detector("accumulation", "passes", "updates")
 def accumulation_not_divided(seen: Evidence) -> Iterator[Finding]:
     """Several backward passes from means, at one line, and an update by their plain sum."""
-    for step in seen.steps:
-        update = next((u for u in step.updates if u.optimizer and u.passes > 1 and u.gradient is not None), None)
+    for scene in seen.scenes:
+        step = scene.step
+        update = next((u for u in step.updates if u.passes > 1 and u.gradient is not None), None)
         if update is None:
             continue
-        before = step.order[: step.order.index(update)]
-        own = [(w, a) for w in before if isinstance(w, Pass) for a in w.arrivals if a.leaf.label == update.leaf.label]
-        cleared = [i for i, w in enumerate(before) if isinstance(w, Event) and w.kind == "cleared" and w.value is not None and w.value.label == update.leaf.label]  # fmt: skip
-        own = [(w, a) for w, a in own if not cleared or before.index(w) > cleared[-1]]
-        walks = [w for w, _ in own]
+        since = [m.what for m in seen.moments[leaf_of(update.leaf)] if m.step is step and scene.at_of(m) < scene.at[id(update)]]
+        own = list(itertools.takewhile(lambda what: isinstance(what, Arrival), reversed(since)))[::-1]
+        walks = [w for w in step.passes for a in w.arrivals if any(a is b for b in own)]
         if len(walks) != update.passes or len({w.place for w in walks}) > 1 or not all(map(is_mean, walks)):
             continue
-        parts = [seen.array(a.g, a.leaf.label) for _, a in own]
+        parts = [seen.array(a.g, a.leaf.label) for a in own if isinstance(a, Arrival)]
         total = None if update.gradient is None else seen.array(update.gradient, update.leaf.label)
         if total is None or any(p is None for p in parts) or not np.any(total):
             continue
         if np.allclose(sum(p for p in parts if p is not None), total, rtol=1e-3, atol=1e-6 * float(np.abs(total).max())):
             loss = receiver(walks[0].place, "backward", "loss")
-            yield Finding("accumulation", "warning", step.number, walks[0].place, {
-                "n": len(walks), "name": update.leaf.label, "norm": float(np.linalg.norm(total)), "mean": float(np.linalg.norm(total)) / len(walks),
-                "loss": loss, "optimizer": receiver(update.place, "step", "optimizer"),
-            }, update)  # fmt: skip
+            norm = float(np.linalg.norm(total))
+            facts = {
+                "n": len(walks),
+                "name": update.leaf.label,
+                "norm": norm,
+                "mean": norm / len(walks),
+                "loss": loss,
+                "update": words_of(update),
+            }
+            yield Finding("accumulation", "warning", step.number, walks[0].place, facts, update)
             return
 
 
 def is_mean(walk: Pass) -> bool:
-    """Whether a backward pass began, with 1, at a mean over examples."""
+    """Whether a backward pass began, with 1, at a mean over examples, or at a sum that such a mean is a term of."""
     root = walk.roots[0] if len(walk.roots) == 1 else None
-    if root is None or root.call is None or not walk.pulls:
+    if root is None or not walk.pulls:
         return False
-    call, seed = root.call, walk.pulls[0].v[0]
-    mean = call.name == "mean" or bool(call.params.get("mean"))
+    seed = walk.pulls[0].v[0]
+    unit = seed is not None and seed.array is not None and seed.size == 1 and float(seed.array.real.item()) == 1.0
+    return unit and any(is_mean_itself(term.call) for term in terms(root) if term.call is not None)
+
+
+def terms(root: Value) -> list[Value]:
+    """What a number is the sum of, as far as it was added up as it is."""
+    found, waiting = [], [root]
+    while waiting:
+        value = waiting.pop()
+        if value.call is not None and value.call.name in ("add", "sub"):
+            waiting += list(value.call.values())[: 1 if value.call.name == "sub" else 2]
+        else:
+            found.append(value)
+    return found
+
+
+def is_mean_itself(call: Call) -> bool:
+    """Whether an operation averages."""
     if call.name == "nll_loss":  # the weights of a mean's terms add up to 1
         weights = call.operands[2].snapshot.array
-        mean = weights is not None and abs(float(weights.sum()) - 1) < 1e-3
-    return mean and seed is not None and seed.array is not None and seed.size == 1 and float(seed.array.real.item()) == 1.0
+        return weights is not None and abs(float(weights.sum()) - 1) < 1e-3
+    return call.name == "mean" or bool(call.params.get("mean"))
 
 
 @detector("step_before_backward", "stepped")
 def step_before_backward(seen: Evidence) -> Iterator[Finding]:
     """An optimizer's step with no gradient, or one before the backward pass of its own step."""
     ever = {u.number for step in seen.steps for u in step.updates}
-    for step in seen.steps:
+    for scene in seen.scenes:
+        step = scene.step
         for event in step.events:
             if event.kind != "stepped" or not event.given:
                 continue
-            given = {v.label for v in event.given}
-            at = step.order.index(event)
-            arrived = [
-                [a.leaf.label in given for w in part if isinstance(w, Pass) for a in w.arrivals]
-                for part in (step.order[:at], step.order[at:])
-            ]
+            given = {leaf_of(v): v.label for v in event.given}
+            at = scene.at[id(event)]
+            before, after = ([w for w in part if isinstance(w, Pass) and arrives(w, given)] for part in (step.order[:at], step.order[at:]))
             updated = any(u.number == event.number for u in step.order[:at] if isinstance(u, Update))
             facts: dict[str, Any] = {
-                "optimizer": receiver(event.place, "step", "optimizer"),
-                "names": sorted(given),
-                "kind": str(event.about),
-            }
-            late = next((w for w in step.order[at:] if isinstance(w, Pass) and any(a.leaf.label in given for a in w.arrivals)), None)
-            if late is not None and not any(arrived[0]) and (updated or event.number not in ever):
-                forward = min((step.order.index(p.call) for p in late.pulls if p.call in step.order), default=at)
-                if forward < at:
+                "optimizer": receiver(event.place, "step", "optimizer"), "names": sorted(set(given.values())), "kind": str(event.about), "loss": "loss"
+            }  # fmt: skip
+            if after and not before and (updated or event.number not in ever):
+                late = after[0]
+                if min((scene.at[id(p.call)] for p in late.pulls if id(p.call) in scene.at), default=at) < at:
                     facts |= {"loss": receiver(late.place, "backward", "loss"), "backward": late.place}
                     yield Finding("step_before_backward", "error", step.number, event.place, facts, event, "late")
                     return
-            elif not updated and event.number not in ever and not any(arrived[0]):
-                yield Finding("step_before_backward", "error", step.number, event.place, facts | {"loss": "loss"}, event, "none")
+            elif not updated and event.number not in ever and not before:
+                yield Finding("step_before_backward", "error", step.number, event.place, facts, event, "none")
+                return
+            elif before and (clearing := cleared_again(seen, scene, given, at)) is not None:
+                facts |= {
+                    "loss": receiver(before[-1].place, "backward", "loss"),
+                    "backward": before[-1].place,
+                    "line": clearing.place or "–",
+                }
+                facts["clearing"] = clearing.place.expression if clearing.place is not None else "zero_grad()"
+                yield Finding("step_before_backward", "error", step.number, event.place, facts, event, "cleared")
                 return
     yield from stale(seen)
 
 
+def arrives(walk: Pass, leaves: Mapping[Any, str]) -> bool:
+    """Whether a backward pass brought one of these leaves something."""
+    return any(leaf_of(a.leaf) in leaves for a in walk.arrivals)
+
+
+def cleared_again(seen: Evidence, scene: Scene, leaves: Mapping[Any, str], at: int) -> Event | None:
+    """What cleared all gradients that had come to leaves in a step, so that at a place in it there was none."""
+    found = None
+    for leaf in leaves:
+        came = [
+            m.what for m in seen.moments.get(leaf, ()) if m.step is scene.step and scene.at_of(m) < at and not isinstance(m.what, Update)
+        ]
+        if came and not isinstance(came[-1], Event):
+            return None
+        if any(isinstance(what, Arrival) for what in came) and isinstance(came[-1], Event):
+            found = came[-1]
+    return found
+
+
 def stale(seen: Evidence) -> Iterator[Finding]:
     """Two steps of one optimizer by one gradient."""
-    for name, moments in seen.moments.items():
+    for moments in seen.moments.values():
         updates = [m for m in moments if not isinstance(m.what, Event)]
         for a, b in pairwise(updates):
             if (
                 isinstance(a.what, Update) and isinstance(b.what, Update) and a.what.number is not None and a.what.number == b.what.number
                 and seen.consecutive(a.step, b.step) and a.what.passes and a.what.passes == b.what.passes
             ):  # fmt: skip
-                facts = {"name": name, "optimizer": receiver(b.what.place, "step", "optimizer"), "loss": "loss", "first": a.what.place}
+                optimizer = receiver(b.what.place, "step", "optimizer")
+                facts = {"name": b.leaf.label, "optimizer": optimizer, "loss": "loss", "first": a.what.place}
                 yield Finding("step_before_backward", "warning", b.step.number, b.what.place, facts, b.what, "stale")
                 return
 
@@ -142,14 +190,15 @@ def stale(seen: Evidence) -> Iterator[Finding]:
 def not_given_to_an_optimizer(seen: Evidence) -> Iterator[Finding]:
     """Parameters of modules that get gradients, while no optimizer that takes steps has them, and nothing else updates them."""
     names, first = [], None
-    for name, moments in seen.moments.items():
+    for leaf, moments in seen.moments.items():
         arrival = next((m for m in moments if isinstance(m.what, Arrival) and m.what.leaf.kind == "parameter"), None)
-        if arrival is None or name in seen.given or any(isinstance(m.what, Update) for m in moments):
+        if arrival is None or leaf in seen.given or any(isinstance(m.what, Update) for m in moments):
             continue
-        names.append(name)
+        names.append(arrival.leaf.label)
         first = first or arrival
     if first is not None and isinstance(first.what, Arrival):
-        event = next(e for step in seen.steps for e in step.events if e.kind == "stepped")
+        events = [(step, e) for step in seen.steps for e in step.events if e.kind == "stepped"]
+        event = next((e for step, e in events if step.number >= first.step.number), events[-1][1])
         yield Finding("not_optimized", "warning", first.step.number, event.place, {
             "names": names, "norm": norm_of(first.what.g), "name": names[0], "optimizer": receiver(event.place, "step", "optimizer"), "kind": str(event.about),
         }, first.what.leaf)  # fmt: skip
@@ -159,10 +208,10 @@ def not_given_to_an_optimizer(seen: Evidence) -> Iterator[Finding]:
 def shared_by_two_optimizers(seen: Evidence) -> Iterator[Finding]:
     """A parameter that two optimizers update."""
     names, first = [], None
-    for name, moments in seen.moments.items():
+    for moments in seen.moments.values():
         updates = {m.what.number: m.what for m in moments if isinstance(m.what, Update) and m.what.number is not None}
         if len(updates) > 1:
-            names.append(name)
+            names.append(moments[0].leaf.label)
             first = first or list(updates.values())
     if first is not None:
         yield Finding("two_optimizers", "warning", None, first[1].place, {
@@ -186,12 +235,12 @@ def learning_rate_is_zero(seen: Evidence) -> Iterator[Finding]:
 def only_weight_decay(seen: Evidence) -> Iterator[Finding]:
     """Parameters whose gradient is zero in every kept step, so that only weight decay changes them."""
     names, first = [], None
-    for name, moments in seen.moments.items():
+    for moments in seen.moments.values():
         updates = [m.what for m in moments if isinstance(m.what, Update) and m.what.optimizer and m.what.gradient is not None]
         if len(updates) >= limits.EQUAL_PLACES and all(
             u.hyperparameters.get("weight_decay") and u.gradient and is_zero(u.gradient) for u in updates
         ):
-            names.append(name)
+            names.append(moments[0].leaf.label)
             first = first or updates
     if first is not None:
         last = first[-1].after or first[-1].before

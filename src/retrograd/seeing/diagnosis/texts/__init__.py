@@ -8,9 +8,10 @@ from __future__ import annotations
 from retrograd.seeing.diagnosis.texts.broken import TEXTS as BROKEN
 from retrograd.seeing.diagnosis.texts.loss import TEXTS as LOSS
 from retrograd.seeing.diagnosis.texts.network import TEXTS as NETWORK
+from retrograd.seeing.diagnosis.texts.rates import TEXTS as RATES
 from retrograd.seeing.diagnosis.texts.training import TEXTS as TRAINING
 
-TEXTS: dict[str, dict[str, dict[str, str]]] = {**TRAINING, **LOSS, **BROKEN, **NETWORK}
+TEXTS: dict[str, dict[str, dict[str, str]]] = {**TRAINING, **LOSS, **BROKEN, **NETWORK, **RATES}
 
 WORDS = {
     "en": {
@@ -21,7 +22,7 @@ WORDS = {
         "checked": "Checked: {names}.",
         "not checked": "Not checked, {why}: {names}.",
         "passes": "for there was no backward pass",
-        "updates": "for no optimizer updated anything",
+        "updates": "for nothing was updated",
         "stepped": "for no optimizer took a step",
         "several": "for no two steps in a row were watched",
         "modules": "for no module was called",
@@ -39,7 +40,7 @@ WORDS = {
         "checked": "Se comprobó: {names}.",
         "not checked": "No se comprobó, {why}: {names}.",
         "passes": "porque no hubo ningún pase hacia atrás",
-        "updates": "porque ningún optimizador actualizó nada",
+        "updates": "porque nada se actualizó",
         "stepped": "porque ningún optimizador dio un paso",
         "several": "porque no se observaron dos pasos seguidos",
         "modules": "porque no se llamó a ningún módulo",

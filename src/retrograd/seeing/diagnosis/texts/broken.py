@@ -144,19 +144,19 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     "where_nan": {
         "en": {
             "name": "nan through where",
-            "title": "A branch that where() did not take makes the gradient nan",
+            "title": "A branch that was not taken makes the gradient nan",
             "what": "The backward pass of {op} ({result}) has {nans} nan and {infinities} inf among {size} elements. There {operands}, and v = {v}.",
             "cause": "{where} ({line}) sends v = 0 to the branch it did not take; {op} multiplies that by its infinite derivative, and 0 · inf is nan.",
-            "fix": "give the branch a harmless operand where it is not taken: one where() inside, one outside.",
-            "code": "safe = torch.where({condition}, {operand}, 1.0)\n# then {op} of safe inside {where}",
+            "fix": "give the branch a harmless operand where it is not taken: one {choice}() inside, one outside.",
+            "code": "safe = {safe}\n# then {op} of safe inside {where}",
         },
         "es": {
             "name": "nan a través de where",
-            "title": "Una rama que where() no tomó convierte el gradiente en nan",
+            "title": "Una rama que no se tomó convierte el gradiente en nan",
             "what": "El pase hacia atrás de {op} ({result}) tiene {nans} nan y {infinities} inf entre {size} elementos. Ahí {operands}, y v = {v}.",
             "cause": "{where} ({line}) envía v = 0 a la rama que no tomó; {op} lo multiplica por su derivada infinita, y 0 · inf es nan.",
-            "fix": "da a la rama un operando inofensivo donde no se toma: un where() dentro y otro fuera.",
-            "code": "safe = torch.where({condition}, {operand}, 1.0)\n# y después {op} de safe dentro de {where}",
+            "fix": "da a la rama un operando inofensivo donde no se toma: un {choice}() dentro y otro fuera.",
+            "code": "safe = {safe}\n# y después {op} de safe dentro de {where}",
         },
     },
     "failure": {

@@ -51,24 +51,6 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
                "cause": "El dropout sigue descartando, y la normalización por lotes aprende estadísticas de los datos de prueba: los resultados son peores y cambian de una vez a otra.",
                "fix": "cambia de modo para evaluar.", "code": "{name}.eval()\nwith torch.no_grad():\n    ...\n{name}.train()"},
     },
-    "learning_rate_high": {
-        "en": {"name": "learning rate too high", "title": "The loss grows: the learning rate seems too high", "what": "Over {steps} steps the loss went from {first} to {last}; the median ratio of update to weight is {ratio} (about 0.001 is usual), the largest at {name}.",
-               "cause": "Steps of that size ({optimizer}, lr={rate}) go beyond where the gradient says anything.", "fix": "a smaller learning rate.", "code": "for group in {optimizer}.param_groups:\n    group['lr'] = {lower}"},
-        "es": {"name": "tasa de aprendizaje alta", "title": "La pérdida crece: la tasa de aprendizaje parece demasiado alta", "what": "En {steps} pasos la pérdida pasó de {first} a {last}; la mediana del cociente entre actualización y peso es {ratio} (lo normal es 0.001), la mayor en {name}.",
-               "cause": "Pasos de ese tamaño ({optimizer}, lr={rate}) van más allá de donde el gradiente dice algo.", "fix": "una tasa de aprendizaje menor.", "code": "for group in {optimizer}.param_groups:\n    group['lr'] = {lower}"},
-    },
-    "learning_rate_low": {
-        "en": {"name": "learning rate too low", "title": "The learning rate may be too low", "what": "The largest ratio of update to weight is {ratio} ({name}); about 0.001 is usual.",
-               "cause": "With lr={rate} the weights hardly move, though there are gradients.", "fix": "a larger learning rate.", "code": "for group in {optimizer}.param_groups:\n    group['lr'] = {higher}"},
-        "es": {"name": "tasa de aprendizaje baja", "title": "La tasa de aprendizaje quizá sea demasiado baja", "what": "El mayor cociente entre actualización y peso es {ratio} ({name}); lo normal es 0.001.",
-               "cause": "Con lr={rate} los pesos apenas se mueven, aunque hay gradientes.", "fix": "una tasa de aprendizaje mayor.", "code": "for group in {optimizer}.param_groups:\n    group['lr'] = {higher}"},
-    },
-    "graph_kept": {
-        "en": {"name": "graph kept alive", "title": "The graphs of past steps are kept alive", "what": "{expression} added, in {steps} steps, a tensor with its whole history; the results of one such step take {bytes} bytes.",
-               "cause": "The sum refers to the graph of every loss in it, so that memory grows from step to step.", "fix": "add the number.", "code": "total += {loss}.item()"},
-        "es": {"name": "grafo retenido", "title": "Los grafos de pasos anteriores se quedan en memoria", "what": "{expression} sumó, en {steps} pasos, un tensor con toda su historia; los resultados de un paso así ocupan {bytes} bytes.",
-               "cause": "La suma se refiere al grafo de cada pérdida que contiene, y la memoria crece de paso en paso.", "fix": "suma el número.", "code": "total += {loss}.item()"},
-    },
     "symmetric_weights": {
         "en": {"name": "symmetric weights", "title": "Units that are copies of each other", "what": "All {rows} rows of {name} are the same (the first number is {value}), and so are the rows of its gradient (norm {norm}).",
                "cause": "Equal weights with equal gradients stay equal: the layer counts as one unit.", "fix": "start from random weights.", "code": "nn.init.kaiming_uniform_(weight)  # {name}"},

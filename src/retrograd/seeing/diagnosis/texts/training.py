@@ -7,7 +7,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "en": {
             "name": "forgotten zero_grad",
             "title": "Gradients of earlier steps are still in .grad",
-            "what": "{optimizer}.step() used a sum of {n} backward passes for {names}: the old gradient (norm {norm}) plus the new one (norm {own}).",
+            "what": "{update} used a sum of {n} backward passes for {names}: the old gradient (norm {norm}) plus the new one (norm {own}).",
             "cause": "backward() adds to .grad. Nothing cleared it after the update before, so that old gradients are used again and again.",
             "fix": "clear the gradients before each backward pass ({backward}).",
             "code": "{optimizer}.zero_grad()\n{loss}.backward()\n{optimizer}.step()",
@@ -15,17 +15,21 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "es": {
             "name": "zero_grad olvidado",
             "title": "Los gradientes de pasos anteriores siguen en .grad",
-            "what": "{optimizer}.step() usó la suma de {n} pases hacia atrás para {names}: el gradiente viejo (norma {norm}) más el nuevo (norma {own}).",
+            "what": "{update} usó la suma de {n} pases hacia atrás para {names}: el gradiente viejo (norma {norm}) más el nuevo (norma {own}).",
             "cause": "backward() suma en .grad. Nadie lo vació tras la actualización anterior, así que los gradientes viejos se usan una y otra vez.",
             "fix": "vacía los gradientes antes de cada pase hacia atrás ({backward}).",
             "code": "{optimizer}.zero_grad()\n{loss}.backward()\n{optimizer}.step()",
         },
     },
+    "zero_grad.hand": {
+        "en": {"code": "{name}.grad = None  # after the update, for each parameter"},
+        "es": {"code": "{name}.grad = None  # tras la actualización, para cada parámetro"},
+    },
     "accumulation": {
         "en": {
             "name": "accumulation not divided",
             "title": "Accumulated gradients are not divided by the number of passes",
-            "what": "{n} backward passes from a mean were added before {optimizer}.step(); the gradient of {name} has norm {norm}, their mean would have {mean}.",
+            "what": "{n} backward passes from a mean were added before the update ({update}); the gradient of {name} has norm {norm}, their mean would have {mean}.",
             "cause": "The mean over one large batch is the mean of the means of its {n} parts. Their sum is {n} times as large: as if the learning rate were.",
             "fix": "divide each loss by the number of passes.",
             "code": "({loss} / {n}).backward()",
@@ -33,7 +37,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "es": {
             "name": "acumulación sin dividir",
             "title": "Los gradientes acumulados no se dividen entre el número de pases",
-            "what": "Antes de {optimizer}.step() se sumaron {n} pases hacia atrás desde una media; el gradiente de {name} tiene norma {norm}, y su media tendría {mean}.",
+            "what": "Antes de la actualización ({update}) se sumaron {n} pases hacia atrás desde una media; el gradiente de {name} tiene norma {norm}, y su media tendría {mean}.",
             "cause": "La media de un lote grande es la media de las medias de sus {n} partes. Su suma es {n} veces mayor, como si lo fuera la tasa de aprendizaje.",
             "fix": "divide cada pérdida entre el número de pases.",
             "code": "({loss} / {n}).backward()",
@@ -71,6 +75,18 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "es": {
             "what": "{optimizer}.step() no cambió nada: ninguno de sus parámetros ({names}) tenía gradiente.",
             "cause": "Un optimizador se salta los parámetros cuyo .grad está vacío. Ningún pase hacia atrás había llenado ninguno.",
+        },
+    },
+    "step_before_backward.cleared": {
+        "en": {
+            "what": "{clearing} ({line}) cleared what {loss}.backward() ({backward}) had just brought; {optimizer}.step() then had nothing to go by.",
+            "cause": "The gradients are there from backward() until they are cleared, and step() has to come in between.",
+            "fix": "clear before backward(), or after step().",
+        },
+        "es": {
+            "what": "{clearing} ({line}) borró lo que {loss}.backward() ({backward}) acababa de traer; {optimizer}.step() se quedó sin nada que usar.",
+            "cause": "Los gradientes existen desde backward() hasta que se borran, y step() tiene que ir entre los dos.",
+            "fix": "borra los gradientes antes de backward(), o después de step().",
         },
     },
     "step_before_backward.stale": {
