@@ -2,12 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
-
 import pytest
 
 import retrograd as torch
@@ -17,56 +11,7 @@ from retrograd.seeing import Recorder
 from retrograd.seeing.page.page import page
 from retrograd.seeing.page.server import serve
 from retrograd.seeing.record import Record
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'retrograd[browser]'")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (on Debian: apt-get install chromium)")
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-
-Open = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with sync_api.sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def open_page(browser: Any, tmp_path: Path) -> Iterator[Open]:
-    """Opens the page of a record from a file. Whatever the console says, and any request for something else, fails the test."""
-    contexts, trouble = [], []
-
-    def opened(record: Record | None, language: str = "en", url: str | None = None, title: str = "A step", **how: Any) -> Any:
-        if url is None:
-            file = tmp_path / f"page{len(contexts)}.html"
-            file.write_text(page(record, language, title), "utf-8")
-            url = file.as_uri()
-        context = browser.new_context(**{"viewport": {"width": 1280, "height": 800}, "reduced_motion": "reduce"} | how)
-        contexts.append(context)
-        shown = context.new_page()
-        shown.on("console", lambda message: trouble.append(message.text))
-        shown.on("pageerror", lambda error: trouble.append(str(error)))
-        own = url.partition("?")[0]
-        shown.on("request", lambda r: None if r.url.startswith((own, "blob:", "data:")) else trouble.append(r.url))
-        shown.goto(url)
-        shown.wait_for_selector("html[data-ready]", timeout=20_000)
-        return shown
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert trouble == []
+from tests.seeing.browsing import Open, moment, numbers, until
 
 
 def recorded() -> Record:
@@ -82,24 +27,6 @@ def recorded() -> Record:
             nn.functional.mse_loss(net(x), y).backward()
             optimizer.step()
     return record
-
-
-def numbers(shown: Any, title: str) -> list[float]:
-    """The numbers in the first block of the panel with this title."""
-    block = shown.locator("#sheet .array", has=shown.locator("h4", has_text=title)).first
-    return [float(x) for x in block.locator("[data-value]").evaluate_all("cells => cells.map(cell => cell.dataset.value)")]
-
-
-def moment(shown: Any) -> str:
-    return shown.locator("#caption").inner_text()
-
-
-def until(shown: Any, condition: str, seconds: float = 15) -> None:
-    """Waits until an expression is true. (The page's policy forbids Playwright's own way, which evaluates texts in the page.)"""
-    end = time.monotonic() + seconds
-    while not shown.evaluate(condition):
-        assert time.monotonic() < end, condition
-        shown.wait_for_timeout(30)
 
 
 def test_the_walk_by_keys_alone_shows_the_records_numbers(open_page: Open):
