@@ -16,7 +16,7 @@ import retrograd as torch
 from retrograd import nn
 from retrograd.seeing.page.arrays import BUDGET, Arrays, exact
 from retrograd.seeing.page.data import data_of
-from retrograd.seeing.page.graph import MOST, Groups
+from retrograd.seeing.page.graph import MOST, Group, Groups
 from retrograd.seeing.page.page import joined, page
 from retrograd.seeing.page.page_texts import PAGE
 from retrograd.seeing.record import Record, Snapshot
@@ -130,11 +130,30 @@ def test_groups_are_modules_and_long_runs_are_cut():
         y.sum().backward()
     step = record.step()
     groups = Groups(step)
-    assert sum(len(g.calls) for g in groups.all) == len(step.calls)
-    assert max(len(g.calls) for g in groups.all) <= MOST
+    assert {call.number: group for group in groups.all for call in group.inside} == groups.of_call
+    assert len(groups.of_call) == len(step.calls)
+    assert max(len(g.inside) for g in groups.all) <= MOST
     modules = [(g["path"], g["kind"]) for g in data_of(recorded(1))["steps"][0]["groups"]]
     assert modules[:4] == [("net", "Sequential"), ("net.0", "Linear"), ("net.1", "ReLU"), ("net.2", "Linear")]
     assert modules[4:] == modules[:4]  # it is called twice
+
+
+def test_parts_of_long_runs_are_in_the_order_of_time_whatever_ran_between():
+    net = nn.Linear(2, 2)
+    y, between = torch.ones(2), torch.ones(2)
+    with torch.see() as record:
+        for _ in range(2500):
+            y = net(y) * between
+    groups = Groups(record.step())
+    assert max(map(len, [groups.top, *(g.inside for g in groups.all)])) <= MOST
+
+    def numbers(inside: list[Any]) -> list[int]:
+        return [n for x in inside for n in (numbers(x.inside) if isinstance(x, Group) else [x.number])]
+
+    assert numbers(groups.top) == list(range(5000))
+    assert all(g.parent is None or g in g.parent.inside for g in groups.all)
+    weight = next(v for v in record.step().values if v.kind == "parameter")
+    assert weight.number not in groups.of_value  # all parts use it
 
 
 def test_weights_of_inputs_that_are_squares_are_images():

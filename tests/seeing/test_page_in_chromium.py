@@ -144,7 +144,7 @@ def test_everything_has_a_name(open_page: Open):
     shown = open_page(recorded())
     shown.locator("body").press("ArrowRight")
     nameless = shown.evaluate(
-        "[...document.querySelectorAll('button, input, select, [role=button], [role=tab], canvas')]"
+        "[...document.querySelectorAll('button, input, select, [role=button], [role=link], [role=tab], canvas:not([aria-hidden])')]"
         ".filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.closest('label'))).map(e => e.outerHTML)"
     )
     assert nameless == []

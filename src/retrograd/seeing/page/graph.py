@@ -1,113 +1,130 @@
 """Where the nodes of a step stand: groups within groups, after the modules that were running.
 
-What runs without a module, and long runs of calls, are cut into groups of some dozens, so that no group has too many to look at.
+What is too much to look at side by side is cut into parts, runs of what came one after the other, so that whatever stands in one
+group takes nothing from what stands behind it.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from retrograd.seeing.record import Call, Step, Value
 
-MOST = 60  # calls side by side in one group
+MOST = 60  # calls and groups side by side in one group
 
 
 @dataclass(eq=False)
 class Group:
-    """Calls that a module ran, or a part of a long run of calls."""
+    """What a module ran, or a part of it: calls and groups, in the order of time."""
 
     number: int
-    path: str  # of the module; "" of a part of a run
-    kind: str  # the module's class; "" of a part of a run
+    path: str  # of the module; "" of a part
+    kind: str  # the module's class; "" of a part
     parent: Group | None
-    calls: list[Call] = field(default_factory=list)  # its own, not those of groups within
-    inner: list[Group] = field(default_factory=list)
+    inside: list[Call | Group] = field(default_factory=list)
 
-    def above(self) -> list[Group]:
+    def around(self) -> Iterator[Group]:
         """Itself and all groups around it, innermost first."""
-        return [self, *(self.parent.above() if self.parent is not None else ())]
+        group: Group | None = self
+        while group is not None:
+            yield group
+            group = group.parent
 
 
 class Groups:
-    """The groups of a step: `all`, and of each call (by number) and each value that no call made (by number) its group, if any."""
+    """The groups of a step: `all`, and of each call (by number) and each value that no call made (by number) its group, if any.
+
+    >>> import retrograd as torch
+    >>> with torch.see() as record:
+    ...     y = torch.ones(2)
+    ...     for _ in range(100):
+    ...         y = y * 2
+    >>> groups = Groups(record.step())
+    >>> [len(group.inside) for group in groups.all]
+    [10, 10, 10, 10, 10, 10, 10, 10, 10, 10]
+    """
 
     def __init__(self, step: Step) -> None:
         self.all: list[Group] = []
         self.of_call: dict[int, Group] = {}
         self.of_value: dict[int, Group] = {}
-        loose = self.by_modules(step.calls)
-        for calls, parent in [(loose, None), *((list(g.calls), g) for g in list(self.all))]:
-            self.cut(calls, parent)
-        for value in step.values:
-            if value.call is None:
-                self.put(value, step)
+        self.top: list[Call | Group] = []
+        self.by_modules(step.calls)
+        self.top = self.cut(self.top, None)
+        for group in list(self.all):
+            group.inside = self.cut(group.inside, group)
+        for group in self.all:
+            self.of_call.update((x.number, group) for x in group.inside if isinstance(x, Call))
+        self.put_values(step)
 
     def new(self, path: str, kind: str, parent: Group | None) -> Group:
         """Another group."""
         group = Group(len(self.all), path, kind, parent)
         self.all.append(group)
-        if parent is not None:
-            parent.inner.append(group)
         return group
 
-    def by_modules(self, calls: list[Call]) -> list[Call]:
-        """Puts calls into groups by the modules that were running; returns those outside all. A module called again is another group."""
+    def by_modules(self, calls: list[Call]) -> None:
+        """Puts calls into groups by the modules that were running. A module called again is another group."""
         open_: list[Group] = []
-        loose = []
         for call in calls:
             same = 0
             while same < min(len(open_), len(call.modules)) and open_[same].path == call.modules[same][0]:
                 same += 1
             del open_[same:]
             for path, kind in call.modules[same:]:
-                open_.append(self.new(path, kind, open_[-1] if open_ else None))
-            if open_:
-                open_[-1].calls.append(call)
-                self.of_call[call.number] = open_[-1]
-            else:
-                loose.append(call)
-        return loose
+                group = self.new(path, kind, open_[-1] if open_ else None)
+                (open_[-1].inside if open_ else self.top).append(group)
+                open_.append(group)
+            (open_[-1].inside if open_ else self.top).append(call)
 
-    def cut(self, calls: list[Call], parent: Group | None) -> None:
-        """Cuts a run that is too long into parts of about equal length."""
-        if len(calls) <= MOST:
-            return
-        parts = max(2, min(MOST, round(math.sqrt(len(calls)))))
-        size = -(-len(calls) // parts)
-        for at in range(0, len(calls), size):
-            part = self.new("", "", parent)
-            part.calls = calls[at : at + size]
-            for call in part.calls:
-                self.of_call[call.number] = part
-            if parent is not None:
-                del parent.calls[:]
+    def cut(self, inside: list[Call | Group], parent: Group | None) -> list[Call | Group]:
+        """What stands in a group, or parts of it where it is too much: of about equal length, and parts of parts where these are too many."""
+        while len(inside) > MOST:
+            levels = math.ceil(math.log(len(inside), MOST))
+            size = round(len(inside) ** (1 / levels))
+            parts: list[Call | Group] = []
+            for at in range(0, len(inside), size):
+                part = self.new("", "", parent)
+                part.inside = inside[at : at + size]
+                for group in part.inside:
+                    if isinstance(group, Group):
+                        group.parent = part
+                parts.append(part)
+            inside = parts
+        return inside
 
-    def put(self, value: Value, step: Step) -> None:
-        """Puts a parameter, or what a module keeps, into the innermost group that has all who use it."""
-        if value.kind == "input" and value.name is not None and not value.name.startswith("self."):
-            return
-        users = self.users(step).get(value.number, [])
-        common: list[Group] | None = None
-        for call in users:
-            around = self.of_call[call.number].above() if call.number in self.of_call else []
-            common = around if common is None else [g for g in common if g in around]
-        if common:
-            self.of_value[value.number] = common[0]
+    def put_values(self, step: Step) -> None:
+        """Puts what no call made into the innermost group that has all who use it; what came into the program stays outside of modules."""
+        users: dict[int, list[Call]] = {}
+        for call in step.calls:
+            for value in call.values():
+                if value.call is None:
+                    users.setdefault(value.number, []).append(call)
+        for value in step.values:
+            group = self.common(users.get(value.number, []))
+            if group is not None and came_from_outside(value):
+                modules = [g for g in group.around() if g.path]
+                group = modules[-1].parent if modules else group
+            if group is not None:
+                self.of_value[value.number] = group
 
-    def users(self, step: Step) -> dict[int, list[Call]]:
-        """By a value's number: the calls that it went into."""
-        if not hasattr(self, "found"):
-            self.found: dict[int, list[Call]] = {}
-            for call in step.calls:
-                for value in call.values():
-                    self.found.setdefault(value.number, []).append(call)
-        return self.found
+    def common(self, calls: list[Call]) -> Group | None:
+        """The innermost group that has all of some calls."""
+        group = self.of_call.get(calls[0].number) if calls else None
+        for call in calls[1:]:
+            other = self.of_call.get(call.number)
+            around = set() if other is None else set(other.around())
+            group = None if group is None else next((g for g in group.around() if g in around), None)
+        return group
 
     def plain(self) -> list[dict[str, Any]]:
         """As the page has them."""
-        return [
-            {"path": g.path, "kind": g.kind, "parent": None if g.parent is None else g.parent.number, "calls": [c.number for c in g.calls]}
-            for g in self.all
-        ]
+        return [{"path": g.path, "kind": g.kind, "parent": None if g.parent is None else g.parent.number} for g in self.all]
+
+
+def came_from_outside(value: Value) -> bool:
+    """Whether a value is what the program was given, by a name of its own, and not what a module keeps."""
+    return value.kind == "input" and value.name is not None and not value.name.startswith("self.")

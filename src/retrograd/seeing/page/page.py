@@ -26,6 +26,8 @@ PROGRAMS = (
     "arrays",
     "shapes",
     "layout",
+    "view",
+    "far",
     "graph",
     "parts",
     "panel",

@@ -6,7 +6,8 @@ PAGE: dict[str, dict[str, str]] = {
     "en": {
         "skip": "Skip the graph", "step": "Step", "search": "Search a node, a name, a shape ( / )", "expand all": "Expand all",
         "collapse all": "Collapse all", "fit": "Fit the graph (0)", "larger": "Zoom in (+)", "smaller": "Zoom out (−)",
-        "theme": "Dark or light", "language": "Español", "graph": "Graph of the step", "busy": "Laying out …",
+        "theme": "Dark or light", "language": "Español", "graph": "Graph of the step", "busy": "Laying out {count} nodes …", "busy done": "{percent} %", "cancel": "Cancel",
+        "layout failed": "The graph could not be laid out: {message}", "comes from": "comes from {names}", "goes to": "goes to {names}",
         "first": "To the beginning (Home)", "back": "One moment back (←)", "play": "Play (space)", "pause": "Pause (space)",
         "forward": "One moment on (→)", "moment": "Moment of the step", "speed": "Speed", "nothing": "Nothing was recorded.",
         "tab walk": "Now", "tab node": "Node", "tab curves": "Curves", "tab ledger": "Ledger", "tab diagnosis": "Diagnosis", "tab flow": "Flow",
@@ -41,7 +42,8 @@ PAGE: dict[str, dict[str, str]] = {
     "es": {
         "skip": "Saltar el grafo", "step": "Paso", "search": "Buscar un nodo, un nombre, una forma ( / )", "expand all": "Abrir todo",
         "collapse all": "Cerrar todo", "fit": "Ajustar el grafo (0)", "larger": "Acercar (+)", "smaller": "Alejar (−)",
-        "theme": "Oscuro o claro", "language": "English", "graph": "Grafo del paso", "busy": "Disponiendo el grafo …",
+        "theme": "Oscuro o claro", "language": "English", "graph": "Grafo del paso", "busy": "Disponiendo {count} nodos …", "busy done": "{percent} %", "cancel": "Cancelar",
+        "layout failed": "No se pudo disponer el grafo: {message}", "comes from": "viene de {names}", "goes to": "va a {names}",
         "first": "Al principio (Inicio)", "back": "Un momento atrás (←)", "play": "Reproducir (espacio)", "pause": "Pausa (espacio)",
         "forward": "Un momento adelante (→)", "moment": "Momento del paso", "speed": "Velocidad", "nothing": "No se registró nada.",
         "tab walk": "Ahora", "tab node": "Nodo", "tab curves": "Curvas", "tab ledger": "Libro", "tab diagnosis": "Diagnóstico", "tab flow": "Flujo",

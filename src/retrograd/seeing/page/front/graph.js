@@ -1,38 +1,84 @@
-// Draws the laid-out graph: only what is in view is in the document. Pan by dragging, zoom by wheel, pinch or keys.
+// Draws the laid-out graph: only what is in view, and large enough to be read, is in the document. From afar it is painted.
 
 import { byId, draw, make } from "./tools.js";
 import { data, state, step, t } from "./state.js";
 import { thumbnail } from "./arrays.js";
 import { treeOf, visible, visibleGraph, wordsOf } from "./shapes.js";
-import { layout } from "./layout.js";
+import { layout, cancel } from "./layout.js";
+import { FAR, view, size, fit, listen, lookAt, schedule } from "./view.js";
+import { paintFar, clearFar } from "./far.js";
 
 const MARGIN = 200; // beyond the view, in pixels, where nodes are drawn too
-const view = { x: 0, y: 0, k: 1 };
-let placed = null; // what the layout gave
-let drawn = new Map(); // by id: the elements in the document
-let marks = { current: new Set(), done: new Set(), back: new Map(), edges: new Set() };
+const SMALL = 24; // an open group of fewer pixels is only painted
+const READABLE = 0.7; // the scale at which something that was sought is shown
+let placed = null; // the layout, and what is drawn of it: boxes and lines in the order of time
+let drawn = new Map(); // by id: the elements in the document, and what was last marked on them
+let marks = { current: new Set(), edges: new Set(), backward: false, done: () => true, back: () => undefined };
 let choose = () => {};
+let lead = () => {};
 let thumbnails = new Map();
 
-export const onChoose = (f) => { choose = f; };
+/** What happens when a node is chosen, and when a word that leads to one is. */
+export function onChoose(chosen, reached) { choose = chosen; lead = reached; }
 
-/** Lays the step out and draws it; `keep` leaves the view where it is, `near` holds a node in its place. */
-export async function refresh({ fit = false, near = null } = {}) {
-  byId("busy").hidden = false;
-  const graph = visibleGraph(step());
-  const done = await layout(graph);
+/** Lays the step out and draws it; `fitted` has all of it in view, `near` holds a node in its place. */
+export async function refresh({ fitted = false, near = null } = {}) {
+  const of = step(), graph = visibleGraph(of), open = new Set(state.open);
+  const busy = (n) => { byId("busy").hidden = false; byId("busy-text").textContent = t("busy", { count: graph.items.length - 1 }); byId("busy-done").textContent = n; };
+  busy("");
+  let done;
+  try {
+    done = await layout(graph, (n, all) => busy(t("busy done", { percent: Math.floor((100 * n) / all) })));
+  } catch (error) {
+    byId("busy-text").textContent = t("layout failed", { message: error.message });
+    return;
+  }
   if (!done) return;
   byId("busy").hidden = true;
   const before = near && placed?.nodes[near], after = near && done.nodes[near];
   if (before && after) { view.x += (before.x - after.x) * view.k; view.y += (before.y - after.y) * view.k; }
-  placed = { ...done, edges: graph.edges };
+  placed = { ...done, ...shapesOf(of, graph, done), of, open };
   clear();
-  if (fit) fitAll(); else paint();
+  if (fitted) fitAll();
+  paint();
+}
+
+/** Gives up the layout that is under way: what was open before is open again. */
+export function giveUp() {
+  cancel();
+  byId("busy").hidden = true;
+  if (placed) state.open = new Set(placed.open);
+}
+
+/** Boxes, lines, and the words at the ends of edges that are cut. */
+function shapesOf(of, graph, done) {
+  const tree = treeOf(of), cut = new Set(done.cut), words = new Map();
+  const wordsAt = (id) => { if (!words.has(id)) words.set(id, { from: [], to: [] }); return words.get(id); };
+  const lines = [];
+  for (const edge of graph.edges) {
+    if (cut.has(edge.id)) { wordsAt(edge.to).from.push(edge.from); wordsAt(edge.from).to.push(edge.to); continue; }
+    const points = done.paths[edge.id], xs = points.map((p) => p[0]), d = curve(points);
+    lines.push({ id: edge.id, d, path: new Path2D(d), x: Math.min(...xs), y: points[0][1], right: Math.max(...xs), bottom: points.at(-1)[1] });
+  }
+  const boxes = graph.items.filter((item) => item.id !== "root").map(({ id }) => {
+    const { x, y, width, height, open } = done.nodes[id], node = tree.nodes.get(id);
+    return { id, x, y, right: x + width, bottom: y + height, open, kind: node.kind, node };
+  });
+  return { boxes, lines, words };
+}
+
+/** A line through points: straight down, or with a bend. */
+function curve(points) {
+  let d = `M${points[0].join(" ")}`;
+  for (let i = 1; i < points.length; i++) {
+    const [x, y] = points[i], [before, above] = points[i - 1], middle = (above + y) / 2;
+    d += Math.abs(x - before) < 1 ? `L${x} ${y}` : `C${before} ${middle} ${x} ${middle} ${x} ${y}`;
+  }
+  return d;
 }
 
 function clear() {
-  byId("world").replaceChildren();
-  byId("boxes").replaceChildren();
+  for (const layer of ["boxes", "lines", "world"]) byId(layer).replaceChildren();
   drawn = new Map();
 }
 
@@ -42,164 +88,132 @@ export function redraw() {
   if (placed) { clear(); paint(); }
 }
 
-const size = () => byId("canvas").getBoundingClientRect();
+export function fitAll() { if (placed) fit(placed); }
 
-export function fitAll() {
-  if (!placed) return;
-  const { width, height } = size();
-  const k = Math.min(1.1, (width - 40) / placed.width, Math.max((height - 40) / placed.height, 0.45));
-  Object.assign(view, { k, x: (width - placed.width * k) / 2, y: Math.max(20, (height - placed.height * k) / 2) });
-  paint();
-}
-
-export function zoom(factor, at = null) {
-  const { width, height } = size();
-  const [x, y] = at ?? [width / 2, height / 2];
-  const k = Math.max(0.03, Math.min(3, view.k * factor));
-  view.x = x - ((x - view.x) * k) / view.k;
-  view.y = y - ((y - view.y) * k) / view.k;
-  view.k = k;
-  schedule();
-}
-
-export function pan(dx, dy) { view.x += dx; view.y += dy; schedule(); }
-
-/** Brings a node into view, if it is not. */
-export function show(id) {
+/** Brings a node into view, if it is not; one that was sought, large enough to be read. */
+export function show(id, sought = false) {
   const node = placed?.nodes[visible(treeOf(step()), id)];
-  if (!node) return;
-  const { width, height } = size();
-  const [x, y] = [view.x + (node.x + node.width / 2) * view.k, view.y + (node.y + Math.min(node.height, 60) / 2) * view.k];
-  if (x < 60 || y < 40 || x > width - 60 || y > height - 40) {
-    view.x += width / 2 - x;
-    view.y += height / 2 - y;
-  }
-  schedule();
-}
-
-let due = false;
-function schedule() {
-  if (due) return;
-  due = true;
-  requestAnimationFrame(() => { due = false; paint(); });
+  if (node) lookAt(node, sought ? READABLE : 0);
 }
 
 /** Puts what is in view into the document, and takes out what is not. */
 function paint() {
   if (!placed) return;
-  for (const id of ["boxes", "world"]) byId(id).setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.k})`);
-  byId("canvas").classList.toggle("far", view.k < 0.35);
-  const { width, height } = size();
-  const [left, top, right, bottom] = [-MARGIN - view.x, -MARGIN - view.y, width + MARGIN - view.x, height + MARGIN - view.y].map((x) => x / view.k);
-  const wanted = new Set();
-  for (const [id, n] of Object.entries(placed.nodes)) if (n.x < right && n.y < bottom && n.x + n.width > left && n.y + n.height > top) wanted.add(id);
-  if (state.chosen && placed.nodes[state.chosen]) wanted.add(state.chosen);
-  for (const edge of placed.edges) {
-    const points = placed.paths[edge.id];
-    edge.box ??= [Math.min(...points.map((p) => p[0])), Math.min(...points.map((p) => p[1])), Math.max(...points.map((p) => p[0])), Math.max(...points.map((p) => p[1]))];
-    if (edge.box[0] < right && edge.box[1] < bottom && edge.box[2] > left && edge.box[3] > top) wanted.add(edge.id);
+  for (const layer of ["boxes", "lines", "world"]) byId(layer).setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.k})`);
+  const far = view.k < FAR, { width, height } = size();
+  byId("canvas").classList.toggle("far", far);
+  const margin = far ? 0 : MARGIN;
+  const [left, top, right, bottom] = [-margin - view.x, -margin - view.y, width + margin - view.x, height + margin - view.y].map((x) => x / view.k);
+  const inView = (shape) => shape.x < right && shape.y < bottom && shape.right > left && shape.bottom > top;
+  const boxes = placed.boxes.filter(inView), lines = placed.lines.filter(inView);
+  if (far) paintFar(boxes.map((box) => ({ ...box, name: box.open ? wordsOf(placed.of, box.node)[0] : "", waiting: state.moment >= 0 && !marks.done(box.id) })), lines.map((line) => line.path));
+  else clearFar();
+  const kept = new Set([state.chosen, document.activeElement?.dataset?.node]); // even out of view
+  const large = ({ x, y, right, bottom, open, id }) => !far || marks.current.has(id) || (open && Math.min(right - x, bottom - y) * view.k > SMALL);
+  const wanted = [...lines.filter(({ id }) => !far || marks.edges.has(id)).map((line) => [line.id, "lines", lineElement, line])];
+  for (const box of new Set([...boxes.filter(large), ...placed.boxes.filter(({ id }) => kept.has(id))])) {
+    wanted.push([box.id, box.open ? "boxes" : "world", nodeElement, box]);
+    if (!far && placed.words.has(box.id)) wanted.push([`words ${box.id}`, "world", wordsElement, box]);
   }
-  for (const [id, element] of drawn) if (!wanted.has(id)) { element.remove(); drawn.delete(id); }
-  const world = byId("world");
-  for (const edge of placed.edges) if (wanted.has(edge.id) && !drawn.has(edge.id)) {
-    const path = draw("path", { class: "edge", d: curve(placed.paths[edge.id]), "marker-end": "url(#arrow)", "data-edge": edge.id });
-    drawn.set(edge.id, path);
-    world.append(path);
-    mark(edge.id);
-  }
-  for (const id of Object.keys(placed.nodes)) if (wanted.has(id) && !drawn.has(id)) {
-    const element = nodeElement(id);
-    drawn.set(id, element);
-    if (placed.nodes[id].open) byId("boxes").append(element); else world.append(element);
-    mark(id);
+  const ids = new Set(wanted.map(([id]) => id));
+  for (const [id, { element }] of drawn) if (!ids.has(id)) { element.remove(); drawn.delete(id); }
+  const last = {};
+  for (const [id, layer, elementOf, shape] of wanted) {
+    let element = drawn.get(id)?.element;
+    if (!element) {
+      element = elementOf(shape);
+      drawn.set(id, { element, shape });
+      if (last[layer]) last[layer].after(element); else byId(layer).prepend(element);
+      mark(id);
+    }
+    last[layer] = element;
   }
 }
 
-/** A smooth line through points. */
-function curve(points) {
-  const middle = (a, b) => `${(a[0] + b[0]) / 2} ${(a[1] + b[1]) / 2}`;
-  let d = `M${points[0].join(" ")}L${middle(points[0], points[1])}`;
-  for (let i = 1; i < points.length - 1; i++) d += `Q${points[i].join(" ")} ${middle(points[i], points[i + 1])}`;
-  return `${d}L${points.at(-1).join(" ")}`;
-}
+const lineElement = ({ id, d }) => draw("path", { class: "edge", d, "marker-end": "url(#arrow)", "data-edge": id });
 
-function nodeElement(id) {
-  const node = treeOf(step()).nodes.get(id), at = placed.nodes[id];
-  const [name, below] = wordsOf(step(), node);
+function nodeElement({ id, node, open, x, y, right, bottom }) {
+  const [name, below] = wordsOf(placed.of, node), width = right - x, height = bottom - y;
   const module = node.kind === "module";
   const kind = t(`kind ${node.kind}`);
-  const failed = node.call && data.failure?.backward === node.number && data.failure.step === step().number;
+  const failed = node.call && data.failure?.backward === node.number && data.failure.step === placed.of.number;
   const label = `${kind} ${name}, ${below}${failed ? `, ${t("failed here")}` : ""}`;
   const element = draw("g", {
-    class: `node ${node.kind}${at.open ? " open" : ""}${failed ? " failed" : ""}${node.call && !node.call.grad ? " off" : ""}`, transform: `translate(${at.x} ${at.y})`,
-    tabindex: "0", role: "button", "data-node": id, "aria-label": label, "aria-expanded": module ? String(at.open) : null,
-    onclick: () => choose(id), onkeydown: (e) => { if (e.key === "Enter") { e.preventDefault(); choose(id); } },
+    class: `node ${node.kind}${open ? " open" : ""}${failed ? " failed" : ""}${node.call && !node.call.grad ? " off" : ""}`, transform: `translate(${x} ${y})`,
+    tabindex: "0", role: "button", "data-node": id, "aria-label": label, "aria-expanded": module ? String(open) : null,
+    onclick: () => choose(id), onfocus: (e) => { if (e.target.matches(":focus-visible")) show(id); }, onkeydown: (e) => { if (e.key === "Enter") { e.preventDefault(); choose(id); } },
   }, draw("title", {}, label));
-  element.append(draw("rect", { width: at.width, height: at.height, rx: node.call || module ? 8 : 20 }));
-  if (at.open) element.append(draw("text", { class: "name", x: 14, y: 20 }, `▾ ${name}`));
+  element.append(draw("rect", { width, height, rx: node.call || module ? 8 : 20 }));
+  if (open) element.append(draw("text", { class: "name", x: 14, y: 20 }, `▾ ${name}`));
   else {
-    element.append(draw("text", { class: "name", x: at.width / 2, y: 22 }, clip(module ? `▸ ${name}` : name, at.width)), draw("text", { class: "below", x: at.width / 2, y: 39 }, clip(below, at.width)));
+    element.append(draw("text", { class: "name", x: width / 2, y: 22 }, clip(module ? `▸ ${name}` : name, width)), draw("text", { class: "below", x: width / 2, y: 39 }, clip(below, width)));
     if (!module) element.append(draw("g", { class: "strips" }));
   }
   return element;
 }
 
-const clip = (text, width) => (text.length > width / 7 ? `${text.slice(0, Math.floor(width / 7) - 1)}…` : text);
+/** Words where edges are cut: above a node what comes to it from far away, beneath it where its result goes. They lead there. */
+function wordsElement({ id, x, y, right, bottom }) {
+  const { from, to } = placed.words.get(id), tree = treeOf(placed.of), width = right - x;
+  const nameOf = (other) => wordsOf(placed.of, tree.nodes.get(other))[0];
+  const word = (others, key, at) => {
+    if (!others.length) return null;
+    const more = others.length > 1 ? ` +${others.length - 1}` : "", label = t(key, { names: others.slice(0, 8).map(nameOf).join(", ") + (others.length > 8 ? " …" : "") });
+    return draw("text", {
+      ...at, class: "word", tabindex: "0", role: "link", "aria-label": label, "data-from": key === "comes from" ? others.join(" ") : null,
+      onclick: () => lead(others[0]), onkeydown: (e) => { if (e.key === "Enter") { e.preventDefault(); lead(others[0]); } },
+    }, draw("title", {}, label), `↓ ${clip(nameOf(others[0]), width / 2 - 7 * more.length)}${more}`);
+  };
+  return draw("g", { class: "words", "data-words": id }, word(from, "comes from", { x: x + 4, y: y - 5 }), word(to, "goes to", { x: x + width / 2 + 8, y: bottom + 12 }));
+}
+
+const clip = (text, width) => (text.length > width / 7 ? `${text.slice(0, Math.max(1, Math.floor(width / 7) - 1))}…` : text);
 
 const picture = (index) => { if (!thumbnails.has(index)) thumbnails.set(index, thumbnail(index)); return thumbnails.get(index); };
 
-/** What the walk marks: nodes of the moment, those that have their values, gradients so far by node, edges that carry something now. */
+/** What the walk marks: nodes of the moment, edges that carry something now, and of any node whether it has its value by now, and its gradient. */
 export function setMarks(found) {
   const tree = treeOf(step());
   const seen = (id) => visible(tree, id);
-  marks = { ...found, current: new Set([...found.current].map(seen)), done: new Set([...found.done].map(seen)), edges: new Set([...found.edges].map(([a, b]) => `${seen(a)}>${seen(b)}`)) };
+  marks = { ...found, current: new Set([...found.current].map(seen)), edges: new Set(found.edges.map(([a, b]) => `${seen(a)}>${seen(b)}`)) };
   for (const id of drawn.keys()) mark(id);
+  schedule();
 }
 
+/** Marks an element, if anything has changed for it. */
 function mark(id) {
-  const element = drawn.get(id);
-  const list = element.classList;
-  if (element.dataset.edge) {
-    list.toggle("flow", marks.edges.has(id));
-    list.toggle("backward", marks.backward === true);
+  const held = drawn.get(id), { element, shape } = held;
+  const { edge, words } = element.dataset, { node } = shape;
+  const value = node?.call ? placed.of.values[node.call.results[0]] : node?.value;
+  const now = edge ? [marks.edges.has(id), marks.backward] : words ? [[...marks.edges].filter((e) => e.endsWith(`>${words}`)), marks.backward] : [
+    marks.current.has(id), marks.backward && marks.current.has(id), state.moment >= 0 && !marks.done(id), state.chosen === id, state.moment < 0 || marks.done(id) ? value?.array : null, marks.back(id),
+  ];
+  const key = JSON.stringify(now);
+  if (held.key === key) return;
+  held.key = key;
+  if (edge || words) {
+    for (const one of edge ? [element] : element.children) {
+      one.classList.toggle("flow", edge ? now[0] : now[0].some((e) => one.dataset.from?.split(" ").includes(e.split(">")[0])));
+      one.classList.toggle("backward", marks.backward);
+    }
     return;
   }
-  list.toggle("current", marks.current.has(id));
-  list.toggle("backward", marks.backward === true && marks.current.has(id));
-  list.toggle("waiting", state.moment >= 0 && !marks.done.has(id));
-  list.toggle("chosen", state.chosen === id);
-  const strips = element.querySelector(".strips");
-  if (!strips) return;
-  const node = treeOf(step()).nodes.get(id), at = placed.nodes[id];
-  const value = node.call ? step().values[node.call.results[0]] : node.value;
-  const shown = [state.moment < 0 || marks.done.has(id) ? value?.array : null, marks.back.get(id)];
-  strips.replaceChildren(...shown.map((index, i) => {
+  ["current", "backward", "waiting", "chosen"].forEach((name, i) => element.classList.toggle(name, now[i]));
+  const width = shape.right - shape.x;
+  element.querySelector(".strips")?.replaceChildren(...now.slice(4).map((index, i) => {
     const href = index === null || index === undefined ? null : picture(index);
-    return href ? draw("image", { href, x: 8 + i * (at.width / 2 - 4), y: 45, width: at.width / 2 - 12, height: 8, preserveAspectRatio: "none" }) : null;
+    return href ? draw("image", { href, x: 8 + i * (width / 2 - 4), y: 45, width: width / 2 - 12, height: 8, preserveAspectRatio: "none" }) : null;
   }).filter(Boolean));
 }
 
-/** Listens to the pointer and the wheel. */
-export function listen() {
-  const canvas = byId("canvas");
-  const touches = new Map();
-  let moved = 0;
-  const spread = () => { const [a, b] = [...touches.values()]; return Math.hypot(a[0] - b[0], a[1] - b[1]); };
-  canvas.addEventListener("wheel", (e) => { e.preventDefault(); const box = size(); zoom(Math.exp(-e.deltaY / 500), [e.clientX - box.left, e.clientY - box.top]); }, { passive: false });
-  canvas.addEventListener("pointerdown", (e) => { touches.set(e.pointerId, [e.clientX, e.clientY]); moved = 0; });
-  canvas.addEventListener("pointermove", (e) => {
-    const last = touches.get(e.pointerId);
-    if (!last) return;
-    const before = touches.size === 2 ? spread() : 0;
-    touches.set(e.pointerId, [e.clientX, e.clientY]);
-    moved += Math.abs(e.clientX - last[0]) + Math.abs(e.clientY - last[1]);
-    if (touches.size === 2) { const box = size(); zoom(spread() / before, [e.clientX - box.left, e.clientY - box.top]); }
-    else if (moved > 4) { canvas.setPointerCapture(e.pointerId); pan(e.clientX - last[0], e.clientY - last[1]); }
-  });
-  for (const name of ["pointerup", "pointercancel"]) canvas.addEventListener(name, (e) => touches.delete(e.pointerId));
-  canvas.addEventListener("click", (e) => { if (moved > 4) { e.stopPropagation(); e.preventDefault(); } }, true);
-  new ResizeObserver(schedule).observe(canvas);
+/** The innermost box at a point: where nothing stands in the document, it may be painted. */
+function pick(x, y) {
+  const box = placed?.boxes.findLast((b) => b.x <= x && x <= b.right && b.y <= y && y <= b.bottom);
+  if (box && !(box.open && view.k >= FAR)) choose(box.id);
 }
+
+/** Draws from now on whatever comes into view, and listens. */
+export function watch() { listen(paint, pick); }
 
 /** The legend of colours. */
 export function legend() {

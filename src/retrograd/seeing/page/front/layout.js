@@ -1,87 +1,196 @@
-// Lays out a visible graph in a worker, with dagre: each open group by itself, then as one box within the group around it.
+// Lays out a visible graph in a worker. Each open group is laid out by itself, then stands as one box within the group around it.
+// Rows follow the order of time, so they take one look at each node; dagre orders the nodes within rows and says where they stand.
 
 import { byId } from "./tools.js";
 
-/** Runs in the worker: positions of nodes and the points that edges go through. Must not use anything from outside but `dagre`. */
-function layOut({ items, edges }) {
-  const TITLE = 30, PAD = 14;
-  const of = new Map(items.map((item) => [item.id, { ...item, children: [] }]));
+const MEASURES = {
+  title: 30, pad: 14, // of the box of an open group
+  gap: 34, // between rows
+  longest: 1300, longestOfHeld: 450, // of lines, the second from what no call made: what would be longer is cut, and stands as words at its ends
+  worded: 150, // wide at least are these ends
+  widest: 2400, // of a row, if the group is not much larger
+};
+
+/** Groups by id: their children in the order of time, and the pieces of edges in each. Of each edge its pieces, outermost group's in the middle. */
+function pieced(items, edges) {
+  const of = new Map(items.map((item) => [item.id, { ...item, least: item.width, children: [], pieces: new Map() }]));
   for (const item of of.values()) if (item.parent !== null) of.get(item.parent).children.push(item.id);
   const chain = (id) => { const path = []; for (let at = id; at !== null; at = of.get(at).parent) path.push(at); return path.reverse(); };
-  const inner = new Map(items.map((item) => [item.id, []])); // by group: the pieces of edges in it
-  const pieces = new Map();
-  for (const edge of edges) {
-    const a = chain(edge.from), b = chain(edge.to);
+  const pieces = new Map(edges.map((edge) => {
+    const a = chain(edge.from), b = chain(edge.to), list = [];
     let common = 0;
     while (a[common + 1] === b[common + 1]) common++;
-    const list = [];
     for (let i = a.length - 2; i > common; i--) list.push({ group: a[i], from: a[i + 1], to: `out ${edge.from}` });
     list.push({ group: a[common], from: a[common + 1], to: b[common + 1] });
     for (let i = common + 1; i < b.length - 1; i++) list.push({ group: b[i], from: `in ${edge.from}`, to: b[i + 1] });
-    list.forEach((piece) => inner.get(piece.group).push(piece));
-    pieces.set(edge.id, list);
-  }
-  const inGroup = new Map();
-  const place = (id) => {
-    const group = of.get(id);
-    const graph = new dagre.graphlib.Graph();
-    graph.setGraph({ rankdir: "TB", nodesep: 18, ranksep: 30, edgesep: 10, ranker: group.children.length > 80 ? "tight-tree" : "network-simplex" });
-    for (const child of group.children) {
-      if (of.get(child).open) place(child);
-      graph.setNode(child, { width: of.get(child).width, height: of.get(child).height });
-    }
-    for (const { from, to } of inner.get(id)) {
-      if (from.startsWith("in ") && !graph.hasNode(from)) graph.setNode(from, { width: 1, height: 1 });
-      if (to.startsWith("out ") && !graph.hasNode(to)) graph.setNode(to, { width: 1, height: 1 });
-      if (!graph.hasEdge(from, to)) graph.setEdge(from, to, { weight: from.startsWith("in ") || to.startsWith("out ") ? 1 : 2 });
-    }
-    dagre.layout(graph);
-    inGroup.set(id, graph);
-    if (id !== "root") {
-      const { width, height } = graph.graph();
-      group.width = Math.max(group.width, width + 2 * PAD);
-      group.height = height + TITLE + PAD;
-      group.shift = (group.width - width) / 2;
-    }
-  };
-  place("root");
-  const nodes = {};
-  const origin = new Map([["root", [0, 0]]]);
-  const settle = (id) => {
-    const [x, y] = origin.get(id);
-    for (const child of of.get(id).children) {
-      const at = inGroup.get(id).node(child), item = of.get(child);
-      nodes[child] = { x: x + at.x - item.width / 2, y: y + at.y - item.height / 2, width: item.width, height: item.height, open: item.open };
-      if (item.open) { origin.set(child, [nodes[child].x + item.shift, nodes[child].y + TITLE]); settle(child); }
-    }
-  };
-  settle("root");
-  const paths = {};
-  for (const [id, list] of pieces) {
-    const points = list.flatMap(({ group, from, to }) => {
-      const [x, y] = origin.get(group);
-      return inGroup.get(group).edge(from, to).points.map((p) => [x + p.x, y + p.y]);
-    });
-    paths[id] = points;
-  }
-  const { width, height } = inGroup.get("root").graph();
-  return { nodes, paths, width: Math.max(width, 1), height: Math.max(height, 1) };
+    return [edge.id, list];
+  }));
+  return { of, pieces };
 }
 
+/** The rows of a group's children: each beneath all it takes, and in the next row if that is full. What takes nothing, or only what it alone uses, stands just above its first user. */
+function rowsOf(children, links, of, widest) {
+  const before = new Map(children.map((id) => [id, []])), after = new Map(children.map((id) => [id, []]));
+  for (const { from, to } of links) { before.get(to).push(from); after.get(from).push(to); }
+  const row = new Map(), floating = new Set(), taken = [];
+  for (const id of children) {
+    const above = before.get(id);
+    if (after.get(id).length && above.every((x) => floating.has(x) && after.get(x).length === 1)) floating.add(id);
+    let r = Math.max(-1, ...above.map((x) => row.get(x) ?? -1)) + 1;
+    const width = above.length ? of.get(id).width : 0;
+    while (width && taken[r] && taken[r] + width > widest) r++;
+    taken[r] = (taken[r] ?? 0) + width;
+    row.set(id, r);
+  }
+  for (const id of children.toReversed()) if (floating.has(id)) row.set(id, Math.min(...after.get(id).map((x) => row.get(x))) - 1);
+  const used = [...new Set(row.values())].sort((a, b) => a - b), place = new Map(used.map((r, n) => [r, n]));
+  return new Map(children.map((id) => [id, place.get(row.get(id))]));
+}
+
+/** Gives the rows of an open group and of all within; its size is what it will be about. */
+function rough(id, of, links, measures) {
+  const group = of.get(id);
+  for (const child of group.children) if (of.get(child).open) rough(child, of, links, measures);
+  const area = group.children.reduce((sum, child) => sum + of.get(child).width * of.get(child).height, 0);
+  group.rows = rowsOf(group.children, links.get(id) ?? [], of, Math.max(measures.widest, 2 * Math.sqrt(area)));
+  const heights = [], widths = [];
+  for (const [child, r] of group.rows) {
+    heights[r] = Math.max(heights[r] ?? 0, of.get(child).height);
+    widths[r] = (widths[r] ?? 0) + of.get(child).width + 18;
+  }
+  group.tops = heights.map((_, r) => measures.title + heights.slice(0, r).reduce((sum, h) => sum + h + measures.gap, 0));
+  if (id !== "root") Object.assign(group, { height: group.tops.at(-1) + heights.at(-1) + measures.pad, width: Math.max(group.least, ...widths) });
+}
+
+/** The edges that would be too long, or that do not go forward in time. */
+function tooLong(edges, pieces, of, measures) {
+  const top = (id) => { let y = 0; for (let at = id; of.get(at).parent !== null; at = of.get(at).parent) { const group = of.get(of.get(at).parent); y += group.tops[group.rows.get(at)]; } return y; };
+  const forward = ({ group, from, to }) => !of.has(from) || !of.has(to) || of.get(group).rows.get(from) < of.get(group).rows.get(to);
+  return edges.filter((edge) => top(edge.to) - top(edge.from) > (edge.held ? measures.longestOfHeld : measures.longest) || !pieces.get(edge.id).every(forward)).map((edge) => edge.id);
+}
+
+/** Places what is in one group: dagre's answer, as [x, y] of the middles of nodes, the xs that each piece passes at in the rows between, and the size. */
+function arranged(group, of, measures) {
+  const graph = new dagre.graphlib.Graph();
+  graph.setGraph({ rankdir: "TB", nodesep: 18, ranksep: measures.gap, edgesep: 10, ranker: "none", rankalign: "bottom" }); // dagre has a rank between any two rows, for labels
+  for (const child of group.children) {
+    const { width, height } = of.get(child);
+    graph.setNode(child, { width, height, rank: 2 * group.rows.get(child) });
+  }
+  const last = Math.max(...group.rows.values());
+  for (const { from, to } of group.pieces.values()) {
+    if (!of.has(from)) graph.setNode(from, { width: 1, height: 1, rank: -2 });
+    if (!of.has(to)) graph.setNode(to, { width: 1, height: 1, rank: 2 * last + 2 });
+    graph.setEdge(from, to, { weight: of.has(from) && of.has(to) ? 2 : 1, labelpos: "c" });
+  }
+  dagre.layout(graph);
+  const nodes = Object.fromEntries(graph.nodes().map((n) => [n, [graph.node(n).x, graph.node(n).y]]));
+  const between = Object.fromEntries([...group.pieces].map(([key, { from, to }]) => [key, graph.edge(from, to).points.slice(1, -1).filter((_, n) => n % 2).map((p) => p.x)]));
+  return { nodes, between, width: graph.graph().width, height: graph.graph().height };
+}
+
+/** Where all nodes are, the points that edges go through, and the edges that are cut. `kept` has the groups of the layout before: those that are the same stay. */
+function layOut({ items, edges }, measures, kept, tell) {
+  const { of, pieces } = pieced(items, edges);
+  const within = new Map();
+  for (const list of pieces.values()) for (const piece of list) {
+    if (!within.has(piece.group)) within.set(piece.group, new Map());
+    if (of.has(piece.from) && of.has(piece.to)) within.get(piece.group).set(`${piece.from}>${piece.to}`, piece);
+  }
+  const links = new Map([...within].map(([id, found]) => [id, [...found.values()]]));
+  rough("root", of, links, measures);
+  const cut = new Set(tooLong(edges, pieces, of, measures));
+  for (const edge of edges) {
+    if (cut.has(edge.id)) for (const end of [of.get(edge.from), of.get(edge.to)]) end.width = Math.max(end.width, measures.worded);
+    else for (const piece of pieces.get(edge.id)) of.get(piece.group).pieces.set(`${piece.from}>${piece.to}`, piece);
+  }
+  const groups = [...of.values()].filter((item) => item.open).reverse(); // inner ones first
+  const found = new Map();
+  groups.forEach((group, n) => {
+    const key = JSON.stringify([group.children.map((id) => [id, of.get(id).width, of.get(id).height, group.rows.get(id)]), [...group.pieces.keys()]]);
+    const same = kept.get(group.id);
+    const done = same?.key === key ? same.done : arranged(group, of, measures);
+    found.set(group.id, { key, done });
+    if (group.id !== "root") {
+      group.shift = Math.max(measures.pad, (group.least - done.width) / 2);
+      group.width = done.width + 2 * group.shift;
+      const ends = [...group.pieces.values()];
+      const [over, under] = [ends.some(({ from }) => !of.has(from)), ends.some(({ to }) => !of.has(to))].map((there) => (there ? measures.gap - 10 : 0)); // of the rows where edges come in and go out, little is needed
+      group.drop = measures.title - over;
+      group.height = group.drop + done.height - under + measures.pad;
+    }
+    tell(n + 1, groups.length);
+  });
+  kept.clear();
+  for (const [id, group] of found) kept.set(id, group);
+  return settled(edges, cut, of, pieces, found);
+}
+
+/** Positions within groups as positions in the whole. */
+function settled(edges, cut, of, pieces, found) {
+  const nodes = {}, origin = new Map([["root", [0, 0]]]), bands = new Map();
+  for (const group of of.values()) if (group.open) {
+    const [x, y] = origin.get(group.id), at = found.get(group.id).done.nodes, rows = [];
+    for (const child of group.children) {
+      const item = of.get(child), r = group.rows.get(child);
+      const box = nodes[child] = { x: x + at[child][0] - item.width / 2, y: y + at[child][1] - item.height / 2, width: item.width, height: item.height, open: item.open };
+      rows[r] = [Math.min(rows[r]?.[0] ?? Infinity, box.y), Math.max(rows[r]?.[1] ?? -Infinity, box.y + box.height)];
+      if (item.open) origin.set(child, [box.x + item.shift, box.y + item.drop]);
+    }
+    bands.set(group.id, rows);
+  }
+  const bandOf = (id) => { const around = of.get(id).parent; return bands.get(around)[of.get(around).rows.get(id)]; };
+  const paths = {};
+  for (const edge of edges) if (!cut.has(edge.id)) {
+    const points = [], start = nodes[edge.from], end = nodes[edge.to];
+    const down = (x, ...ys) => ys.forEach((y) => points.push([x, y]));
+    for (const { group, from, to } of pieces.get(edge.id)) {
+      const [x, y] = origin.get(group), rows = bands.get(group), { done } = found.get(group);
+      const first = of.get(group).rows.get(from) ?? -1;
+      if (from === edge.from) down(start.x + start.width / 2, start.y + start.height, bandOf(from)[1]);
+      else if (of.has(from)) down(points.at(-1)[0], bandOf(from)[1]); // it comes out of an open group
+      else down(x + done.nodes[from][0], bandOf(group)[0], y + done.nodes[from][1]); // it comes in from outside
+      done.between[`${from}>${to}`].forEach((between, n) => down(x + between, ...rows[first + 1 + n]));
+      if (to === edge.to) down(end.x + end.width / 2, bandOf(to)[0], end.y);
+      else if (!of.has(to)) down(x + done.nodes[to][0], y + done.nodes[to][1]);
+    }
+    paths[edge.id] = points;
+  }
+  const { width, height } = found.get("root").done;
+  return { nodes, paths, cut: [...cut], width: Math.max(width, 1), height: Math.max(height, 1) };
+}
+
+const WORKS = [pieced, rowsOf, rough, tooLong, arranged, layOut, settled]; // must not use anything from outside but each other and `dagre`
 let worker = null;
-let asked = 0;
-const waiting = new Map();
+let over = null; // ends the layout that is under way: with what was found, or null
 
 function start() {
-  const program = `${byId("dagre").textContent}\nconst layOut = ${layOut};\nonmessage = (e) => postMessage({ n: e.data.n, done: layOut(e.data.graph) });`;
+  const program = `${byId("dagre").textContent}\n${WORKS.join("\n")}
+const kept = new Map();
+onmessage = (e) => {
+  let last = performance.now();
+  const tell = (done, all) => { if (performance.now() - last > 100) { last = performance.now(); postMessage({ done, all }); } };
+  postMessage({ found: layOut(e.data.graph, e.data.measures, kept, tell) });
+};`;
   worker = new Worker(URL.createObjectURL(new Blob([program], { type: "text/javascript" })));
-  worker.onmessage = (event) => { waiting.get(event.data.n)(event.data.done); waiting.delete(event.data.n); };
 }
 
-/** Where everything is. Null if another layout has been asked for meanwhile. */
-export async function layout(graph) {
+/** Where everything is. Null if it was cancelled, or another layout was asked for meanwhile. `tell` is told how many groups of all are done. */
+export async function layout(graph, tell) {
+  cancel();
   if (!worker) start();
-  const n = ++asked;
-  const done = await new Promise((resolve) => { waiting.set(n, resolve); worker.postMessage({ n, graph }); });
-  return n === asked ? done : null;
+  return new Promise((resolve, reject) => {
+    over = (found) => { over = null; resolve(found); };
+    worker.onmessage = ({ data: { found, done, all } }) => { if (found) over(found); else tell(done, all); };
+    worker.onerror = (e) => { over = null; worker.terminate(); worker = null; reject(new Error(e.message)); };
+    worker.postMessage({ graph, measures: MEASURES });
+  });
+}
+
+/** Ends the layout that is under way, if there is one. */
+export function cancel() {
+  if (!over) return;
+  worker.terminate();
+  worker = null;
+  over(null);
 }

@@ -2,7 +2,8 @@
 
 import { byId, make, numberOf, shown } from "./tools.js";
 import { data, state, step, t } from "./state.js";
-import { fitAll, legend, listen, onChoose, pan, redraw, refresh, show, zoom } from "./graph.js";
+import { fitAll, giveUp, legend, onChoose, redraw, refresh, show, watch } from "./graph.js";
+import { pan, zoom } from "./view.js";
 import { treeOf, wordsOf } from "./shapes.js";
 import { button, goTo, play, refreshWalk } from "./walk.js";
 import { follow } from "./live.js";
@@ -42,7 +43,7 @@ function openFew() {
 async function begin() {
   if (!data.steps.length) { byId("caption").textContent = t("nothing"); return; }
   openFew();
-  await refresh({ fit: true });
+  await refresh({ fitted: true });
   refreshWalk();
 }
 
@@ -56,7 +57,7 @@ onChoose((id) => {
   state.tab = "node";
   if (treeOf(step()).nodes.get(id).kind === "module") toggle(id);
   else refreshWalk();
-});
+}, reach);
 
 /** Opens what is around a node, and goes there. */
 async function reach(id) {
@@ -65,7 +66,7 @@ async function reach(id) {
   state.chosen = id;
   state.tab = "node";
   await refresh();
-  show(id);
+  show(id, true);
   refreshWalk();
 }
 
@@ -99,8 +100,9 @@ function wire() {
   on("fit", fitAll);
   on("larger", () => zoom(1.25));
   on("smaller", () => zoom(0.8));
-  on("expand", () => { treeOf(step()).nodes.forEach((n) => n.kind === "module" && state.open.add(n.id)); refresh({ fit: true }).then(refreshWalk); });
-  on("collapse", () => { state.open.clear(); refresh({ fit: true }).then(refreshWalk); });
+  on("expand", () => { treeOf(step()).nodes.forEach((n) => n.kind === "module" && state.open.add(n.id)); refresh({ fitted: true }).then(refreshWalk); });
+  on("collapse", () => { state.open.clear(); refresh({ fitted: true }).then(refreshWalk); });
+  on("cancel", giveUp);
   on("language", () => { state.language = state.language === "en" ? "es" : "en"; say(); redraw(); refreshWalk(); });
   on("theme", () => {
     const root = document.documentElement;
@@ -129,6 +131,6 @@ follow((newer) => {
 
 say();
 wire();
-listen();
+watch();
 begin().then(() => { document.documentElement.dataset.ready = "yes"; });
 

@@ -3,30 +3,39 @@
 import { data, state, t, counted } from "./state.js";
 import { sized } from "./tools.js";
 
-const trees = new Map();
+const trees = new WeakMap();
 
-/** A step as nodes (by id: "c3" a call, "v5" a value that no call made, "g1" a group) and edges between calls and values. */
+/** A step as nodes (by id: "c3" a call, "v5" a value that no call made, "g1" a group), each before what came after it, and edges between calls and values. */
 export function treeOf(step) {
   if (trees.has(step)) return trees.get(step);
   const nodes = new Map([["root", { id: "root", kind: "root", children: [], parent: null }]]);
   const add = (node) => { nodes.set(node.id, node); };
   const groupId = (n) => (n === null || n === undefined ? "root" : `g${n}`);
-  step.groups.forEach((g, n) => add({ id: `g${n}`, kind: "module", group: g, parent: groupId(g.parent), children: [], first: Infinity }));
+  step.groups.forEach((g, n) => add({ id: `g${n}`, kind: "module", group: g, parent: groupId(g.parent), children: [], first: Infinity, last: -1, count: 0 }));
   step.calls.forEach((call, n) => add({ id: `c${n}`, kind: "operation", call, number: n, parent: groupId(call.group) }));
   step.values.forEach((value, n) => { if (value.call === null) add({ id: `v${n}`, kind: value.kind, value, number: n, parent: groupId(value.group) }); });
   const edges = [];
-  const used = new Set();
+  const used = new Map(); // by a value's node: its first user
   step.calls.forEach((call, n) => call.operands.forEach((operand, position) => {
     if (operand.value === undefined) return;
     const from = sourceOf(step, operand.value);
     if (from === `c${n}`) return;
-    used.add(from);
+    if (!used.has(from)) used.set(from, n);
     edges.push({ from, to: `c${n}`, value: operand.value, position });
   }));
   for (const node of [...nodes.values()]) {
     if (node.parent === null || (node.value && !used.has(node.id))) continue;
     nodes.get(node.parent).children.push(node.id);
+    if (node.value) node.first = used.get(node.id) - 0.5;
+    if (!node.call) continue;
+    node.first = node.number;
+    for (let group = nodes.get(node.parent); group.group; group = nodes.get(group.parent)) {
+      group.count++;
+      group.first = Math.min(group.first, node.number);
+      group.last = Math.max(group.last, node.number);
+    }
   }
+  for (const node of nodes.values()) node.children?.sort((a, b) => nodes.get(a).first - nodes.get(b).first);
   const tree = { nodes, edges };
   trees.set(step, tree);
   return tree;
@@ -45,9 +54,8 @@ export function visible(tree, id) {
 /** Words on a node: its name, and beneath it its shape or number. */
 export function wordsOf(step, node) {
   if (node.kind === "module") {
-    const { path, kind } = node.group;
-    const calls = callsIn(treeOf(step), node).sort((a, b) => a - b);
-    return [path ? `${path}` : t("part", { first: calls[0], last: calls.at(-1) }), path ? `${kind} · ${t("calls", { count: counted(calls.length) })}` : t("calls", { count: counted(calls.length) })];
+    const { path, kind } = node.group, calls = t("calls", { count: counted(node.count) });
+    return path ? [path, `${kind} · ${calls}`] : [t("part", { first: node.first, last: node.last }), calls];
   }
   const value = node.call ? step.values[node.call.results[0]] : node.value;
   const shape = value ? sized(data.arrays[value.array].shape) : "";
@@ -60,7 +68,7 @@ export function callsIn(tree, node) {
   return node.children.flatMap((id) => { const child = tree.nodes.get(id); return child.children ? callsIn(tree, child) : child.call ? [child.number] : []; });
 }
 
-/** What is to be laid out: nested nodes with their sizes, and edges between those that can be seen. */
+/** What is to be laid out: nested nodes with their sizes, in the order of time, and edges between those that can be seen. */
 export function visibleGraph(step) {
   const tree = treeOf(step);
   const items = [];
@@ -79,8 +87,7 @@ export function visibleGraph(step) {
     const from = visible(tree, edge.from), to = visible(tree, edge.to);
     if (from === to) continue;
     const id = `${from}>${to}`;
-    if (!seen.has(id)) seen.set(id, { id, from, to, values: [] });
-    seen.get(id).values.push(edge.value);
+    if (!seen.has(id)) seen.set(id, { id, from, to, held: Boolean(tree.nodes.get(from).value) });
   }
   return { items, edges: [...seen.values()] };
 }

@@ -6,38 +6,57 @@ import { treeOf, sourceOf } from "./shapes.js";
 import { setMarks, show } from "./graph.js";
 import { caption, showPanel } from "./panel.js";
 
-/** What is to be marked at the moment: all that has happened up to it. */
-function marksAt(s, moment) {
-  const found = { current: new Set(), done: new Set(), back: new Map(), edges: [], backward: false };
-  s.values.forEach((v, n) => { if (v.call === null) found.done.add(`v${n}`); });
-  s.moments.slice(0, moment + 1).forEach((m, i) => {
-    const now = i === moment;
-    if (now) found.backward = ["seed", "pull", "arrival"].includes(m.kind);
-    if (m.kind === "call") {
-      found.done.add(`c${m.call}`);
-      if (now) { found.current.add(`c${m.call}`); s.calls[m.call].operands.forEach((x) => x.value !== undefined && found.edges.push([sourceOf(s, x.value), `c${m.call}`])); }
-    } else if (m.kind === "seed" && now) s.passes[m.pass].roots.forEach((r) => r !== null && found.current.add(sourceOf(s, r)));
+const times = new WeakMap();
+
+/** When each node of a step first has its value (a group, when one of its calls has), and by node the gradients that come to it and when. */
+function timesOf(s) {
+  if (times.has(s)) return times.get(s);
+  const { nodes } = treeOf(s), done = new Map(), back = new Map();
+  const has = (call, i) => {
+    for (let node = nodes.get(`c${call}`); node.parent !== null && !done.has(node.id); node = nodes.get(node.parent)) done.set(node.id, i);
+  };
+  const gets = (id, i, array) => { if (!back.has(id)) back.set(id, []); back.get(id).push([i, array]); };
+  s.values.forEach((v, n) => { if (v.call === null) done.set(`v${n}`, -1); });
+  s.moments.forEach((m, i) => {
+    if (m.kind === "call") has(m.call, i);
     else if (m.kind === "pull") {
       const pull = s.passes[m.pass].pulls[m.pull];
-      found.back.set(`c${pull.call}`, pull.v.find((v) => v !== null));
-      found.done.add(`c${pull.call}`);
-      if (now) { found.current.add(`c${pull.call}`); s.calls[pull.call].operands.forEach((x, n) => x.value !== undefined && pull.outgoing[n] !== null && found.edges.push([sourceOf(s, x.value), `c${pull.call}`])); }
+      has(pull.call, i);
+      gets(`c${pull.call}`, i, pull.v.find((v) => v !== null));
     } else if (m.kind === "arrival") {
       const arrival = s.passes[m.pass].arrivals[m.arrival];
-      found.back.set(`v${arrival.leaf}`, arrival.after);
-      if (now) found.current.add(`v${arrival.leaf}`);
-    } else if (now) {
-      (m.updates ?? []).forEach((n) => found.current.add(sourceOf(s, s.updates[n].leaf)));
-      (m.events ?? []).forEach((n) => s.events[n].value !== null && found.current.add(sourceOf(s, s.events[n].value)));
+      gets(`v${arrival.leaf}`, i, arrival.after);
     }
   });
-  if (moment < 0) s.calls.forEach((_, n) => found.done.add(`c${n}`));
-  const tree = treeOf(s);
-  for (const node of tree.nodes.values()) if (node.children && doneIn(tree, node, found.done)) found.done.add(node.id);
-  return found;
+  times.set(s, { done, back });
+  return times.get(s);
 }
 
-const doneIn = (tree, node, done) => node.children.some((id) => { const child = tree.nodes.get(id); return child.children ? doneIn(tree, child, done) : child.call && done.has(id); });
+/** What happens at a moment: the nodes it is about, and the edges that carry something. */
+function eventsAt(s, moment) {
+  const m = s.moments[moment], current = new Set(), edges = [];
+  const call = (n, taken) => {
+    current.add(`c${n}`);
+    s.calls[n].operands.forEach((x, i) => { if (x.value !== undefined && taken(i)) edges.push([sourceOf(s, x.value), `c${n}`]); });
+  };
+  const pull = m?.kind === "pull" && s.passes[m.pass].pulls[m.pull];
+  if (m?.kind === "call") call(m.call, () => true);
+  else if (pull) call(pull.call, (i) => pull.outgoing[i] !== null);
+  else if (m?.kind === "seed") s.passes[m.pass].roots.forEach((r) => { if (r !== null) current.add(sourceOf(s, r)); });
+  else if (m?.kind === "arrival") current.add(`v${s.passes[m.pass].arrivals[m.arrival].leaf}`);
+  else if (m) for (const value of [...(m.updates ?? []).map((n) => s.updates[n].leaf), ...(m.events ?? []).map((n) => s.events[n].value)]) if (value !== null) current.add(sourceOf(s, value));
+  return { current, edges, backward: ["seed", "pull", "arrival"].includes(m?.kind) };
+}
+
+/** What is to be marked at the moment. */
+function marksAt(s, moment) {
+  const { done, back } = timesOf(s);
+  return {
+    ...eventsAt(s, moment),
+    done: (id) => moment < 0 || done.get(id) <= moment,
+    back: (id) => back.get(id)?.findLast(([i]) => i <= moment)?.[1],
+  };
+}
 
 /** Goes to a moment. */
 export function goTo(moment, { tab = true } = {}) {
@@ -45,8 +64,8 @@ export function goTo(moment, { tab = true } = {}) {
   state.moment = Math.max(-1, Math.min(s.moments.length - 1, moment));
   if (tab && state.moment >= 0) state.tab = "walk";
   refreshWalk();
-  const marks = marksAt(s, state.moment);
-  if (marks.current.size) show([...marks.current][0]);
+  const [first] = eventsAt(s, state.moment).current;
+  if (first) show(first);
 }
 
 /** Marks, slider and words of the moment. */
@@ -58,9 +77,27 @@ export function refreshWalk() {
   slider.value = state.moment + 1;
   byId("caption").textContent = caption(s.moments[state.moment]);
   slider.setAttribute("aria-valuetext", byId("caption").textContent);
-  const kinds = { call: "forward", seed: "backward", pull: "backward", arrival: "backward", update: "update" };
-  byId("phases").replaceChildren(...s.moments.map((m) => make("i", { class: kinds[m.kind] ?? "other" })));
+  showPhases(s);
   showPanel();
+}
+
+let phasesOf = null; // the step whose phases are shown
+
+/** The phases of a step beneath the slider: one stripe for what is of a kind. */
+function showPhases(s) {
+  if (phasesOf === s) return;
+  phasesOf = s;
+  const kinds = { call: "forward", seed: "backward", pull: "backward", arrival: "backward", update: "update" };
+  const runs = [];
+  for (const m of s.moments) {
+    const kind = kinds[m.kind] ?? "other";
+    if (runs.at(-1)?.kind === kind) runs.at(-1).length++; else runs.push({ kind, length: 1 });
+  }
+  byId("phases").replaceChildren(...runs.map(({ kind, length }) => {
+    const stripe = make("i", { class: kind });
+    stripe.style.flexGrow = length;
+    return stripe;
+  }));
 }
 
 export function play(on = state.playing === null) {
