@@ -11,7 +11,7 @@ import pytest
 
 import retrograd as torch
 from retrograd import nn
-from retrograd.seeing.recorder import held_by_others
+from retrograd.seeing.borrowing import Borrowed
 
 
 def network(seed: int = 0) -> tuple[Any, Any, Any]:
@@ -111,26 +111,18 @@ def test_what_was_borrowed_is_copied_before_it_is_written_to():
     np.testing.assert_array_equal(step.calls[0].pull(np.ones(3, np.float32))[0], [1, 2, 3])
 
 
-@pytest.mark.parametrize("limit", [10, 1000])
-def test_who_else_holds_memory(limit: int):
-    """An array, or a view of one, that nobody else has is not copied when the watching ends; what anyone holds is."""
-
-    def held(keep: str) -> list[bool]:
-        recorder = torch.see(limit=limit)
-        base = np.zeros(100)
-        arrays = {"base": base, "view": base[1:], "other": base[2:]}
-        recorder.borrow(arrays["base"])
-        recorder.borrow(arrays["view"])
-        mine = arrays.get(keep)
-        arrays.clear()
-        del base
-        found = [held_by_others(h) for h in recorder.borrowed.values()]
-        del mine
-        return [*found, *(held_by_others(h) for h in recorder.borrowed.values())]
-
-    assert held("none") == [False, False]
-    for keep in ("base", "view", "other"):
-        assert held(keep) == [True, False]
+@pytest.mark.parametrize("kept", ["none", "base", "view", "other"])
+def test_what_is_copied_when_the_watching_ends(kept: str):
+    """An array, or a view of one, that anyone else has; not what nobody has."""
+    lent = Borrowed(1000)
+    base = np.zeros(100)
+    arrays = {"base": base, "view": base[1:], "other": base[2:]}
+    snapshots = [lent.borrow(arrays[name]) for name in ("base", "view")]
+    mine, borrowed = arrays.get(kept), [id(arrays[name]) for name in ("base", "view")]
+    arrays.clear()
+    del base
+    lent.settle()
+    assert [id(s.array) == was for s, was in zip(snapshots, borrowed, strict=True)] == [mine is None] * 2
 
 
 def test_one_step_in_so_many():
@@ -159,6 +151,58 @@ def test_a_step_that_is_dropped_is_gone():
         assert step() is None
     finally:
         gc.enable()
+
+
+def test_what_was_borrowed_is_freed_with_its_step():
+    """However long a program is watched, no more of it is held than the steps that are kept."""
+    net, x, y = network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    arrays = []
+    with torch.see(keep=2) as record:
+        for _ in range(6):
+            optimizer.zero_grad()
+            h = net[0](x)
+            nn.functional.mse_loss(net[2](h), y).backward()
+            arrays.append([weakref.ref(a) for a in (h._data, net[0].weight.grad._data)])
+            optimizer.step()
+    assert len(record.steps) == 2
+    assert [[a() is not None for a in step] for step in arrays[:3]] == [[False, False]] * 3
+
+
+def test_many_snapshots_are_swept():
+    """What is known of borrowed arrays does not grow with those that are gone; what is there stays known."""
+    lent, base = Borrowed(1000), np.zeros(10)
+    kept = [lent.borrow(base), lent.borrow(base[1:])]
+    for _ in range(3):
+        for i in range(1000):
+            lent.borrow(base[i % 9 :])
+        lent.sweep()
+    assert len(lent.snapshots) + lent.of_views < 10
+    lent.give_back(base)
+    base[:] = 1
+    assert [s.array.any() for s in kept] == [False, False]
+
+
+def test_what_an_operation_knew_is_what_it_was_when_it_ran():
+    """Its rules run on these numbers, whatever was written since."""
+    w = torch.ones(3, requires_grad=True)
+    x = torch.tensor([1.0, 2.0, 3.0])
+    with torch.see() as record:
+        w * x
+        x.fill_(7)
+    np.testing.assert_array_equal(record.steps[0].calls[0].pull(np.ones(3, np.float32))[0], [1, 2, 3])
+
+
+def test_the_lists_of_a_step_are_made_once():
+    """When they are first asked for."""
+    net, x, y = network()
+    step = train(net, x, y, 1).steps[0]
+    with pytest.raises(AttributeError):
+        object.__getattribute__(step, "calls")
+    assert step.calls is step.calls
+    assert step.order[0] is step.calls[0]
+    with pytest.raises(AttributeError, match="no attribute 'call'"):
+        _ = step.call
 
 
 def test_a_decorated_function():

@@ -8,6 +8,7 @@
 
 A `Value` is a tensor at the time it was met. Its numbers are a `Snapshot`, which shares memory with the program as long as nobody
 writes there (see recorder.py). What leads back, from a result or a pull to its call, is weak: a step that is dropped is gone at once.
+The lists of a step are made, of notes that were taken while the program ran (see reading.py), when someone first asks for one of them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import copy
 import linecache
 import math
+import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +32,7 @@ from retrograd.core.op import Op
 from retrograd.core.tape import Node, rules_on_arrays
 
 BINS = 32
+READING = threading.RLock()  # the page's server reads, too
 
 
 @dataclass(frozen=True)
@@ -81,14 +84,26 @@ def histogram(numbers: ndarray, least: float, most: float) -> list[int]:
 class Snapshot:
     """An array's numbers at one moment. Of an enormous one, `array` is None and only the summary is there."""
 
-    __slots__ = ("_summary", "array", "dtype", "shape")
+    __slots__ = ("__weakref__", "_forgotten", "_summary", "array")
+
+    array: ndarray | None
+    _summary: Summary | None
+    _forgotten: tuple[weakref.ref[ndarray], tuple[int, ...], np.dtype[Any]]  # of the array whose numbers were: itself, its shape and dtype
 
     def __init__(self, array: ndarray, whole: bool = True) -> None:
-        self.array: ndarray | None = array
-        self.shape, self.dtype = array.shape, array.dtype
-        self._summary: Summary | None = None
+        self.array, self._summary = array, None
         if not whole:
             self.forget()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of every dim."""
+        return self._forgotten[1] if self.array is None else self.array.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of the elements."""
+        return self._forgotten[2] if self.array is None else self.array.dtype
 
     @property
     def summary(self) -> Summary:
@@ -98,6 +113,11 @@ class Snapshot:
             self._summary = Summary.of(self.array)
         return self._summary
 
+    @property
+    def source(self) -> ndarray | None:
+        """The array that it shares memory with; of one whose numbers were forgotten, as long as the array lives."""
+        return self._forgotten[0]() if self.array is None else self.array
+
     def detach(self) -> None:
         """Stops sharing memory."""
         if self.array is not None:
@@ -106,6 +126,7 @@ class Snapshot:
     def forget(self) -> None:
         """Drops the numbers; the summary, worked out before, stays."""
         if self.array is not None and self.summary is not None:
+            self._forgotten = weakref.ref(self.array), self.array.shape, self.array.dtype
             self.array = None
 
     @property
@@ -357,19 +378,34 @@ class Visit:
     after: int  # how many calls there were before it
 
 
-@dataclass(eq=False, slots=True)
 class Step:
     """Everything from one update of the parameters to the next."""
 
-    number: int
-    calls: list[Call] = field(default_factory=list)
-    values: list[Value] = field(default_factory=list)
-    passes: list[Pass] = field(default_factory=list)
-    updates: list[Update] = field(default_factory=list)
-    events: list[Event] = field(default_factory=list)
-    visits: list[Visit] = field(default_factory=list)
-    order: list[Any] = field(default_factory=list)  # calls, passes, updates and events as they came
-    dropped: int = 0  # calls not kept, beyond the most that a step may have
+    __slots__ = ("_read", "calls", "dropped", "events", "number", "order", "passes", "updates", "values", "visits")
+
+    calls: list[Call]
+    values: list[Value]
+    passes: list[Pass]
+    updates: list[Update]
+    events: list[Event]
+    visits: list[Visit]
+    order: list[Any]  # calls, passes, updates and events as they came
+
+    def __init__(self, number: int, read: Callable[[Step], None]) -> None:
+        """`read` makes the lists."""
+        self.number = number
+        self.dropped = 0  # calls not kept, beyond the most that a step may have
+        self._read: Callable[[Step], None] | None = read
+
+    def __getattr__(self, name: str) -> Any:
+        """One of the lists, where there are none yet."""
+        if name not in self.__slots__:
+            raise AttributeError(f"a step has no attribute {name!r}")
+        with READING:
+            if self._read is not None:
+                self._read(self)
+                self._read = None
+        return object.__getattribute__(self, name)
 
     @property
     def root(self) -> Value | None:

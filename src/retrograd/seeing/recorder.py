@@ -1,8 +1,7 @@
-"""Watches a program and writes down what it does, at little cost: arrays are not copied but borrowed.
+"""Watches a program and takes notes of what it does, at little cost: arrays are not copied but borrowed (borrowing.py).
 
-A borrowed array shares memory with the program. Whoever is about to write to that memory says so first (`levels.Observer`), and then
-all that was borrowed of it is copied. When the watching ends, whatever the program still holds is copied too. Only writes through
-`x.numpy()`, of which the library knows nothing, go unnoticed.
+Whoever is about to write to memory says so first (`levels.Observer`), and then all that was borrowed of it is copied. When the watching
+ends, whatever the program still holds is copied too. Only writes through `x.numpy()`, of which the library knows nothing, go unnoticed.
 
 A step ends when parameters have been updated and the next operation runs with gradients on.
 """
@@ -26,26 +25,28 @@ from retrograd.autograd.reverse import as_sequence, backward
 from retrograd.core.levels import Observer, local, switch
 from retrograd.core.op import Op
 from retrograd.core.tape import Node, Walk, name_of_leaf
-from retrograd.core.tensor import LEAF, Box, Tensor, current_node, owner, real_grad
+from retrograd.core.tensor import LEAF, Box, Tensor, current_node, real_grad
 from retrograd.errors import PACKAGE, user_frame
 from retrograd.nn.module import Module
 from retrograd.nn.parameter import Parameter
-from retrograd.seeing.record import Arrival, Call, Event, Failure, Pass, Place, Pull, Record, Snapshot, Step, Update, Value, Visit
+from retrograd.seeing.borrowing import Borrowed
+from retrograd.seeing.reading import Note, read
+from retrograd.seeing.record import Failure, Place, Record, Snapshot, Step, Value
 
 LIMIT = 1_000_000  # elements of a tensor that is kept whole
 MOST_CALLS = 20_000  # in a step
-LISTS = {Call: "calls", Pass: "passes", Update: "updates", Event: "events"}  # of a step
 OPERATIONS = os.path.join(PACKAGE, "ops", "")
 
 
-def place_of(frame: FrameType | None) -> Place | None:
-    """Where a frame is."""
-    return None if frame is None else Place(frame.f_code, frame.f_lasti, frame.f_lineno)
+class Inside(dict[str, bool]):
+    """Whether a source file is this package's, by its name."""
+
+    def __missing__(self, name: str) -> bool:
+        self[name] = found = name.startswith(PACKAGE)
+        return found
 
 
-def here() -> Place | None:
-    """Where the user's program is."""
-    return place_of(user_frame(2))
+INSIDE = Inside()
 
 
 def name_in(frame: FrameType | None, thing: Any) -> str | None:
@@ -72,17 +73,6 @@ def arguments(frame: FrameType) -> tuple[Any, ...]:
     return tuple(x for x in spread if isinstance(x, Tensor))
 
 
-def held_by_others(held: list[tuple[ndarray, ndarray, Snapshot]]) -> bool:
-    """Whether more refers to some memory than what is listed here: (the array that owns it, an array on it, the snapshot of that)."""
-    references = 1  # the call's own; no names are bound here, which some versions of Python count and others do not
-    for i in range(len(held)):
-        is_base, kept = held[i][1] is held[i][0], held[i][2].array is held[i][1]
-        references += 2 + (is_base and kept)  # the list's two, or the list's and the view's
-        if not is_base and sys.getrefcount(held[i][1]) > 2 + kept:
-            return True
-    return sys.getrefcount(held[0][0]) > references
-
-
 class Recorder(Observer):
     """Writes a record while it is on: a context manager and a decorator. See `seen.see`; `new` makes an empty record."""
 
@@ -92,23 +82,35 @@ class Recorder(Observer):
         for name, number in (("every", every), ("keep", keep), ("limit", limit)):
             if not isinstance(number, int) or number < 1:
                 raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
-        self.every, self.limit = every, limit
+        self.every = every
         self.record = new(keep)
         self.on = False
-        self.step: Step | None = None
-        self.updated = False  # the running step's parameters have been updated
         self.count = 0  # steps that the program has taken, watched or not
-        self.snapshots: dict[int, Snapshot] = {}  # by id of an array: what was borrowed
-        self.borrowed: dict[int, list[tuple[ndarray, ndarray, Snapshot]]] = {}  # the same by id of the array that owns the memory
-        self.values: dict[int, tuple[Value, int]] = {}  # by id of a tensor: its value, and the version that this is of
-        self.calls: dict[int, Call] = {}  # by id of a node on the tape
-        self.earlier: dict[int, Value] = {}  # by id of a node that no call of the step made: its result
         self.passes: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
-        self.paths: dict[int, tuple[str, str]] = {}  # by id of a parameter, buffer or module: its path, and its kind or class
-        self.modules: list[tuple[str, str]] = []  # those that are running
-        self.told: Any = None  # see here_again
-        self.place: Place | None = None  # where the program was when something last happened
+        self.paths: dict[int, tuple[weakref.ref[Any], str, str]] = {}  # by id of a parameter, buffer or module: its path, and kind or class
         self.optimizers: dict[int, tuple[int, Any]] = {}  # by id: the number, and the handle of the hook
+        self.lent = Borrowed(limit)
+        self.borrow, self.give_back = self.lent.borrow, self.lent.give_back
+        # the step that is running
+        self.step: Step | None = None
+        self.notes: list[Note] = []
+        self.met: list[Value] = []
+        self.values: dict[int, tuple[Value, int]] = {}  # by id of a tensor: its value, and the version that this is of
+        self.calls: dict[int, tuple[Value, ...]] = {}  # by id of a node on the tape: the results of its call
+        self.earlier: dict[int, Value] = {}  # by id of a node that no call of the step made: its result
+        self.called = 0  # how many calls there were
+        self.walked_back = False  # there was a backward pass
+        self.updated = False  # parameters have been updated
+        self.unfinished: list[
+            tuple[Any, list[Any], bool]
+        ] = []  # updates: the parameter, where the note has what came of it, if an optimizer's
+        # where the program is
+        self.modules: tuple[tuple[str, str], ...] = ()  # that are running
+        self.callers: list[tuple[FrameType | None, Any]] = [(None, None)]  # the frames that called these, and where they were called from
+        self.place: Any = None  # where something last ran
+        self.teller: FrameType | None = None  # see told_by
+        self.told: Any = None
+        self.failing: Any = None  # the node whose rules crashed
 
     # ------------------------------------------------------------ on and off
 
@@ -157,8 +159,9 @@ class Recorder(Observer):
             local.observer = None
             switch.add(-1)
             self.on = False
+        self.teller = None
         self.finish()
-        self.settle()
+        self.lent.settle()
 
     def stop(self) -> None:
         """Stops watching for good."""
@@ -166,18 +169,6 @@ class Recorder(Observer):
         for _, handle in self.optimizers.values():
             handle.remove()
         self.optimizers.clear()
-
-    def stepped(self, optimizer: Any) -> None:
-        step = self.running()
-        given = tuple([self.value(p) for group in optimizer.param_groups for p in group["params"]])
-        number = self.number_of(optimizer)
-        self.note(Event("stepped", None, here(), len(step.calls), type(optimizer).__name__, number, given))
-        for update in step.updates:
-            p = update.leaf.tensor() if update.leaf.tensor is not None else None
-            if p is not None and update.optimizer and update.after is None:
-                update.after = self.borrow(p._data)
-                update.state = {name: self.state_of(x) for name, x in optimizer.state.get(p, {}).items()}
-        self.updated = True
 
     def number_of(self, optimizer: Any) -> int:
         """The number of an optimizer. Of one that is new, steps are counted from now on."""
@@ -200,93 +191,70 @@ class Recorder(Observer):
         elif wanted and local.observer is None:
             self.start()
 
-    def here_again(self, teller: FrameType) -> Place | None:
-        """Where the program is; looked up once for a function of the library, `teller`, that tells of one parameter after the other."""
-        caller = teller.f_back
-        same = id(teller), caller and caller.f_lasti, caller and caller.f_back and caller.f_back.f_lasti
-        n = len(self.running().order)
-        if (same, n) != self.told:
-            self.place = here()
-        self.told = same, n + 1  # if what is noted next comes of the same call, it is at the same place
-        return self.place
+    # ------------------------------------------------------------ places
+
+    def look(self, frame: FrameType | None) -> Any:
+        """Where the user's program is that this frame, or one that called it, belongs to. In a module of the library: where that was called."""
+        known, place = self.callers[-1]
+        while frame is not None and INSIDE[frame.f_code.co_filename]:
+            if frame is known:
+                return place
+            frame = frame.f_back
+        return None if frame is None else (frame.f_code, frame.f_lasti)
+
+    def told_by(self, teller: FrameType) -> Any:
+        """Where the program is; looked up once for a call of the library's function that tells of one parameter after the other."""
+        if teller is not self.teller:
+            self.teller, self.told = teller, self.look(teller)
+        return self.told
 
     # ------------------------------------------------------------ steps
 
-    def begin(self, number: int) -> Step:
+    def begin(self) -> list[Note]:
         """Begins a step."""
         self.finish()
-        self.step = Step(number)
-        self.updated = False
-        return self.step
+        self.lent.sweep()
+        self.notes, self.met = [], []
+        self.step = Step(self.count, functools.partial(read, self.notes, self.met))
+        self.values, self.calls, self.earlier, self.unfinished = {}, {}, {}, []
+        self.called, self.walked_back, self.updated = 0, False, False
+        return self.notes
 
-    def running(self) -> Step:
-        """The step that is running."""
-        return self.step if self.step is not None else self.begin(self.count)
+    def running(self) -> list[Note]:
+        """The notes of the step that is running."""
+        return self.notes if self.step is not None else self.begin()
 
-    def running_forward(self) -> Step:
-        """The step to which an operation that runs now belongs."""
-        return self.begin(self.count) if self.updated and local.grad else self.running()
+    def running_forward(self) -> list[Note]:
+        """The notes of the step to which an operation that runs now belongs."""
+        return self.begin() if self.step is None or (self.updated and local.grad) else self.notes
 
     def finish(self) -> None:
         """Ends the step, if there is one."""
         step, self.step = self.step, None
-        failed = self.record.failure
-        if step is None or not (step.order or (failed is not None and failed.step == step.number and (failed.operands or step.visits))):
+        failure = self.record.failure
+        crashed = step is not None and failure is not None and failure.step == step.number and (failure.operands or self.notes)
+        if step is None or not (crashed or any(note[0] != "entered" for note in self.notes)):
             return
-        for update in step.updates:
-            if update.after is None and update.leaf.tensor is not None and (p := update.leaf.tensor()) is not None:
-                update.after = self.borrow(p._data)
-        for value in step.values:
+        for tensor, after, _ in self.unfinished:
+            if (p := tensor()) is not None:
+                after.append(self.borrow(p._data))
+        for value in self.met:
             if value.kind == "parameter" and value.name is None:
                 value.name = self.path_of(value)
-        for call in step.calls:
-            if call.facts is None and call.node is not None:
-                call.facts = self.facts_of(call.node)
-        self.values.clear()
-        self.calls.clear()
-        self.earlier.clear()
         self.record.add(step)
+        if crashed:  # the operands that failed are values of a step that has been read
+            assert failure is not None
+            failure.backward = next((call for call in step.calls if call.node is not None and call.node is self.failing), None)
+            self.failing = None
 
     def path_of(self, value: Value) -> str | None:
         """The path of a parameter, which modules that have been called since may have told."""
         tensor = value.tensor() if value.tensor is not None else None
         if tensor is None:
             return None
-        if id(tensor) not in self.paths:
-            self.paths[id(tensor)] = name_of_leaf(tensor) or f"parameter {len(self.paths)}", "parameter"
-        return self.paths[id(tensor)][0]
-
-    def note(self, what: Any) -> None:
-        """Adds something to the running step."""
-        step = self.running()
-        getattr(step, LISTS[type(what)]).append(what)
-        step.order.append(what)
+        return self.known(tensor) or self.remember(tensor, name_of_leaf(tensor) or f"parameter {len(self.paths)}", "parameter")
 
     # ------------------------------------------------------------ numbers
-
-    def borrow(self, array: ndarray) -> Snapshot:
-        """The numbers of an array, not copied as long as nobody writes to them."""
-        found = self.snapshots.get(id(array))
-        if found is None:
-            base = array if array.base is None else owner(array)
-            found = self.snapshots[id(array)] = Snapshot(array, array.size <= self.limit)
-            self.borrowed.setdefault(id(base), []).append((base, array, found))
-        return found
-
-    def give_back(self, array: ndarray) -> None:
-        """The memory of an array is about to be written to: what was borrowed of it is copied."""
-        for _, borrowed, snapshot in self.borrowed.pop(id(owner(array)), ()):
-            del self.snapshots[id(borrowed)]
-            snapshot.detach()
-
-    def settle(self) -> None:
-        """Copies what was borrowed and that others hold too; the rest is nobody else's any more."""
-        for held in self.borrowed.values():
-            if held_by_others(held):
-                for _, _, snapshot in held:
-                    snapshot.detach()
-        self.borrowed.clear()
-        self.snapshots.clear()
 
     def state_of(self, x: Any) -> Any:
         """An entry of an optimizer's state."""
@@ -311,116 +279,136 @@ class Recorder(Observer):
 
     def value(self, tensor: Tensor) -> Value:
         """What a tensor is to the running step."""
-        found = self.values.get(id(tensor))
-        if found is not None and found[1] == tensor._version[0] and found[0].tensor is not None and found[0].tensor() is tensor:
-            return found[0]
+        known = self.values.get(id(tensor))
+        if known is not None:
+            value, version = known
+            if version == tensor._version[0] and value.tensor() is tensor:  # type: ignore[misc]
+                return value
         node = current_node(tensor)
-        value = None
+        found = None
         if node is not None and node is not LEAF and node.grad_fn is not None:
-            value = self.value_at(node)
-            if value is not None and value.shape != tensor.shape:
-                value = None
-        if value is None:
-            value = self.meet(tensor, node)
-        self.values[id(tensor)] = value, tensor._version[0]
-        return value
+            found = self.value_at(node)
+        if found is None or found.shape != tensor._data.shape:
+            return self.meet(tensor, node)
+        self.values[id(tensor)] = found, tensor._version[0]
+        return found
 
     def meet(self, tensor: Tensor, node: Any) -> Value:
         """A tensor that no call of this step made."""
-        name, kind = self.paths.get(id(tensor), (None, "input"))
-        if name is None:
-            if isinstance(tensor, Parameter):
-                kind = "parameter"
-            elif node is not None:
-                kind = "leaf" if node is LEAF else "earlier"
-            if kind != "parameter":
-                name = name_in(user_frame(1), tensor)
-        value = self.new_value(tensor, kind, name)
-        value.place = self.place
+        name: str | None = None
+        known = self.paths.get(id(tensor))
+        if known is not None and known[0]() is tensor:
+            _, name, kind = known
+        elif isinstance(tensor, Parameter):
+            kind = "parameter"
+        else:
+            kind = "input" if node is None else "leaf" if node is LEAF else "earlier"
+            name = name_in(user_frame(1), tensor)
+        value = self.new_value(tensor, kind, node, name, self.place)
         if kind == "earlier":
             self.earlier[id(node.grad_fn)] = value
         return value
 
-    def new_value(self, tensor: Tensor, kind: str, name: str | None = None) -> Value:
+    def new_value(self, tensor: Tensor, kind: str, node: Any, name: str | None = None, place: Any = None) -> Value:
         """A value of the running step."""
-        values = self.running().values
-        value = Value(len(values), kind, self.borrow(tensor._data), current_node(tensor) is not None, name, tensor=weakref.ref(tensor))
-        values.append(value)
+        met = self.met
+        value = Value(len(met), kind, self.borrow(tensor._data), node is not None, name, None, 0, place, weakref.ref(tensor))
+        met.append(value)
+        self.values[id(tensor)] = value, tensor._version[0]
         return value
+
+    def known(self, thing: Any) -> str | None:
+        """The path of a parameter, a buffer or a module, if it is known."""
+        found = self.paths.get(id(thing))
+        return found[1] if found is not None and found[0]() is thing else None
+
+    def remember(self, thing: Any, path: str, kind: str) -> str:
+        """From now on, it is known by this path, unless it is by another."""
+        found = self.known(thing)
+        if found is None:
+            self.paths[id(thing)] = weakref.ref(thing), path, kind
+        return found or path
 
     # ------------------------------------------------------------ what happens forward
 
     def entered(self, module: Any) -> None:
-        known = self.paths.get(id(module))
-        if known is None:
-            known = self.register(module)
-        self.modules.append(known)
-        step = self.running_forward()
-        step.visits.append(Visit(*known, module.training, local.grad, here(), len(step.calls)))
+        self.teller = None
+        notes = self.running_forward()
+        path = self.known(module) or self.register(module)
+        caller = sys._getframe(1)
+        place = self.look(caller)
+        self.callers.append((caller, place))
+        self.modules = *self.modules, (path, type(module).__name__)
+        notes.append(("entered", path, type(module).__name__, module.training, local.grad, place))
 
     def left(self, module: Any) -> None:
-        self.modules.pop()
+        self.modules = self.modules[:-1]
+        self.callers.pop()
 
-    def register(self, module: Module) -> tuple[str, str]:
+    def register(self, module: Module) -> str:
         """Takes down the paths of all that a module holds. The first module's parameters go by their paths alone."""
         variable = name_in(user_frame(1), module) or type(module).__name__
         prefix = f"{variable}." if self.record.modules else ""
         self.record.modules[variable] = module
         for path, inner in module.named_modules():
-            self.paths.setdefault(id(inner), (f"{variable}.{path}" if path else variable, type(inner).__name__))
+            self.remember(inner, f"{variable}.{path}" if path else variable, "module")
         self.record.parameters |= {prefix + path: p.requires_grad for path, p in module.named_parameters(remove_duplicate=False)}
         for kind, found in (("parameter", module.named_parameters(remove_duplicate=False)), ("buffer", module.named_buffers())):
             for path, tensor in found:
-                self.paths.setdefault(id(tensor), (prefix + path, kind))
-        return self.paths[id(module)]
+                self.remember(tensor, prefix + path, kind)
+        return variable
 
     def ran(self, op: Op, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
-        step = self.running_forward()
-        if len(step.calls) >= MOST_CALLS:
-            step.dropped += 1
-            return
         node = outs[0]._node if outs else None
-        self.add_call(step, op, args, params, outs, None if node is None or node is LEAF else node.grad_fn)
+        self.add_call(op, args, params, outs, None if node is None or node is LEAF else node.grad_fn)
 
     def applied(self, node: Node, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
-        step = self.running_forward()
-        if len(step.calls) >= MOST_CALLS:
-            step.dropped += 1
-            return
         tensors = list(itertools.takewhile(lambda y: isinstance(y, Tensor) and not isinstance(y, Box), outs))
-        self.add_call(step, None, args, params, tensors, node)
+        self.add_call(None, args, params, tensors, node)
 
-    def add_call(self, step: Step, op: Op | None, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any], node: Any) -> None:
+    def add_call(self, op: Op | None, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any], node: Any) -> None:
         """A call that ran just now. `node`: its place on the tape, if it has one."""
-        self.place = place = here()
-        operands = tuple([self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args])
-        results = tuple([self.new_value(out, "result") for out in outs])
-        call = Call(len(step.calls), op, operands, params, results, place, tuple(self.modules), local.grad, node)
-        maker = weakref.ref(call)
-        for i, (out, result) in enumerate(zip(outs, results, strict=True)):
-            result.maker, result.output = maker, i
-            self.values[id(out)] = result, out._version[0]
+        self.teller = None
+        notes = self.running_forward()
+        if not self.may_call():
+            return
+        self.place = place = self.look(sys._getframe(2))
+        operands = [self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args]
+        results = tuple([self.new_value(out, "result", current_node(out)) for out in outs])
+        facts = None
         if node is not None:
-            self.calls[id(node)] = call
-        self.note(call)
+            self.calls[id(node)] = results
+            facts = self.facts_of(node)
+        notes.append(("called", op, operands, params, results, place, self.modules, local.grad, node, facts))
+
+    def may_call(self) -> bool:
+        """Counts a call; not if the step has as many as it may have."""
+        if self.called >= MOST_CALLS:
+            assert self.step is not None
+            self.step.dropped += 1
+            return False
+        self.called += 1
+        return True
 
     def wrote(self, target: Tensor, value: Tensor) -> None:
+        notes, at = self.running(), self.look(sys._getframe(1))
         source = self.value(value)
         leaf = next((r() for r, n in self.passes.values() if n and (t := r()) is not None and t._grad is target), None)
         if leaf is not None and not np.any(value._data):
             self.passes.pop(id(leaf))
-            self.note(Event("cleared", self.value(leaf), here(), len(self.running().calls)))
+            notes.append(("happened", "cleared", self.value(leaf), at))
         elif current_node(target) is LEAF and (grad := real_grad(target)) is not None:
-            self.add_update("", {}, target, grad, here(), None)
+            self.add_update("", {}, target, grad, at, None)
             self.updated = True
         else:
-            self.note(Event("wrote", self.value(target), here(), len(self.running().calls), source))
+            notes.append(("happened", "wrote", self.value(target), at, source))
         self.give_back(target._data)
-        if source.shape == target.shape and current_node(target) is not LEAF:
+        if source.shape == target._data.shape and current_node(target) is not LEAF:
             self.values[id(target)] = source, target._version[0] + 1
 
     def shared(self, tensor: Tensor, other: Tensor) -> None:
-        self.note(Event("shared", self.value(tensor), here(), len(self.running().calls), self.value(other)))
+        notes, at = self.running(), self.look(sys._getframe(1))
+        notes.append(("happened", "shared", self.value(tensor), at, self.value(other)))
 
     def exchanged(self, tensor: Tensor) -> None:
         self.values.pop(id(tensor), None)
@@ -428,87 +416,102 @@ class Recorder(Observer):
     # ------------------------------------------------------------ what happens backward
 
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
-        self.note(Pass(tuple([self.value_at(edge) for edge in edges]), here()))
+        notes, at = self.running(), self.look(sys._getframe(1))
+        notes.append(("walked", tuple([self.value_at(edge) for edge in edges]), at))
+        self.walked_back = True
 
     def value_at(self, edge: Any) -> Value | None:
         """The value that an edge of the tape leads to."""
+        if edge is None:
+            return None
         if isinstance(edge, Tensor):
             return None if isinstance(edge, Box) else self.value(edge)
-        call = self.calls.get(id(edge.grad_fn)) if edge is not None else None
-        if call is not None:
-            index = getattr(edge, "index", 0)
-            return call.results[index] if index < len(call.results) else None  # what is not known of one that an earlier step recorded
-        return self.earlier.get(id(edge.grad_fn)) if edge is not None else None
+        results = self.calls.get(id(edge.grad_fn))
+        if results is None:
+            return self.earlier.get(id(edge.grad_fn))
+        index = getattr(edge, "index", 0)
+        return results[index] if index < len(results) else None  # what is not known of one that an earlier step recorded
 
     def pulled(self, node: Any, g: Any, results: Sequence[Any]) -> None:
-        step = self.running()
-        if not step.passes:
+        notes = self.running()
+        if not self.walked_back or (id(node) not in self.calls and not self.adopt(node)):
             return
-        call = self.calls.get(id(node))
-        if call is None:
-            if len(step.calls) >= MOST_CALLS:
-                step.dropped += 1
-                return
-            call = self.adopt(node)
-        if call.facts is None:
-            call.facts = self.facts_of(node)
-        v = g if g.__class__ is list else [g]
-        pull = Pull(weakref.ref(call), tuple(map(self.cotangent, v)), tuple(map(self.cotangent, results)))
-        call.pulls.append(pull)
-        step.passes[-1].pulls.append(pull)
+        v = tuple([self.cotangent(x) for x in g]) if g.__class__ is list else (self.cotangent(g),)
+        notes.append(("pulled", node, v, tuple([self.cotangent(x) for x in results])))
 
     def cotangent(self, g: Any) -> Snapshot | None:
         """A cotangent's numbers."""
+        if g.__class__ is ndarray:
+            return self.borrow(g)
         if g is None or isinstance(g, Box):
             return None
-        g = g._data if isinstance(g, Tensor) else g
-        return self.borrow(g if g.__class__ is ndarray else np.asarray(g))
+        return self.borrow(g._data) if isinstance(g, Tensor) else Snapshot(np.asarray(g))  # of a NumPy scalar
 
-    def adopt(self, node: Any) -> Call:
-        """A call for a node that no operation of this step made: of a custom Function, of a write through a view, of an earlier step."""
+    def adopt(self, node: Any) -> bool:
+        """Notes a call for a node that none of this step made: a write through a view, an operation of an earlier step; if there may be more calls."""
+        if not self.may_call():
+            return False
         result = self.earlier.get(id(node))
-        operands = tuple(self.value_at(edge) for edge in node.edges)
-        call = Call(
-            len(self.running().calls), None, operands, {}, (result,) if result else (), result.place if result else None, (), True, node
-        )
-        if result is not None and result.maker is None:
-            result.maker = weakref.ref(call)
-        self.calls[id(node)] = call
-        self.note(call)
-        return call
+        operands = [self.value_at(edge) for edge in node.edges]
+        self.calls[id(node)] = results = () if result is None else (result,)
+        place = None if result is None else result.place
+        self.notes.append(("called", None, operands, {}, results, place, (), True, node, self.facts_of(node)))
+        return True
 
     def gradient_came(self, leaf: Tensor, g: Any) -> None:
         snapshot = self.cotangent(g)
-        if snapshot is None or not self.running().passes:
+        if snapshot is None or not self.walked_back:
             return
         before = real_grad(leaf)
-        reference, n = self.passes.get(id(leaf), (weakref.ref(leaf), 0))
-        n = n + 1 if before is not None and reference() is leaf else 1
-        self.passes[id(leaf)] = weakref.ref(leaf), n
-        arrival = Arrival(self.value(leaf), snapshot, None if before is None else self.borrow(before._data), n)
-        self.running().passes[-1].arrivals.append(arrival)
+        known = self.passes.get(id(leaf))
+        if known is None or known[0]() is not leaf:
+            known = weakref.ref(leaf), 0
+        n = 1 if before is None else known[1] + 1
+        self.passes[id(leaf)] = known[0], n
+        self.notes.append(("came", self.value(leaf), snapshot, None if before is None else self.borrow(before._data), n))
         if before is not None:
             self.give_back(before._data)
 
     def gradient_set(self, leaf: Tensor, before: Tensor | None) -> None:
         self.passes.pop(id(leaf), None)
         if before is not None:
-            self.note(Event("cleared", self.value(leaf), self.here_again(sys._getframe(1)), len(self.running().calls)))
+            notes, at = self.running(), self.told_by(sys._getframe(1))
+            notes.append(("happened", "cleared", self.value(leaf), at))
 
     # ------------------------------------------------------------ updates
 
     def updates(self, optimizer: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> None:
+        self.running()
+        at = self.told_by(sys._getframe(1))
         numbers = {k: v for k, v in group.items() if k != "params" and not callable(v)}
-        self.add_update(type(optimizer).__name__, numbers, p, grad, self.here_again(sys._getframe(1)), self.number_of(optimizer))
+        self.add_update(type(optimizer).__name__, numbers, p, grad, at, self.number_of(optimizer))
         self.give_back(p._data)
         for x in optimizer.state.get(p, {}).values():
             if isinstance(x, Tensor):
                 self.give_back(x._data)
 
-    def add_update(self, optimizer: str, numbers: dict[str, Any], p: Tensor, grad: Tensor, place: Place | None, number: int | None) -> None:
+    def add_update(self, optimizer: str, numbers: dict[str, Any], p: Tensor, grad: Tensor, at: Any, number: int | None) -> None:
         """A parameter is about to be changed."""
         passes = self.passes.get(id(p), (None, 0))[1]
-        self.note(Update(self.value(p), optimizer, numbers, self.borrow(p._data), self.borrow(grad._data), passes, place, number))
+        value = self.value(p)
+        after: list[Any] = []
+        self.notes.append(("updated", value, optimizer, numbers, self.borrow(p._data), self.borrow(grad._data), passes, at, number, after))
+        self.unfinished.append((value.tensor, after, bool(optimizer)))
+
+    def stepped(self, optimizer: Any) -> None:
+        self.teller = None
+        notes, at = self.running(), self.look(sys._getframe(1))
+        given = tuple([self.value(p) for group in optimizer.param_groups for p in group["params"]])
+        notes.append(("happened", "stepped", None, at, type(optimizer).__name__, self.number_of(optimizer), given))
+        own = []
+        for update in self.unfinished:
+            tensor, after, by_optimizer = update
+            if not by_optimizer:
+                own.append(update)
+            elif (p := tensor()) is not None:
+                after += self.borrow(p._data), {name: self.state_of(x) for name, x in optimizer.state.get(p, {}).items()}
+        self.unfinished = own
+        self.updated = True
 
     # ------------------------------------------------------------ crashes
 
@@ -527,17 +530,19 @@ class Recorder(Observer):
                 operation = written.__name__ if written is not None else frame.f_code.co_name.removesuffix("_op").rstrip("_")
                 args = arguments(frame)
             elif frame.f_code is Module._call_watched.__code__:
-                modules.append(self.paths[id(mine["self"])])
+                modules.append((self.known(mine["self"]) or "", type(mine["self"]).__name__))
             elif frame.f_code is backward.__code__:
                 operation, args = "backward", as_sequence(mine["tensors"])
             elif frame.f_code is Walk.visit.__code__:
                 operation, args, node, v = None, (), mine["node"], mine["g"]
             trace = trace.tb_next
-        step = self.running_forward() if args else self.running()
-        found = None if node is None else self.calls.get(id(node)) or self.adopt(node)
+        notes = self.running_forward() if args else self.running()
+        if node is not None and (id(node) in self.calls or self.adopt(node)):
+            self.failing = node
         operands = tuple([self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args])
         came = () if node is None else tuple(map(self.cotangent, v if v.__class__ is list else [v]))
-        seen = [step] if step.order or step.visits or args or not self.record.steps else self.record.steps
+        assert self.step is not None
+        step = self.step if notes or args or not self.record.steps else self.record.steps[-1]
         self.record.failure = Failure(
-            type(error).__name__, str(error), place, operation, found, seen[-1].number, operands, came, tuple(modules)
+            type(error).__name__, str(error), place, operation, None, step.number, operands, came, tuple(modules)
         )  # fmt: skip

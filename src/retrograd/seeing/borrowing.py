@@ -1,0 +1,96 @@
+"""Arrays are shared with a program until it writes to them: then, and not before, what was borrowed of that memory is copied.
+
+What is known of borrowed arrays does not keep them: they are gone with the record's last snapshot of them.
+"""
+
+from __future__ import annotations
+
+import sys
+import weakref
+
+from numpy import ndarray
+
+from retrograd.core.tensor import owner
+from retrograd.seeing.record import Snapshot
+
+new = Snapshot.__new__
+FEW = 1000  # snapshots: no more than that are worth a look at which of them are still there
+
+
+def held_by_others(held: list[tuple[ndarray, ndarray, Snapshot]]) -> bool:
+    """Whether more refers to some memory than what is listed here: (the array that owns it, an array on it, the snapshot of that)."""
+    references = 1  # the call's own; no names are bound here, which some versions of Python count and others do not
+    for i in range(len(held)):
+        is_base, kept = held[i][1] is held[i][0], held[i][2].array is held[i][1]
+        references += 2 + (is_base and kept)  # the list's two, or the list's and the view's
+        if not is_base and sys.getrefcount(held[i][1]) > 2 + kept:
+            return True
+    return sys.getrefcount(held[0][0]) > references
+
+
+class Borrowed:
+    """The snapshots that share memory with the program. Of arrays with more elements than `limit` they are summaries."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.snapshots: dict[int, weakref.ref[Snapshot]] = {}  # by id of the array
+        self.views: dict[int, list[weakref.ref[Snapshot]]] = {}  # those of arrays on others' memory, by id of the array that owns it
+        self.of_views = 0  # how many are listed there
+        self.most = FEW  # before those that are gone are swept out
+
+    def borrow(self, array: ndarray) -> Snapshot:
+        """The numbers of an array as they are now."""
+        known = self.snapshots.get(id(array))
+        if known is not None and (found := known()) is not None and (found.array is array or found.source is array):
+            return found
+        snapshot = new(Snapshot)  # what its __init__ does: this runs more often than anything else here
+        snapshot.array, snapshot._summary = array, None
+        if array.size > self.limit:
+            snapshot.forget()
+        self.snapshots[id(array)] = known = weakref.ref(snapshot)
+        if array.base is not None:
+            self.views.setdefault(id(owner(array)), []).append(known)
+            self.of_views += 1
+        return snapshot
+
+    def give_back(self, array: ndarray) -> None:
+        """The memory of an array is about to be written to: what was borrowed of it is copied."""
+        base = array if array.base is None else owner(array)
+        known = self.snapshots.pop(id(base), None)
+        if known is not None and (snapshot := known()) is not None and snapshot.source is base:
+            snapshot.detach()
+        for known in self.views.pop(id(base), ()):
+            snapshot = known()
+            if snapshot is not None and (view := snapshot.source) is not None:
+                self.snapshots.pop(id(view), None)
+                snapshot.detach()
+
+    def settle(self) -> None:
+        """Copies what others hold too; the rest is nobody else's any more."""
+        for together in self.by_owner():
+            if held_by_others(together):
+                for _, _, snapshot in together:
+                    snapshot.detach()
+        self.snapshots.clear()
+        self.views.clear()
+        self.of_views = 0
+
+    def by_owner(self) -> list[list[tuple[ndarray, ndarray, Snapshot]]]:
+        """(array that owns the memory, array, snapshot) of all that was borrowed, those of one owner together."""
+        found: dict[int, list[tuple[ndarray, ndarray, Snapshot]]] = {}
+        for known in self.snapshots.values():
+            snapshot = known()
+            if snapshot is not None and (array := snapshot.array) is not None:
+                base = owner(array)
+                found.setdefault(id(base), []).append((base, array, snapshot))
+        return list(found.values())
+
+    def sweep(self) -> None:
+        """Forgets about snapshots that are gone, if there may be many."""
+        if len(self.snapshots) + self.of_views <= self.most:
+            return
+        self.snapshots = {key: known for key, known in self.snapshots.items() if known() is not None}
+        views = {key: [known for known in found if known() is not None] for key, found in self.views.items()}
+        self.views = {key: found for key, found in views.items() if found}
+        self.of_views = sum(map(len, self.views.values()))
+        self.most = 2 * (len(self.snapshots) + self.of_views) + FEW
