@@ -37,7 +37,8 @@ from retrograd.errors import Uncompilable, user_location
 from retrograd.pytree import tree_flatten
 
 STRAY = "a tensor that was made by means that the record does not show (a copy of its array, NumPy)"
-LATER = "the optimizer's state did not exist yet"  # no fault of the program: the next call is recorded
+KEPT = "a tensor that the function computes is kept outside it", "the function keeps"
+LATER = "what the function needs did not exist yet"  # no fault of the program: the next call is recorded
 
 
 class Refused(Exception):
@@ -422,7 +423,7 @@ class Recorder(Observer):
         if self.kept(accounted):
             gc.collect()  # transforms leave cycles behind
             if self.kept(accounted):
-                raise Refused("a tensor that the function computes is kept outside it, and would not change with later calls")
+                raise Refused(f"{KEPT[0]}, and would not change with later calls")
 
     def kept(self, accounted: set[int]) -> bool:
         """Whether a tensor lives that the program computed and that is not accounted for."""
@@ -440,7 +441,7 @@ class Recorder(Observer):
             if tensor is None:
                 continue
             if self.is_stray(tensor):
-                raise Refused(f"the function keeps {STRAY}")
+                raise Refused(f"{KEPT[1]} {STRAY}")
             if met.moved(tensor):
                 raise Refused("a tensor from outside got other memory, or another place on the tape (by a write in place)")
             times = met.counter[0] - met.version
@@ -543,7 +544,7 @@ def record(
     """Calls `function`, and returns its result with the program that it ran, or with the reason why there is no record.
 
     Args:
-        strict: raise where something cannot be recorded.
+        strict: raise where something happens that cannot be recorded.
         chosen: which of the results that need a gradient are differentiated outside.
 
     Raises:
@@ -561,6 +562,4 @@ def record(
     try:
         return result, recorder.finish(result), None
     except Refused as refused:
-        if strict and not str(refused).startswith(LATER):
-            raise Uncompilable(str(refused)) from None
         return result, None, str(refused)

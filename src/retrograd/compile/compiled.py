@@ -18,15 +18,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from retrograd.compile.backend import make_executor
-from retrograd.compile.capture import LATER, record
+from retrograd.compile.capture import KEPT, LATER, record
 from retrograd.compile.certify import certify
 from retrograd.compile.entry import BUSY, MISS, Entry, Guards, eager_entry, explain_binding, mode
 from retrograd.compile.executor import Executor
 from retrograd.compile.graph import Buffer, Program, Source
+from retrograd.compile.lasting import lists_in, passing
 from retrograd.compile.many import Rows, can_repeat
 from retrograd.compile.measure import measured, parts_of
 from retrograd.compile.printed import Listing, printed
-from retrograd.compile.reach import PLAIN, Reach
+from retrograd.compile.reach import PLAIN, Reach, same
 from retrograd.compile.report import Kernels, Report
 from retrograd.compile.tied import Knot, tied_leaves
 from retrograd.core.tape import add_hook
@@ -37,6 +38,7 @@ from retrograd.ops.join import cat, stack
 from retrograd.pytree import TreeSpec, tree_flatten, tree_unflatten
 
 LIMIT = 8  # programs that one function may have
+PATIENCE = 2  # calls that are not recorded because they make what later ones find
 
 
 class Inside(threading.local):
@@ -103,7 +105,7 @@ class Compiled:
         backend: Callable[[Program], Executor] = make_executor,
     ) -> None:
         self.function, self.fullgraph, self.verify, self.dynamic, self.backend = function, fullgraph, verify, dynamic, backend
-        self.limit = LIMIT
+        self.limit, self.patience = LIMIT, PATIENCE
         self.variants: list[Variant] = []
         self.attempts: tuple[Callable[..., Any], ...] = ()
         self.seen: set[Any] = set()
@@ -185,15 +187,22 @@ class Compiled:
     def add(self, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any], now: tuple[bool, bool]) -> Any:
         """Records a call; adds its program."""
         start = time.perf_counter()
+        spec, lists = tree_flatten((list(args), kwargs))[1], lists_in((args, kwargs))
         objects = [(f"argument {i}", x) for i, x in enumerate(leaves) if not isinstance(x, (Tensor, *PLAIN))]
         reach = Reach((self.name(), self.function), *objects)
         guards = Guards(args, kwargs, reach, now)
         why = self.reason(args, kwargs)
         result, program, refused = record(self.function, args, kwargs, self.fullgraph, self.differentiated)
-        program, refused = self.unless_changed(reach, program, refused)
+        after, spec_after = tree_flatten((list(args), kwargs))
+        if spec_after != spec or not all(a is b or same(a, b) for a, b in zip(after, leaves, strict=True)):
+            program, refused = None, "the function changes a list or a dict among its arguments"
+        elif refused is None or refused.startswith(KEPT):
+            program, refused = self.unless_changed(reach, program, refused, passing(result, reach, lists))
         if program is None:
             assert refused is not None
             if not refused.startswith(LATER):
+                if self.fullgraph:
+                    raise Uncompilable(refused)
                 self.warn("eager", f"{self.name()} runs in eager, not compiled: {refused}")
                 self.put(Variant(guards, why, f"eager: {refused}", time.perf_counter() - start), eager_entry(guards, self.function))
             return result
@@ -214,15 +223,24 @@ class Compiled:
             variant.state = "compiled"
         return result
 
-    def unless_changed(self, reach: Reach, program: Program | None, refused: str | None) -> tuple[Program | None, str | None]:
-        """The program, unless the function changed something that is no tensor, or reaches what cannot be watched."""
+    def unless_changed(
+        self, reach: Reach, program: Program | None, refused: str | None, unfit: str | None
+    ) -> tuple[Program | None, str | None]:
+        """The program, unless the function changed something that is no tensor, reaches what cannot be watched, or returns what is `unfit`.
+
+        What looks as if it was made once and for all (a cache, an attribute that was None) is waited for: the next call is recorded.
+        """
         changed = reach.changed()
-        if program is None or (changed is None and reach.unwatched is None):
-            return program, refused
-        what = f"the function changes {changed}, which is no tensor" if changed else f"the function reaches {reach.unwatched}"
-        if self.fullgraph:
-            raise Uncompilable(what)
-        return None, what
+        if changed is not None and self.patience and reach.settles():
+            self.patience -= 1
+            return None, f"{LATER} ({changed})"
+        if program is None:
+            return None, refused
+        if changed is not None:
+            return None, f"the function changes {changed}, which is no tensor"
+        if reach.unwatched is not None:
+            return None, f"the function reaches {reach.unwatched}"
+        return (program, None) if unfit is None else (None, f"the function returns {unfit}")
 
     def put(self, variant: Variant, call: Callable[..., Any]) -> None:
         """Adds a program, to be tried first."""

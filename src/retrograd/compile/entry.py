@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from sys import getrefcount
+from types import CellType
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy import ndarray
 from retrograd.compile.binding import Binding
 from retrograd.compile.executor import Executor
 from retrograd.compile.graph import Buffer, Program, Result, Source, View, dense_strides, whole
-from retrograd.compile.reach import COPY, LENGTH, PLAIN, Place, Reach, describe, same
+from retrograd.compile.reach import COPY, LENGTH, MISSING, PLAIN, Place, Reach, Slots, describe, same
 from retrograd.compile.tied import Knot, KnotNode
 from retrograd.config import settings
 from retrograd.core.levels import local, switch
@@ -194,7 +195,14 @@ class Guards:
         if place.key is COPY:
             return f"{code.name('place', place)}.holds()"
         key = repr(place.key) if type(place.key) in (str, int) else code.name("key", place.key)
-        found = f"{holder}.cell_contents" if not hasattr(place.holder, "__getitem__") else f"{holder}[{key}]"
+        if isinstance(place.holder, CellType):
+            found = f"{holder}.cell_contents"
+        elif isinstance(place.holder, Slots):
+            found = f"{code.name('of', place.holder.of)}.{place.key}"
+        elif place.value is MISSING:
+            return f"{key} not in {holder}"
+        else:
+            found = f"{holder}[{key}]"
         value = code.name("value", place.value)
         return f"({found} is {value} or same({found}, {value}))" if isinstance(place.value, PLAIN) else f"{found} is {value}"
 

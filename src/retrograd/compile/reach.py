@@ -5,35 +5,43 @@ looked at again: that takes some 30 ns. What modules hold is not looked at each 
 (`levels.switch.modules`), and only then it is compared.
 
 Followed are functions and classes of the user's, not those of this library or of others; containers of up to `MANY` items; and of an
-object, the attributes whose names occur in the code that is followed.
+object, the attributes whose names occur in the code that is followed (all, where that code works names out, or where the object's class
+is another library's). What may change unseen makes the function run in eager: iterators, generators of random numbers, variables that
+belong to a thread or a context, names worked out by `globals()` or `eval`.
 """
 
 from __future__ import annotations
 
-import dis
 import functools
 import operator
-import os
-import site
 import sys
+import threading
 import types
+import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib.util import resolve_name
 from typing import Any
 
-from numpy import ndarray
+from numpy import generic, ndarray
 
+from retrograd.compile.names import Names, is_elsewhere, is_foreign_class, is_users_class, names_in
 from retrograd.core.tensor import Tensor
-from retrograd.errors import PACKAGE
 from retrograd.nn.module import Module
 from retrograd.optim.optimizer import Optimizer
 
 MANY = 64
 MOST_COPIED = 1024
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "nothing"})()
+UNSET = (None, False, MISSING)  # what is there before something is made for the first time
 PLAIN = (int, float, complex, bool, str, bytes, type(None))
-ELSEWHERE = tuple({os.path.dirname(os.__file__) + os.sep, *(p + os.sep for p in [*site.getsitepackages(), site.getusersitepackages()])})
+WORKED_OUT = {"getattr", "setattr", "delattr", "hasattr", "vars", "dir"}  # what takes attributes by names that are worked out
+UNSEEN = {"globals": "a variable by a name that is worked out (globals())", "eval": "what it evaluates", "exec": "what it executes"}
+BUILTINS = (int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset, deque)
+FIXED = (types.FunctionType, staticmethod, property)  # what a class gives of itself as it is
+MAKERS = ("__init__", "__new__", "__post_init__")
 
 
 @dataclass
@@ -77,15 +85,28 @@ COPY: Any = object()
 
 def copied(value: Any) -> Any:
     """What tells the contents of a container or an array; a list is compared object by object."""
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return [*value, *value.values()]
     if isinstance(value, (list, tuple, deque)):
         return list(value)
-    return (value.shape, value.tobytes()) if isinstance(value, ndarray) else frozenset(value)
+    if isinstance(value, (set, frozenset)):
+        return frozenset(value)
+    if isinstance(value, functools._lru_cache_wrapper):
+        return value.cache_info().currsize
+    return (value.shape, value.tobytes()) if isinstance(value, ndarray) else bytes(value)
+
+
+def has_bytes(value: Any) -> bool:
+    """Whether a value is memory with numbers in it."""
+    try:
+        memoryview(value)
+    except (TypeError, BufferError, ValueError):
+        return False
+    return True
 
 
 class Slots:
-    """The attributes of an object that has no `__dict__`, as items."""
+    """The attributes of something, as items: however they are found."""
 
     def __init__(self, of: Any) -> None:
         self.of = of
@@ -103,35 +124,17 @@ def slots_of(value: Any) -> list[str]:
     return found
 
 
+def slot_of(value: Any, name: str) -> Any:
+    """What is in a slot of an object."""
+    try:
+        return object.__getattribute__(value, name)
+    except AttributeError:
+        return MISSING
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether two values are the same object, or equal numbers or strings."""
     return a is b or (type(a) is type(b) and isinstance(a, PLAIN) and (a == b) and repr(a) == repr(b))
-
-
-def is_users(code: types.CodeType) -> bool:
-    """Whether code is the user's: not this library's, nor the standard library's, nor an installed package's."""
-    name = code.co_filename
-    return not name.startswith(PACKAGE) and not name.startswith(ELSEWHERE) and not name.startswith("<frozen")
-
-
-@functools.cache
-def names_in(code: types.CodeType) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """The globals that code reads, the attributes, and the strings in it; those of functions within it too."""
-    read, attributes, strings = set(), set(), set()
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
-            read.add(instruction.argval)
-        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD", "LOAD_SUPER_ATTR"):
-            attributes.add(instruction.argval)
-    for constant in code.co_consts:
-        if isinstance(constant, str):
-            strings.add(constant)
-        if isinstance(constant, types.CodeType):
-            inner = names_in(constant)
-            read |= inner[0]
-            attributes |= inner[1]
-            strings |= inner[2]
-    return frozenset(read), frozenset(attributes), frozenset(strings)
 
 
 class Reach:
@@ -147,18 +150,21 @@ class Reach:
     def __init__(self, *roots: tuple[str, Any]) -> None:
         self.roots = roots
         self.attributes: set[str] = {"forward", "__call__"}
+        self.written: set[str] = set()
         self.strings: set[str] = set()
-        self.unwatched: str | None = None
+        self.every = False  # whether attributes are taken by names that are worked out
         while True:  # until no more names are found, which more attributes of objects may have
-            known = len(self.attributes)
+            known = len(self.attributes), self.every
             self.places: list[Place] = []
             self.modules: list[tuple[str, Module]] = []
             self.tensors: dict[int, tuple[str, Tensor]] = {}
             self.optimizers: list[Optimizer] = []
             self.seen: dict[int, Any] = {}
+            self.classes: set[tuple[int, bool]] = set()
+            self.unwatched: str | None = None
             for label, value in roots:
                 self.follow(label, value)
-            if len(self.attributes) == known:
+            if (len(self.attributes), self.every) == known:
                 break
         self.state = self.module_state()
 
@@ -171,65 +177,96 @@ class Reach:
 
     def follow(self, label: str, value: Any) -> None:
         """Notes what a value reaches."""
-        if isinstance(value, PLAIN) or id(value) in self.seen:
+        if isinstance(value, (*PLAIN, generic)) or id(value) in self.seen:
             return
         self.seen[id(value)] = value
         if isinstance(value, Tensor):
             self.tensors[id(value)] = label, value
+            self.follow_attributes(label, value)
         elif isinstance(value, Module):
             self.follow_module(label, value)
         elif isinstance(value, Optimizer):
-            self.optimizers.append(value)
-            if "param_groups" in self.attributes:
-                self.follow_groups(label, value)
+            self.follow_optimizer(label, value)
         elif isinstance(value, types.FunctionType):
             self.follow_function(label, value)
-        elif isinstance(value, types.MethodType):
-            self.follow(label, value.__self__)
-            self.follow(label, value.__func__)
-        elif isinstance(value, functools.partial):
-            for part in (value.func, value.args, value.keywords):
-                self.follow(label, part)
-        elif isinstance(value, (staticmethod, classmethod)):
-            self.follow(label, value.__func__)
-        elif isinstance(value, property):
-            self.follow(label, value.fget)
-        elif isinstance(value, (list, tuple, dict, deque)):
+        elif isinstance(value, (list, tuple, dict, deque, types.MappingProxyType)):
             self.follow_container(label, value)
-        elif isinstance(value, (set, ndarray)):
+        elif isinstance(value, (set, frozenset, ndarray)) or has_bytes(value):
             self.follow_contents(label, value)
-        elif hasattr(value, "__next__"):
+        elif hasattr(type(value), "__next__"):
             self.unwatched = f"{label}, an iterator"
         elif type(value).__module__.startswith("numpy.random"):
             self.unwatched = f"{label}, a random number generator of NumPy"
+        elif isinstance(value, (threading.local, ContextVar)):
+            self.unwatched = f"{label}, a variable that belongs to a thread or a context"
         elif isinstance(value, types.ModuleType):
             self.follow_python_module(label, value)
         elif isinstance(value, type):
-            self.follow_class(label, value)
-        elif hasattr(value, "__dict__"):
-            for name, found in list(vars(value).items()):
-                if name in self.attributes:
-                    self.put(f"{label}.{name}", vars(value), name, found)
-            self.follow_class(type(value).__name__, type(value))
-            self.follow_slots(label, value)
-        elif slots_of(value):
-            self.follow_class(type(value).__name__, type(value))
-            self.follow_slots(label, value)
+            self.follow_class(label, value, made=True)
+            if type(value) is not type:
+                self.follow_class(type(value).__name__, type(value))
+        else:
+            self.follow_callable(label, value)
+            self.follow_object(label, value)
 
-    def follow_slots(self, label: str, value: Any) -> None:
-        """The slots of an object that the code names."""
-        held = Slots(value)
+    def follow_callable(self, label: str, value: Any) -> None:
+        """What a method or another callable object consists of."""
+        if isinstance(value, types.MethodType):
+            parts: tuple[Any, ...] = value.__self__, value.__func__
+        elif isinstance(value, types.BuiltinMethodType):
+            parts = (value.__self__,)
+        elif isinstance(value, functools.partial):
+            parts = value.func, value.args, value.keywords
+        elif isinstance(value, (staticmethod, classmethod)):
+            parts = (value.__func__,)
+        elif isinstance(value, property):
+            parts = value.fget, value.fset
+        elif isinstance(value, functools.cached_property):
+            parts = (value.func,)
+        elif isinstance(value, weakref.ref):
+            parts = (value(),)
+        elif isinstance(value, functools._lru_cache_wrapper):
+            self.places.append(Place(f"how much {label} remembers", value, COPY, copied(value)))
+            parts = (value.__wrapped__,)
+        else:
+            self.every = self.every or isinstance(value, (operator.attrgetter, operator.methodcaller))
+            return
+        for part in parts:
+            self.follow(label, part)
+
+    def follow_object(self, label: str, value: Any) -> None:
+        """The attributes of an object, those in slots too, and its class."""
+        kind = type(value)
+        if isinstance(getattr(value, "__dict__", None), dict):
+            self.follow_attributes(label, value)
         for name in slots_of(value):
-            if name in self.attributes and hasattr(value, name):
-                self.put(f"{label}.{name}", held, name, getattr(value, name))
+            found = slot_of(value, name) if name in self.attributes or self.every else MISSING
+            if found is not MISSING:
+                self.put(f"{label}.{name}", Slots(value), name, found)
+        self.follow_class(kind.__name__, kind)
+
+    def follow_attributes(self, label: str, value: Any) -> None:
+        """What is in the `__dict__` of an object, as far as it matters; and what is found in its class for want of it."""
+        held, foreign = vars(value), is_foreign_class(type(value))
+        for name, found in list(held.items()):
+            if name in self.attributes or self.every:
+                self.put(f"{label}.{name}", held, name, found)
+            elif foreign:  # code that is not followed may use it
+                self.places.append(Place(f"{label}.{name}", held, name, found))
+                if isinstance(found, (list, dict, set, deque)) and len(found) <= MOST_COPIED:
+                    self.places.append(Place(f"{label}.{name}", found, COPY, copied(found)))
+        known = {name for base in type(value).__mro__ if is_users_class(base) for name in vars(base)}
+        for name in sorted((self.written | (self.attributes & known)) - set(held)):
+            if not isinstance(value, Tensor) and not hasattr(getattr(type(value), name, None), "__set__"):
+                self.places.append(Place(f"{label}.{name}", held, name, MISSING))
 
     def follow_function(self, label: str, function: types.FunctionType) -> None:
-        """A function of the user's: its closure, the globals it reads, its defaults."""
+        """A function of the user's: its closure, the globals and modules it reads, its defaults and attributes."""
         wrapped = getattr(function, "__wrapped__", None)
         if wrapped is not None:
             self.follow(label, wrapped)
         code = function.__code__
-        if not is_users(code):
+        if is_elsewhere(code.co_filename):
             for cell in function.__closure__ or ():  # a decorator of a library holds the user's function
                 try:
                     content = cell.cell_contents
@@ -238,39 +275,83 @@ class Reach:
                 if isinstance(content, (types.FunctionType, types.MethodType, Module)):
                     self.follow(label, content)
             return
-        read, attributes, strings = names_in(code)
-        self.attributes |= attributes
-        self.strings |= strings
+        names = names_in(code)
+        self.take(names, function.__globals__)
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             place = Place(f"the variable '{name}'", cell, name, None)
             place.value = place.look()
             self.places.append(place)
             self.follow(name, place.value)
-        for name in sorted(read):
+        for name in sorted(names.read):
             if name in function.__globals__:
                 self.put(name, function.__globals__, name, function.__globals__[name])
-        for default in (*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()):
-            self.follow(label, default)
+        for imported in sorted(names.imports):
+            self.follow_import(function.__globals__, *imported)
+        for part in ("__defaults__", "__kwdefaults__"):
+            if getattr(function, part):
+                self.put(f"{label}.{part}", Slots(function), part, getattr(function, part))
+        for name in sorted(names.attributes & set(vars(function))):
+            self.put(f"{label}.{name}", vars(function), name, vars(function)[name])
+
+    def take(self, names: Names, known: dict[str, Any]) -> None:
+        """Takes in what code mentions, whose globals are `known`."""
+        self.attributes |= names.attributes
+        self.written |= names.written
+        self.strings |= names.strings
+        builtin = names.read - set(known)
+        self.every = self.every or bool(builtin & WORKED_OUT) or "__dict__" in names.attributes
+        for name in sorted(builtin & set(UNSEEN)):
+            self.unwatched = UNSEEN[name]
+        if {"environ", "getenv"} & (names.attributes | names.read):
+            self.unwatched = "the environment's variables"
+
+    def follow_import(self, known: dict[str, Any], name: str, level: int, taken: tuple[str, ...]) -> None:
+        """A module that the function imports, if it is the user's. One that is not there yet is a change when it comes."""
+        try:
+            name = resolve_name("." * level + name, known.get("__package__"))
+        except ImportError:
+            return
+        for path in {name, name.split(".")[0]}:
+            module = sys.modules.get(path, MISSING)
+            if module is not MISSING and is_elsewhere(getattr(module, "__file__", None) or "<frozen"):
+                continue
+            self.put(f"the module {path}", sys.modules, path, module)
+            if path == name and module is not MISSING:
+                self.places += [Place(f"{name}.{t}", vars(module), t, MISSING) for t in taken if t not in vars(module)]
 
     def follow_container(self, label: str, value: Any) -> None:
         """A list, tuple or dict: how many items, and which."""
         if not isinstance(value, tuple):
             self.places.append(Place(f"the length of {label}", value, LENGTH, len(value)))
         if len(value) > MANY:
-            return self.follow_contents(label, value)
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            if isinstance(value, tuple):
-                self.follow(f"{label}[{key}]", item)
-            else:
-                self.put(f"{label}[{key!r}]", value, key, item)
-        return None
+            self.follow_contents(label, value)
+        else:
+            for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+                if isinstance(value, tuple):
+                    self.follow(f"{label}[{key}]", item)
+                else:
+                    self.put(f"{label}[{key!r}]", value, key, item)
+        if type(value) not in BUILTINS and hasattr(value, "__dict__"):
+            self.follow_object(label, value)
 
     def follow_contents(self, label: str, value: Any) -> None:
         """A set, a large container or an array of NumPy: a copy is compared at each call."""
-        if (value.size if isinstance(value, ndarray) else len(value)) <= MOST_COPIED:
+        if (value.size if isinstance(value, ndarray) else memoryview(value).nbytes if has_bytes(value) else len(value)) <= MOST_COPIED:
             self.places.append(Place(label, value, COPY, copied(value)))
         else:
             self.unwatched = f"{label}, a {type(value).__name__} of more than {MOST_COPIED} items"
+
+    def follow_optimizer(self, label: str, optimizer: Optimizer) -> None:
+        """An optimizer: the hyperparameters that the code names. Of one of the user's, whose step is code like any other, its state too."""
+        self.optimizers.append(optimizer)
+        if any(is_users_class(kind) for kind in type(optimizer).__mro__):
+            self.follow_object(label, optimizer)
+            self.places.append(Place(f"{label}.state", vars(optimizer), "state", optimizer.state))
+            self.places.append(Place(f"the length of {label}.state", optimizer.state, LENGTH, len(optimizer.state)))
+            for i, held in enumerate(optimizer.state.values()):
+                self.follow(f"{label}.state[{i}]", held)
+        if "param_groups" in self.attributes:
+            self.follow_groups(label, optimizer)
 
     def follow_groups(self, label: str, optimizer: Optimizer) -> None:
         """The hyperparameters of an optimizer that the code names (all, if it goes through them by name)."""
@@ -284,27 +365,31 @@ class Reach:
 
     def follow_python_module(self, label: str, module: types.ModuleType) -> None:
         """A Python module of the user's: the names in it that the code uses as attributes."""
-        file = getattr(module, "__file__", None) or PACKAGE
-        if file.startswith((PACKAGE, *ELSEWHERE)) or module is sys.modules.get("builtins"):
+        if is_elsewhere(getattr(module, "__file__", None) or "<frozen"):
             return
         for name in sorted(self.attributes & set(vars(module))):
             self.put(f"{label}.{name}", vars(module), name, vars(module)[name])
 
-    def follow_class(self, label: str, kind: type) -> None:
-        """The functions and values of a class of the user's."""
+    def follow_class(self, label: str, kind: type, *, made: bool = False) -> None:
+        """The functions and values of a class of the user's. `made`: the code may make instances of it."""
+        if (id(kind), made) in self.classes:
+            return
+        self.classes.add((id(kind), made))
+        hidden: set[str] = set()
         for base in kind.__mro__:
-            module = sys.modules.get(base.__module__)
-            file = getattr(module, "__file__", None)
-            if base is object or (file is None and base.__module__ != "__main__") or (file or "").startswith((PACKAGE, *ELSEWHERE)):
+            if not is_users_class(base):
                 continue
-            if id(base) in self.seen and base is not kind:
-                continue
-            self.seen[id(base)] = base
             for name, value in list(vars(base).items()):
-                if name in self.attributes:
+                called = name.startswith("__") and name.endswith("__") and isinstance(value, types.FunctionType)
+                if not (name in self.attributes or (called and (made or name not in MAKERS))):
+                    continue
+                if isinstance(value, (types.FunctionType, types.MethodType)) or not isinstance(value, PLAIN):
                     self.follow(f"{label}.{name}", value)
-                    if isinstance(value, (*PLAIN, list, dict, tuple, Tensor)):
-                        self.places.append(Place(f"{label}.{name}", vars(base), name, value))
+                if name in self.attributes and name not in ("__dict__", "__weakref__"):
+                    bound = isinstance(value, classmethod) or (hasattr(type(value), "__get__") and not isinstance(value, FIXED))
+                    through = vars(base) if bound else Slots(base if name in hidden else kind)
+                    self.places.append(Place(f"{label}.{name}", through, name, through[name]))
+                    hidden.add(name)
 
     def follow_module(self, label: str, module: Module) -> None:
         """A module, and those below it: their code, and what they hold besides parameters."""
@@ -315,7 +400,7 @@ class Reach:
             self.follow_class(type(below).__name__, type(below))
             for name, tensor in (*below._parameters.items(), *below._buffers.items()):
                 if tensor is not None:
-                    self.tensors.setdefault(id(tensor), (f"{where}.{name}", tensor))
+                    self.follow(f"{where}.{name}", tensor)
             for name, value in vars(below).items():
                 large = isinstance(value, (dict, list, set, deque)) and len(value) > MANY
                 if name not in INTERNAL and not isinstance(value, PLAIN) and (not large or name in self.attributes):
@@ -343,6 +428,24 @@ class Reach:
             if not place.holds():
                 return place.label
         return self.changed_modules()
+
+    def settles(self) -> bool:
+        """Whether all that has changed looks as if it did so once and for all: what was None or missing has come, a dict has grown."""
+        for place in self.places:
+            if place.holds() or any(place.value is unset for unset in UNSET):
+                continue
+            if isinstance(place.holder, dict) and place.key in (LENGTH, COPY) and len(place.holder) > grown_from(place):
+                continue
+            if place.key is COPY and isinstance(place.holder, functools._lru_cache_wrapper):
+                continue
+            return False
+        before = dict(self.state)
+        return all(any(before.get(n) is unset for unset in UNSET) or same(before[n], value) for n, value in self.module_state())
+
+
+def grown_from(place: Place) -> int:
+    """How many items a dict had."""
+    return place.value if place.key is LENGTH else len(place.value) // 2
 
 
 INTERNAL = frozenset(vars(Module())) - {"training"}

@@ -6,9 +6,11 @@ nothing is watched.
 
 from __future__ import annotations
 
+import datetime
 import io
 import random
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -16,9 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.errors import PACKAGE, is_standard
+from retrograd.errors import PACKAGE
 
-EFFECTS = {print: "print() was called", input: "input() was called", open: "a file was opened", next: "next() was called on an iterator"}
+EFFECTS = {
+    print: "print() was called",
+    input: "input() was called",
+    open: "a file was opened",
+    warnings.warn: "a warning was given",
+}
 MODULES = {"time": "the clock was read", "random": "Python's random numbers were drawn", "_random": "Python's random numbers were drawn"}
 OWNERS = ((random.Random, "Python's random numbers were drawn"), (io.IOBase, "something was written to a file"))
 
@@ -32,6 +39,8 @@ def effect_of(function: Any) -> str | None:
     if found is not None:
         return found
     of = getattr(function, "__self__", None)
+    if isinstance(of, type) and issubclass(of, datetime.date) and function.__name__ in ("now", "utcnow", "today"):
+        return MODULES["time"]
     for kind, what in OWNERS:
         if isinstance(of, kind):
             return what
@@ -57,7 +66,7 @@ def watching_python(refuse: Callable[[str], None]) -> Iterator[None]:
     def look(frame: FrameType, event: str, function: Any) -> None:
         if event == "c_call" and not frame.f_code.co_filename.startswith((PACKAGE, "<frozen")):
             what = effect_of(function)
-            if what is not None and (function is not next or not is_standard(frame.f_code.co_filename)):
+            if what is not None:
                 refuse(what)
 
     if before is not None:

@@ -59,6 +59,7 @@ def storage_offset(self: Tensor) -> int:
 
 def data_ptr(self: Tensor) -> int:
     """The address of the first element."""
+    refuse_record("the address of a tensor was looked at")
     return address(self._data)
 
 
