@@ -17,7 +17,7 @@ from retrograd.seeing.chain_texts import CHAIN, COLUMNS
 from retrograd.seeing.formulas import formula, mathml
 from retrograd.seeing.jacobian import jacobian
 from retrograd.seeing.language import known_language
-from retrograd.seeing.names import named
+from retrograd.seeing.names import find, named
 from retrograd.seeing.record import Arrival, Call, Pass, Pull, Record, Snapshot, Step, Value
 from retrograd.seeing.replay import CannotReplay, Replay, difference, double, entries, local_difference, sources, steps_of
 from retrograd.seeing.structures import Jacobian
@@ -153,7 +153,7 @@ def chain(record: Record, to: Any, loss: Any = None, step: int = -1, language: s
     """Every operation from a loss back to a tensor, with what a backward pass took through it.
 
     Args:
-        to: a tensor, a `Value`, its name or label, or its number.
+        to: a tensor, a `Value`, its name (of a parameter its path, of a result its variable) or label, or its number.
         loss: the root of the pass, in the same ways; None: the root of the pass that is shown.
         step: of the record.
         language: "en" or "es"; None: the locale's.
@@ -176,8 +176,8 @@ def chain(record: Record, to: Any, loss: Any = None, step: int = -1, language: s
     ∂loss/∂x = J1ᵀ [2×2] · J2ᵀ [2×2] · J3ᵀ [2×1] · v [1]
     """
     language = None if language is None else known_language(language)
-    steps, target = record.step(step), record.find(to, step)
-    root = None if loss is None else record.find(loss, step)
+    steps, target = record.step(step), find(record, to, step)
+    root = None if loss is None else find(record, loss, step)
     tensor = None if target.tensor is None else target.tensor()
     same = [target, *(v for v in reversed(steps.values) if v is not target and tensor is not None and v.is_of(tensor))]
     passes = steps.passes if which is None else [steps.passes[which]]

@@ -61,8 +61,8 @@ def explained(seen: Evidence, used: list[tuple[Scene, Value]]) -> tuple[str, Lin
     """Why no gradient came: the kind of cut with its link, "unused", or "" where that cannot be told."""
     left: tuple[str, Link | None, Scene | None, Value | None] = ("unused", None, None, None)
     for scene, value in used:
-        if id(value) in scene.to_roots:
-            cut = cut_on(scene.to_roots, value)
+        if id(value) in scene.cuts_to_roots:
+            cut = scene.cuts_to_roots[id(value)]
             return (cut.kind, cut, scene, value) if cut is not None else ("", None, None, None)
         cut = scene.cuts.get(id(value))
         if cut is not None:
@@ -70,14 +70,6 @@ def explained(seen: Evidence, used: list[tuple[Scene, Value]]) -> tuple[str, Lin
         elif scene.uses.get(id(value)) and left[0] == "unused":
             left = "unused", None, scene, value
     return left
-
-
-def cut_on(routes: dict[int, Link | None], value: Value) -> Link | None:
-    """The first cut on the way from a value (see `Scene.routes`)."""
-    link = routes.get(id(value))
-    while link is not None and not link.cut:
-        link = routes[id(link.target)]
-    return link
 
 
 # ---------------------------------------------------------------- not a number
@@ -281,9 +273,9 @@ def detached_loss(failure: Failure, scene: Scene | None) -> tuple[str, dict[str,
         return "detached", facts | {"line": last.place or "–", "cut": last.place.expression if last.place else "–"}
     if any(r.requires_grad for r in last.results):
         return "number", facts
-    routes = scene.routes(last.results)
+    cuts = scene.first_cuts(last.results)
     for value in scene.step.values:
-        cut = cut_on(routes, value) if value.requires_grad else None
+        cut = cuts.get(id(value)) if value.requires_grad else None
         if cut is not None:
             return cut.kind, facts | {"line": cut.place or "–", "cut": cut.place.expression if cut.place else cut.kind}
     return "nothing", facts

@@ -140,8 +140,8 @@ class Scene:
                 found.setdefault(id(link.target), []).append(link)
         return found
 
-    def routes(self, ends: Sequence[Value]) -> dict[int, Link | None]:
-        """By id of a value from which a way leads to one of the ends: the first link of the way with the fewest cuts; None at an end."""
+    def first_cuts(self, ends: Sequence[Value]) -> dict[int, Link | None]:
+        """By id of a value from which a way leads to one of the ends: the first cut on the way with the fewest; None if it has none."""
         first: dict[int, Link | None] = {id(v): None for v in ends}
         cuts = dict.fromkeys(first, 0)
         queue, done = deque(ends), set()
@@ -153,14 +153,14 @@ class Scene:
             for link in self.back.get(id(value), ()):
                 cost = cuts[id(value)] + link.cut
                 if cost < cuts.get(id(link.source), 1 << 30):
-                    cuts[id(link.source)], first[id(link.source)] = cost, link
+                    cuts[id(link.source)], first[id(link.source)] = cost, link if link.cut else first[id(value)]
                     queue.append(link.source) if link.cut else queue.appendleft(link.source)
         return first
 
     @cached_property
-    def to_roots(self) -> dict[int, Link | None]:
-        """The ways to where backward passes began."""
-        return self.routes(self.roots)
+    def cuts_to_roots(self) -> dict[int, Link | None]:
+        """The same on the ways to where backward passes began."""
+        return self.first_cuts(self.roots)
 
     def towards(self, wanted: Callable[[Link], bool]) -> dict[int, Link]:
         """By id of a value from which links, cut or not, lead to one that is wanted: the nearest of these."""

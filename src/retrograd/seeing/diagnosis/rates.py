@@ -167,21 +167,18 @@ class Sum:
         """One more number."""
         self.added.append((scene, call, new))
         self.tensors |= {id(v.tensor) for v in (old, *call.results) if v is not None and v.tensor is not None}
-        before = bool(self.weights) or len(self.added) > 1
-        own, weights, shared, waiting = set(), set(), False, [new]
+        weights, shared, carried, waiting = set(), False, False, [new]
         while waiting:
             value = waiting.pop()
-            if id(value) in own or not value.requires_grad:
-                continue
             if is_weight(value):
                 weights.add(leaf_of(value))
-                continue
-            shared |= id(value) in self.met
-            own.add(id(value))
-            waiting += value.call.values() if value.call is not None and value.kind != "earlier" else ()
-        carried = any(v.kind == "earlier" for v in (new, *(v for v in scene.step.values if id(v) in own)))
-        self.fresh += before and not shared and (carried or bool(weights & self.weights))
-        self.met |= own
+            elif id(value) in self.met:
+                shared = True
+            elif value.requires_grad:
+                self.met.add(id(value))
+                carried |= value.kind == "earlier"
+                waiting += value.call.values() if value.call is not None and value.kind != "earlier" else ()
+        self.fresh += len(self.added) > 1 and not shared and (carried or bool(weights & self.weights))
         self.weights |= weights
 
 
@@ -191,7 +188,10 @@ def graph_kept_alive(seen: Evidence) -> Iterator[Finding]:
     found: dict[Place, Sum] = {}
     for scene in seen.scenes:
         for call in scene.step.calls:
-            if call.name != "add" or call.place is None or not call.results[0].requires_grad or call.results[0].snapshot.size != 1:
+            total = call.results[0] if call.results else None
+            if call.name != "add" or call.place is None or total is None or not total.requires_grad or total.snapshot.size != 1:
+                continue
+            if id(total) in scene.leading:
                 continue
             pair = sorted(call.values(), key=lambda v: not v.requires_grad)
             known = found.get(call.place)
