@@ -6,6 +6,7 @@ SENTENCES = {
     "en": {
         "dense": "full as far as is known; it is never written out, only products Jᵀv are worked out",
         "small": "worked out row by row; {nonzero} of {total} entries are not zero",
+        "complex": "a map of complex numbers: it is not written out; backward works out its product with the conjugate, Jᴴv",
         "products": "known by the product that backward worked out, and by nothing else",
         "zero": "all zero: the result does not depend on this operand",
         "identity": "the identity: {m} ones on the diagonal",
@@ -19,6 +20,7 @@ SENTENCES = {
         "weighted selection": "a selection: at most one entry in each row, at the number that was picked; {nonzero} are not zero",
         "permutation": "a permutation: the same {m} numbers in another order, one 1 in each row and column",
         "scattered": "one 1 in each column: each number is added at one place",
+        "windows": "each of the {m} results is a mean over its own window of at most {taps} numbers: {places} of {total} entries are not zero",
         "blocks": "block diagonal: {blocks} blocks of {p}×{q}, zero outside",
         "kronecker": "Kronecker product I[{blocks}] ⊗ {name}: the block {p}×{q} stands {blocks} times on the diagonal",
         "kronecker sorted": "Kronecker product I[{blocks}] ⊗ {name}, rows and columns sorted by block: the same block {p}×{q}, {blocks} times",
@@ -29,6 +31,7 @@ SENTENCES = {
     "es": {
         "dense": "llena, que se sepa; nunca se escribe entera, solo se calculan productos Jᵀv",
         "small": "calculada fila a fila; {nonzero} de {total} entradas no son cero",
+        "complex": "una aplicación entre números complejos: no se escribe; backward calcula su producto con el conjugado, Jᴴv",
         "products": "se conoce por el producto que calculó backward, y por nada más",
         "zero": "toda ceros: el resultado no depende de este operando",
         "identity": "la identidad: {m} unos en la diagonal",
@@ -42,6 +45,7 @@ SENTENCES = {
         "weighted selection": "una selección: a lo sumo una entrada por fila, en el número elegido; {nonzero} no son cero",
         "permutation": "una permutación: los mismos {m} números en otro orden, un 1 por fila y por columna",
         "scattered": "un 1 por columna: cada número se suma en un solo lugar",
+        "windows": "cada uno de los {m} resultados es una media sobre su propia ventana de {taps} números como mucho: {places} de {total} entradas no son cero",
         "blocks": "diagonal por bloques: {blocks} bloques de {p}×{q}, ceros fuera de ellos",
         "kronecker": "producto de Kronecker I[{blocks}] ⊗ {name}: el bloque de {p}×{q} aparece {blocks} veces en la diagonal",
         "kronecker sorted": "producto de Kronecker I[{blocks}] ⊗ {name}, con filas y columnas ordenadas por bloques: el mismo bloque de {p}×{q}, {blocks} veces",

@@ -1,6 +1,7 @@
 """What a Jacobian looks like when it is not written out: where its entries are, and what they are.
 
     Entries   at most one in each row, or one in each column: diagonals, selections, permutations, repetitions, sums
+    Windows   some in each row: means of windows
     Blocks    one matrix, or one for each group, at several places: Kronecker products, block diagonals, convolutions
     Jacobian  nothing is known: only the products Jᵀv are to be had
 
@@ -92,7 +93,9 @@ class Jacobian:
     @property
     def largest(self) -> float:
         """The largest entry's absolute value; 0 where entries are not to be had."""
-        numbers = self.values if isinstance(self, Entries) else self.matrices if isinstance(self, Blocks) and self.known else None
+        numbers = self.values if isinstance(self, Entries) else None
+        if isinstance(self, (Blocks, Windows)) and self.known:
+            numbers = self.matrices if isinstance(self, Blocks) else self.at[1]
         if numbers is None:
             numbers = self.explicit() if self.known else np.zeros(1)
         return float(np.abs(numbers).max(initial=0))
@@ -301,3 +304,58 @@ class Blocks(Jacobian):
         out = np.zeros((self.m + 1, self.n + 1), self.dtype)
         np.add.at(out, (rows[..., :, None], columns[..., None, :]), self.matrices[:, None])
         return out[: self.m, : self.n]
+
+
+class Windows(Jacobian):
+    """Some entries in each row: at columns (m, taps), a place of -1: none; with values (m, taps), or (m, 1) where all of a row are equal.
+
+    Args:
+        layout: gives columns and values.
+        taps: entries in a row, at most.
+        places: how many entries there are.
+    """
+
+    def __init__(
+        self, shapes: Any, pull: Any, kind: str, dtype: Any, layout: Callable[[], tuple[ndarray, ndarray]], taps: int, places: int
+    ) -> None:
+        super().__init__(shapes, pull, kind, dtype, taps=taps)
+        self.layout, self.taps, self._places = layout, taps, places
+
+    @property
+    def places(self) -> int:
+        return self._places
+
+    @property
+    def known(self) -> bool:
+        return self.m * self.taps <= STORED
+
+    @cached_property
+    def at(self) -> tuple[ndarray, ndarray]:
+        """Columns and values. Raises ValueError if they are too many numbers."""
+        if not self.known:
+            raise ValueError(f"the entries of a Jacobian of {self.m} x {self.n} are too many numbers to be kept")
+        columns, values = self.layout()
+        return columns, np.where(columns < 0, 0, values).astype(self.dtype)
+
+    @cached_property
+    def nonzero(self) -> int | None:
+        return int(np.count_nonzero(self.at[1])) if self.known else None
+
+    def transposed(self, v: ndarray) -> ndarray:
+        columns, values = self.at
+        return Entries.added((values * v[:, None]).reshape(-1), columns.reshape(-1), self.n)
+
+    def applied(self, columns: ndarray) -> ndarray:
+        at, values = self.at
+        return np.einsum("mt,mtk->mk", values, Entries.taken(columns, at))
+
+    @cached_property
+    def matrix(self) -> ndarray:
+        columns, values = self.at
+        out = np.zeros((self.m, self.n + 1), self.dtype)
+        np.add.at(out, (np.arange(self.m)[:, None], columns), values)
+        return out[:, : self.n]
+
+    def row(self, i: int) -> ndarray:
+        columns, values = self.at
+        return Entries.added(values[i], columns[i], self.n)
