@@ -35,6 +35,47 @@ def test_recorded_values():
     assert drawn() == RECORDED
 
 
+LAYOUTS = {
+    "transposed": lambda t: t.ones(5, 4).t(),
+    "permuted": lambda t: t.ones(2, 3, 4).permute(2, 0, 1),
+    "inner dims exchanged": lambda t: t.ones(2, 3, 4).transpose(1, 2),
+    "every other column": lambda t: t.ones(6, 8)[:, ::2],
+    "expanded": lambda t: t.ones(1, 20).expand(3, 20),
+    "a column": lambda t: t.ones(1, 20, 3)[:, :, :1].permute(2, 1, 0),
+}  # fmt: skip
+IN_MEMORY_ORDER = {
+    "dropout": lambda t, x: t.nn.functional.dropout(x, 0.4),
+    "alpha_dropout": lambda t, x: t.nn.functional.alpha_dropout(x, 0.4, True),
+    "rand_like": lambda t, x: t.rand_like(x),
+    "randn_like": lambda t, x: t.randn_like(x),
+    "randint_like": lambda t, x: t.randint_like(x, 9),
+    "empty_like": lambda t, x: t.empty_like(x).uniform_(),
+    "bernoulli": lambda t, x: t.bernoulli(x * 0.3),
+    "multinomial": lambda t, x: t.multinomial(x.reshape(-1, x.shape[-1]), 1),
+    "rrelu": lambda t, x: t.nn.functional.rrelu(-x, training=True),
+    "gumbel_softmax": lambda t, x: t.nn.functional.gumbel_softmax(x),
+    **{
+        name: lambda t, x, name=name, args=args: getattr(x if 0 not in x.stride() else t.empty_like(x), name)(*args)
+        for name, args in {
+            "uniform_": (), "normal_": (), "bernoulli_": (0.4,), "exponential_": (), "geometric_": (0.3,), "cauchy_": (), "log_normal_": (), "random_": (9,),
+        }.items()
+    },
+}  # fmt: skip
+
+
+@needs_torch
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("name", IN_MEMORY_ORDER)
+def test_memory_order(name: str, layout: str):
+    """Numbers are drawn in the order in which the elements lie in memory."""
+
+    def program(t):
+        t.manual_seed(5)
+        return IN_MEMORY_ORDER[name](t, LAYOUTS[layout](t)), t.rand(2)
+
+    same_in_both(program)
+
+
 EXACT = {
     "rand": lambda t: t.rand(70),
     "rand float64": lambda t: t.rand(70, dtype=t.float64),

@@ -342,6 +342,7 @@ class Recorder(Observer):
         program = Program(
             self.steps, results, gradients, self.entry_gradients(), outside, writes, self.after, len(self.arguments), self.tie
         )
+        self.check_counts(program)
         self.settle_steps(program)
         self.settle_sources(program, outside)
         self.check_apart(program)
@@ -473,6 +474,14 @@ class Recorder(Observer):
                 means = "means that the record does not show (NumPy, or Python's numbers)"
                 raise Refused(f"a tensor was computed from others by {means}, at {self.places[buffer]}")
             buffer.source = alive[0] if alive else root
+
+    def check_counts(self, program: Program) -> None:
+        """Refuses if an optimizer's count of steps is looked at: it is none of a program's numbers, but counted before it runs."""
+        used = set(program.buffers())
+        for step in self.steps:
+            count = step.optimizer.state[step.parameter].get("step") if isinstance(step, Update) else None
+            if count is not None and any(b in used for b in self.roots.get(id(owner(count._data)), ())):
+                raise Refused("an optimizer's count of steps is looked at")
 
     def check_apart(self, program: Program) -> None:
         """Refuses if memory that is written to is reached in two ways."""

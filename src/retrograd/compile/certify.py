@@ -404,18 +404,21 @@ def trial_scalars(program: Program) -> ndarray:
 
 
 def generators_of(step: Draw) -> list[Generator]:
-    """The generators that a draw takes numbers from."""
-    function: Any = step.function
-    found = [default_generator]
-    values = [*getattr(function, "args", ()), getattr(function, "func", None), getattr(function, "__self__", None)]
-    values += [cell.cell_contents for f in (function, getattr(function, "func", None)) for cell in getattr(f, "__closure__", None) or ()]
-    for value in values:
-        inner = getattr(value, "__self__", value)
-        if isinstance(inner, Generator):
-            found.append(inner)
-        for cell in getattr(value, "__closure__", None) or ():
-            if isinstance(cell.cell_contents, Generator):
-                found.append(cell.cell_contents)
+    """The generators that a draw takes numbers from: those that its function holds, wherever."""
+    found, seen = [default_generator], set[int]()
+    waiting: list[Any] = [step.function]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Generator):
+            found.append(value)
+        elif isinstance(value, partial):
+            waiting += [value.func, *value.args, *value.keywords.values()]
+        elif callable(value):
+            waiting += [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
+            waiting.append(getattr(value, "__self__", None))
     return list({id(g): g for g in found}.values())
 
 

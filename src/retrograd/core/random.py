@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -133,6 +133,34 @@ class Generator:
 default_generator = Generator()
 
 
+def memory_order(shape: Sequence[int], strides: Sequence[int]) -> tuple[int, ...]:
+    """The dims from the outermost in memory to the innermost, as PyTorch goes through a tensor: its numbers are drawn in this order.
+
+    >>> memory_order((2, 3), (4, 8))
+    (1, 0)
+    """
+    order = list(range(len(shape)))[::-1]
+    for i in range(1, len(order)):  # an insertion sort: dims without an order of their own (stride 0) let the others pass
+        at = i
+        for j in range(i - 1, -1, -1):
+            a, b = order[j], order[at]
+            if not strides[a] or not strides[b] or (strides[a] == strides[b] and shape[a] == shape[b]):
+                continue
+            if (strides[a], shape[a]) < (strides[b], shape[b]):
+                break
+            order[j], order[at], at = b, a, j
+    return tuple(order[::-1])
+
+
+def in_memory_order(drawn: Callable[..., ndarray], shape: Sequence[int], strides: Sequence[int], *operands: ndarray) -> ndarray:
+    """What `drawn(shape, *operands)` draws, for a tensor that lies in memory with these strides: dense, in the same order of dims."""
+    order = memory_order(shape, strides)
+    if order == tuple(range(len(order))):
+        return drawn(tuple(shape), *operands)
+    array = drawn(tuple(shape[d] for d in order), *[x.transpose(order) for x in operands])
+    return array.transpose(np.argsort(order))
+
+
 def size_of(shape: Sequence[int]) -> int:
     """The number of elements."""
     return int(np.prod(shape, dtype=np.int64))
@@ -171,17 +199,17 @@ def doubles(gen: Generator, n: int) -> ndarray:
     return (gen.draw64(n) & np.uint64((1 << 53) - 1)).astype(np.float64) * 2.0**-53
 
 
-def normal(gen: Generator, shape: Sequence[int], dtype: Any, mean: float = 0.0, std: float = 1.0) -> ndarray:
-    """Normal numbers by Box & Muller (1958): in blocks of 16 where there are 16 or more, else one by one in float64.
+def normal(gen: Generator, shape: Sequence[int], dtype: Any, mean: float = 0.0, std: float = 1.0, *, blocks: bool = True) -> ndarray:
+    """Normal numbers by Box & Muller (1958): in blocks of 16 where there are 16 or more (and `blocks`), else one by one in float64.
 
     >>> normal(Generator().manual_seed(0), (2,), np.dtype(np.float32)).round(4)
     array([ 1.541 , -0.2934], dtype=float32)
     """
     n, dtype = size_of(shape), np.dtype(dtype)
     if dtype.kind == "c":
-        parts = normal(gen, (*shape, 2), real_of(dtype), 0.0, std * np.sqrt(0.5))
+        parts = normal(gen, (*shape, 2), real_of(dtype), 0.0, std * np.sqrt(0.5), blocks=blocks)
         return parts.view(dtype)[..., 0] + mean
-    if n < BLOCK:
+    if n < BLOCK or not blocks:
         return (np.array([single_normal(gen) for _ in range(n)]) * std + mean).astype(dtype).reshape(tuple(shape))
     compute = np.dtype(np.float64) if dtype == np.float64 else np.dtype(np.float32)
     whole = n - n % BLOCK
@@ -311,8 +339,16 @@ def choices(gen: Generator, weights: ndarray, n: int) -> ndarray:
 
 def distinct_choices(gen: Generator, weights: ndarray, n: int) -> ndarray:
     """The same without replacement: the first of exponential waiting times whose rates are the weights."""
-    waits = exponential(gen, weights.shape, weights.dtype)
+    waits = in_memory_order(lambda shape: exponential(gen, shape, weights.dtype), weights.shape, weights.strides)
     return np.argsort(-(weights / waits), axis=-1, kind="stable")[..., :n]
+
+
+def slopes_below_zero(gen: Generator, x: ndarray, lower: float, upper: float) -> ndarray:
+    """1 where an element is above 0, else a slope from `lower` to below `upper`: a draw of float64 for each of these."""
+    slopes = np.ones(x.shape, x.dtype)
+    below = x <= 0
+    slopes[below] = doubles(gen, int(np.count_nonzero(below))) * (upper - lower) + lower
+    return slopes
 
 
 __all__ = [

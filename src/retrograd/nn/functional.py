@@ -13,10 +13,9 @@ from retrograd.core.tensor import Tensor
 from retrograd.ops import activation, sample
 from retrograd.ops.arithmetic import div
 from retrograd.ops.attention import multi_head_attention_forward, scaled_dot_product_attention
-from retrograd.ops.basis import where
 from retrograd.ops.contract import linear
 from retrograd.ops.conv import conv1d, conv2d, conv3d, conv_transpose1d, conv_transpose2d, conv_transpose3d
-from retrograd.ops.create import empty_like, ones, zeros_like
+from retrograd.ops.create import empty, ones, zeros_like
 from retrograd.ops.einsum import bilinear
 from retrograd.ops.embed import embedding, embedding_bag, one_hot
 from retrograd.ops.index import repeat_interleave
@@ -120,8 +119,7 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
     """A leaky ReLU whose slope is drawn from [lower, upper] for each element while training, and is the middle after."""
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    slopes = empty_like(input).uniform_(lower, upper)
-    result = input * where(input > 0, 1.0, slopes)
+    result = input * sample.rrelu_slopes(input, lower, upper)
     return store(input, result) if inplace else result
 
 
@@ -223,7 +221,7 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
 
     `hard` returns one-hot vectors whose gradient is that of the soft ones.
     """
-    noise = -empty_like(logits).exponential_().log()
+    noise = -empty(tuple(logits.shape), dtype=logits.dtype).exponential_().log()
     soft = softmax_of((logits + noise) / tau, dim)
     if not hard:
         return soft

@@ -12,6 +12,7 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.config import settings
 from retrograd.core.levels import lifted, local, refuse_record
+from retrograd.core.random import in_memory_order
 from retrograd.core.tensor import LEAF, Box, Tensor, constant, wrap
 from retrograd.device import check_device
 from retrograd.dtypes import dtype
@@ -336,7 +337,10 @@ def empty_like(
     memory_format: Any = None,
 ) -> Tensor:
     """Uninitialised elements, of the shape and dtype of `input`."""
-    return finish(np.empty(*like(input, dtype, device)), requires_grad)
+    shape, kind = like(input, dtype, device)
+    if isinstance(input, Box) or str(memory_format).endswith("contiguous_format"):
+        return finish(np.empty(shape, kind), requires_grad)
+    return finish(in_memory_order(lambda shape: np.empty(shape, kind), shape, input._data.strides), requires_grad)
 
 
 def full_like(

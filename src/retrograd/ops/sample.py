@@ -101,8 +101,25 @@ def draw(function: Callable[..., Any], *operands: Any) -> Any:
 
 def user_name(function: Callable[..., Any]) -> str:
     """What a draw is called in a record."""
-    name: str = getattr(function, "func", function).__name__
+    while isinstance(function, partial):
+        function = function.args[0] if function.func is random.in_memory_order else function.func
+    name: str = function.__name__
     return "numbers" if name == "<lambda>" else name
+
+
+def laid_out(drawn: Callable[..., Any], input: Tensor, memory_format: Any = None) -> partial[Any]:
+    """A draw by `drawn(shape)` for a tensor of the shape of another and its order in memory (row by row, if a format says so)."""
+    if isinstance(input, Box) or str(memory_format).endswith("contiguous_format"):
+        return partial(drawn, tuple(input.shape))
+    return partial(random.in_memory_order, drawn, tuple(input.shape), input._data.strides)
+
+
+def in_rows(input: Tensor) -> bool:
+    """Whether a dense tensor with a tensor's order in memory lies there row by row. Normal numbers of any other do not come in blocks."""
+    if isinstance(input, Box):
+        return True
+    wide = [d for d in random.memory_order(input.shape, input._data.strides) if input.shape[d] != 1]
+    return wide == sorted(wide)
 
 
 # ---------------------------------------------------------------- factories
@@ -273,8 +290,10 @@ def rand_like(
     memory_format: Any = None,
 ) -> Tensor:
     """`rand` of the shape and dtype of `input`."""
-    shape, _ = like(input, dtype, device)
-    return rand(shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    like(input, dtype, device)
+    kind = floating_dtype("check_uniform_bounds", dtype or input.dtype)
+    drawn = partial(random.uniform, random.default_generator, dtype=kind)
+    return finish(draw(laid_out(drawn, input, memory_format)), requires_grad)
 
 
 def randn_like(
@@ -287,8 +306,12 @@ def randn_like(
     memory_format: Any = None,
 ) -> Tensor:
     """`randn` of the shape and dtype of `input`."""
-    shape, _ = like(input, dtype, device)
-    return randn(shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    like(input, dtype, device)
+    kind = floating_dtype("normal_kernel_cpu", dtype or input.dtype)
+    drawn = partial(random.normal, random.default_generator, dtype=kind)
+    if not in_rows(input) and not str(memory_format).endswith("contiguous_format"):
+        drawn = partial(drawn, blocks=False)
+    return finish(draw(laid_out(drawn, input, memory_format)), requires_grad)
 
 
 def randint_like(
@@ -303,11 +326,12 @@ def randint_like(
     memory_format: Any = None,
 ) -> Tensor:
     """`randint_like(input, low=0, high)`: whole numbers in the shape and dtype of `input`."""
-    shape, _ = like(input, dtype, device)
+    like(input, dtype, device)
     low, high = bounds if len(bounds) == 2 else (low, bounds[0] if bounds else high)
     if high is None:
         raise TypeError("randint_like(): missing the argument 'high'")
-    return randint(low, high, shape, dtype=dtype or input.dtype, requires_grad=requires_grad)
+    drawn = partial(whole_numbers, random.default_generator, kind=dtype or input.dtype, low=low, high=high)
+    return finish(draw(laid_out(drawn, input, memory_format)), requires_grad)
 
 
 # ---------------------------------------------------------------- draws whose parameters are tensors
@@ -407,15 +431,15 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     else:
         if input.dtype.category < dtypes.FLOATING:
             raise NotImplementedError(f"\"bernoulli_tensor_cpu_p_\" not implemented for '{dtypes.scalar_name(input.dtype)}'")
-        result = wrap(draw(partial(coins, gen), chances))
+        result = wrap(draw(partial(coins, gen, tuple(input.shape), dtype=chances.dtype), chances))
     return result if out is None else write_out(out, result)
 
 
-def coins(gen: Generator, chances: Any) -> Any:
-    """1 with the probabilities in an array, else 0. Raises RuntimeError if one is no probability."""
+def coins(gen: Generator, shape: Sequence[int], chances: Any, *, dtype: Any) -> Any:
+    """1 with the probabilities in an array of a shape, else 0. Raises RuntimeError if one is no probability."""
     if chances.size and not (np.min(chances) >= 0 and np.max(chances) <= 1):
         raise RuntimeError("Expected p_in >= 0 && p_in <= 1 to be true, but got false: bernoulli draws with the probabilities in its input")
-    return random.bernoulli(gen, chances, chances.shape, chances.dtype)
+    return random.bernoulli(gen, chances, shape, dtype)
 
 
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
@@ -480,11 +504,11 @@ def places(gen: Generator, n: int, replacement: bool, weights: Any) -> Any:
 # ---------------------------------------------------------------- over a tensor
 
 
-def overwrite(self: Tensor, drawn: Callable[[tuple[int, ...], Any], Any]) -> Tensor:
-    """Writes what `drawn(shape, dtype)` draws over a tensor: what it was before counts for nothing."""
+def overwrite(self: Tensor, drawn: Callable[..., Any], *chances: Any) -> Tensor:
+    """Writes what `drawn(shape, *chances)` draws over a tensor, in its order in memory: what it was before counts for nothing."""
     check_outside_transforms(self)
     check_writable(self, False)
-    numbers = draw(partial(drawn, tuple(self.shape), self._data.dtype))
+    numbers = draw(laid_out(drawn, self), *chances)
     if switch.special and local.observer is not None:
         local.observer.wrote(self, wrap(numbers))
     self._data[...] = numbers
@@ -516,14 +540,17 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
     check_floating("check_uniform_bounds", self)
     if not low <= to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
-    return overwrite(self, lambda shape, kind: random.uniform(source(generator), shape, kind, low, to))
+    return overwrite(self, partial(random.uniform, source(generator), dtype=self._data.dtype, low=low, high=to))
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Writes normal numbers. Raises RuntimeError for a negative `std`."""
     check_floating("normal_kernel_cpu", self)
     check_std(std)
-    return overwrite(self, lambda shape, kind: random.normal(source(generator), shape, kind, mean, std))
+    drawn = partial(
+        random.normal, source(generator), dtype=self._data.dtype, mean=mean, std=std, blocks=bool(self._data.flags.c_contiguous)
+    )
+    return overwrite(self, drawn)
 
 
 def random_(self: Tensor, *bounds: int | None, generator: Generator | None = None, **named: int | None) -> Tensor:
@@ -537,17 +564,16 @@ def random_(self: Tensor, *bounds: int | None, generator: Generator | None = Non
         to = bounds[0]
     top = whole_range(self.dtype)[1]
     start, end = low or 0, top + 1 if to is None else to
-    return overwrite(self, lambda shape, kind: whole_numbers(source(generator), shape, self.dtype, start, end))
+    return overwrite(self, partial(whole_numbers, source(generator), kind=self.dtype, low=start, high=end))
 
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Writes 1 with probability `p` (a number, or a tensor that broadcasts), else 0."""
-    gen = source(generator)
+    gen, kind = source(generator), self._data.dtype
     if isinstance(p, Tensor):
-        check_outside_transforms(self)
-        return self.copy_(bernoulli(p.detach().expand(self.shape), generator=generator))
+        return overwrite(self, partial(coins, gen, dtype=kind), numbers_of("bernoulli_", p.detach().expand(self.shape)))
     check_probability("bernoulli_", p)
-    return overwrite(self, lambda shape, kind: random.bernoulli(gen, p, shape, kind))
+    return overwrite(self, partial(random.bernoulli, gen, p, dtype=kind))
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -555,7 +581,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     check_floating("exponential_", self)
     if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    return overwrite(self, lambda shape, kind: random.exponential(source(generator), shape, kind, lambd))
+    return overwrite(self, partial(random.exponential, source(generator), dtype=self._data.dtype, lambd=lambd))
 
 
 def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -563,7 +589,7 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
     check_floating("cauchy_", self)
     if not sigma > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-    return overwrite(self, lambda shape, kind: random.cauchy(source(generator), shape, kind, median, sigma))
+    return overwrite(self, partial(random.cauchy, source(generator), dtype=self._data.dtype, median=median, sigma=sigma))
 
 
 def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
@@ -571,14 +597,14 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
     check_floating("log_normal_", self)
     if not std > 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
-    return overwrite(self, lambda shape, kind: random.log_normal(source(generator), shape, kind, mean, std))
+    return overwrite(self, partial(random.log_normal, source(generator), dtype=self._data.dtype, mean=mean, std=std))
 
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
     """Writes how many trials it takes until one of probability `p` succeeds. Raises RuntimeError unless 0 < p < 1."""
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-    return overwrite(self, lambda shape, kind: random.geometric(source(generator), shape, kind, p))
+    return overwrite(self, partial(random.geometric, source(generator), dtype=self._data.dtype, p=p))
 
 
 # ---------------------------------------------------------------- dropout
@@ -590,34 +616,34 @@ def check_dropout(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def kept(shape: Sequence[int], kind: Any, p: float) -> Any:
-    """1 where an element stays, 0 where it falls."""
-    return random.bernoulli(random.default_generator, 1 - p, shape, kind)
-
-
 def channels(input: Tensor) -> tuple[int, ...]:
     """The shape of one number for each channel of each example."""
     return (*input.shape[:2], *(1 for _ in input.shape[2:]))
 
 
-def dropped(input: Tensor, p: float, training: bool, shape: Sequence[int]) -> Tensor:
-    """The input with elements (one of `shape` for what shares its fate) set to 0, the others divided by 1 - p."""
+def fates(input: Tensor, p: float, by_channel: bool, divisor: float = 1.0) -> Tensor:
+    """1 / `divisor` where an element stays, 0 where it falls; `by_channel`: one number for each channel of each example."""
+    kind = input._data.dtype
+
+    def dropout_noise(shape: Sequence[int]) -> Any:
+        noise = random.bernoulli(random.default_generator, 1 - p, shape, kind)
+        noise /= kind.type(divisor)
+        return noise
+
+    return wrap(draw(partial(dropout_noise, channels(input)) if by_channel else laid_out(dropout_noise, input)))
+
+
+def dropped(input: Tensor, p: float, training: bool, by_channel: bool) -> Tensor:
+    """The input with elements (or channels) set to 0, the others divided by 1 - p."""
     check_dropout(p)
     if not training or p == 0 or not input.shape.numel():
         return input
     if p == 1:
         return input * constant(np.zeros((), input._data.dtype))
-    kind = input._data.dtype
-
-    def dropout_noise() -> Any:
-        noise = kept(shape, kind, p)
-        noise /= kind.type(1 - p)
-        return noise
-
-    return input * wrap(draw(dropout_noise))
+    return input * fates(input, p, by_channel, 1 - p)
 
 
-def alpha_dropped(input: Tensor, p: float, training: bool, shape: Sequence[int]) -> Tensor:
+def alpha_dropped(input: Tensor, p: float, training: bool, by_channel: bool) -> Tensor:
     """Dropout that keeps mean and variance of what SELU gives (Klambauer et al. 2017): elements become SELU's lowest value."""
     check_dropout(p)
     if not training or p == 0 or not input.shape.numel():
@@ -626,10 +652,18 @@ def alpha_dropped(input: Tensor, p: float, training: bool, shape: Sequence[int])
         return input * constant(np.zeros((), input._data.dtype))
     alpha = 1.7580993408473766
     scale = 1 / math.sqrt((alpha**2 * p + 1) * (1 - p))
-    kind = input._data.dtype
-    noise = wrap(draw(partial(kept, shape, kind, p)))
+    noise = fates(input, p, by_channel)
     shift = (noise - 1) * (alpha * scale) + alpha * scale * p
     return input * (noise * scale) + shift
+
+
+def rrelu_slopes(input: Tensor, lower: float, upper: float) -> Tensor:
+    """1 where an element is above 0, else a slope drawn from `lower` to below `upper`."""
+
+    def slopes(x: Any) -> Any:
+        return random.slopes_below_zero(random.default_generator, x, lower, upper)
+
+    return wrap(draw(slopes, numbers_of("rrelu", input)))
 
 
 def dropout(input: Tensor, p: float, train: bool) -> Tensor:
@@ -642,7 +676,7 @@ def dropout(input: Tensor, p: float, train: bool) -> Tensor:
     >>> dropout(ones(2), 0.5, False)
     tensor([1., 1.])
     """
-    return dropped(input, p, train, input.shape)
+    return dropped(input, p, train, by_channel=False)
 
 
 def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
@@ -655,12 +689,12 @@ def feature_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     check_dropout(p)
     if train and input.ndim < 2:
         raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
-    return dropped(input, p, train, channels(input))
+    return dropped(input, p, train, by_channel=True)
 
 
 def alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     """Dropout for networks of SELU (Klambauer et al. 2017). Raises ValueError if `p` is no probability."""
-    return alpha_dropped(input, p, train, input.shape)
+    return alpha_dropped(input, p, train, by_channel=False)
 
 
 def feature_alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
@@ -673,4 +707,4 @@ def feature_alpha_dropout(input: Tensor, p: float, train: bool) -> Tensor:
     check_dropout(p)
     if train and input.ndim < 2:
         raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
-    return alpha_dropped(input, p, train, channels(input))
+    return alpha_dropped(input, p, train, by_channel=True)
