@@ -190,6 +190,10 @@ class BiasRelu:
         place = ((batch[0], self.m * self.n), (i, self.n), (j, 1))
         k.store(k.max(k.add(value, bias), k.const(0.0, value)), at(k.b, pointers[1], element, *place), lanes_mask)
 
+    def prefetch(self, k: VectorBuilder, pointers: Sequence[ir.Value], batch: Sequence[ir.Value], i: ir.Value, j: ir.Value) -> None:
+        element = ir.FloatType()
+        k.prefetch(at(k.b, pointers[1], element, (batch[0], self.m * self.n), (i, self.n), (j, 1)), True)
+
 
 @pytest.mark.parametrize("form", FORMS)
 def test_an_epilogue_with_operands_of_its_own(form: str) -> None:

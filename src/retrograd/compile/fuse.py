@@ -224,7 +224,7 @@ def fitted(nest: Nest, loop: Loop) -> Fit | None:
 def as_full(nest: Nest, loop: Loop) -> Fit | None:
     """The loop over the nest's whole domain."""
     if nest.head is not None:
-        if loop.reduce is not None or (head_buffers(nest) & {loop.target.buffer}):
+        if loop.reduce is not None or any(overlap(extent(v, v.shape), extent(loop.target, loop.sizes)) for v in (nest.head.a, nest.head.b)):
             return None
         over = coarsened(loop, nest.sizes)
         return None if over is None else (nest.sizes, nest.inner, over)
@@ -241,9 +241,37 @@ def as_full(nest: Nest, loop: Loop) -> Fit | None:
     return fine, inner, over
 
 
-def head_buffers(nest: Nest) -> set[Any]:
-    """What a nest's head reads."""
-    return {nest.head.a.buffer, nest.head.b.buffer}
+Extent = tuple[Buffer | None, int, int]  # a buffer, and the bytes of it from where to where
+
+
+def extent(place: Any, shape: Sequence[int]) -> Extent:
+    """The memory within which a view or an access of a shape is."""
+    steps = place.strides if isinstance(place, View) else place.steps
+    ends = [(n - 1) * step for n, step in zip(shape, steps, strict=True)]
+    return place.buffer, place.offset + sum(min(0, e) for e in ends), place.offset + sum(max(0, e) for e in ends) + place.dtype.itemsize
+
+
+def overlap(a: Extent, b: Extent) -> bool:
+    """Whether two extents may have memory in common."""
+    return a[0] is b[0] and a[1] < b[2] and b[1] < a[2]
+
+
+def apart(a: Access, b: Access, sizes: Sequence[int]) -> bool:
+    """Whether no element that one access finds, at any point of a domain, is one that the other finds."""
+    if a.steps != b.steps or a.dtype != b.dtype:
+        return False
+    dims = sorted(((abs(step), n) for n, step in zip(sizes, a.steps, strict=True) if step and n > 1), reverse=True)
+    return not meets(abs(a.offset - b.offset), dims, a.dtype.itemsize)
+
+
+def meets(distance: int, dims: Sequence[tuple[int, int]], itemsize: int) -> bool:
+    """Whether some number of steps along each dim leads nearer than an element to a distance. May say so where none does."""
+    if not dims:
+        return abs(distance) < itemsize
+    (step, n), rest = dims[0], dims[1:]
+    reach = sum(s * (m - 1) for s, m in rest) + itemsize - 1
+    first, last = max(-((reach - distance) // step), 1 - n), min((distance + reach) // step, n - 1)
+    return last - first >= 4 or any(meets(distance - k * step, rest, itemsize) for k in range(first, last + 1))
 
 
 def as_row(nest: Nest, loop: Loop) -> Fit | None:
@@ -320,11 +348,19 @@ def fits(nest: Nest, loop: Loop) -> bool:
             return False
         step = max(step, reader.step + (reader.level == "row" and loop.level == "full"))
     for writer in nest.written.get(loop.target.buffer, ()):  # type: ignore[arg-type]
+        if part_of_one(nest, writer, loop):
+            continue
         if writer.target != loop.target or is_row(writer) != is_row(loop):
             return False
         step = max(step, writer.step + (is_row(writer) and loop.level == "full"))
     loop.step = step
     return True
+
+
+def part_of_one(nest: Nest, writer: Loop, loop: Loop) -> bool:
+    """Whether two loops write parts of one buffer that nobody in the nest reads."""
+    whole = not is_row(writer) and not is_row(loop) and loop.target.buffer not in nest.read
+    return whole and apart(writer.target, loop.target, nest.sizes)
 
 
 def parts_remain(fine: Sequence[int], inner: frozenset[int] | None, nest: Nest, loop: Loop) -> bool:

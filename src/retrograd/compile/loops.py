@@ -273,11 +273,15 @@ class Nest:
         if tuple(fine) == self.sizes:
             return
         groups = pieces(self.sizes, fine)
-        inner = None if self.inner is None else frozenset(g for d in self.inner for g in groups[d])
-        loops, self.loops, self.written, self.read = self.loops, [], {}, {}
-        self.sizes, self.inner = tuple(fine), inner
+        self.inner = None if self.inner is None else frozenset(g for d in self.inner for g in groups[d])
+        self.sizes = tuple(fine)
+        self.replace([split(loop, fine) for loop in self.loops])
+
+    def replace(self, loops: Sequence[Loop]) -> None:
+        """Takes other loops."""
+        self.loops, self.written, self.read = [], {}, {}
         for loop in loops:
-            self.add(split(loop, fine))
+            self.add(loop)
 
     def buffers(self) -> set[Buffer]:
         """All memory that is touched."""

@@ -32,6 +32,7 @@ from retrograd.compile.native.scatter import Scatter, scatter_stage
 from retrograd.compile.replay import elements
 from retrograd.compile.report import Part
 from retrograd.compile.schedule import Schedule, chunks, head_schedule, schedule
+from retrograd.compile.sink import sink
 from retrograd.compile.sums import join_sums
 from retrograd.config import get_num_threads
 from retrograd.core.tape import quiet
@@ -58,7 +59,7 @@ class Machine:
         self.external = program.external()
         self.lowering = Lowering(program)
         join_sums(self.lowering, set(self.external))
-        self.units = Fusion(self.lowering.statements, self.lowering.settled, self.lowering.fresh).units
+        self.units = sink(Fusion(self.lowering.statements, self.lowering.settled, self.lowering.fresh).units, set(self.external))
         self.constants = {b: np.ascontiguousarray(b.source) for b in program.buffers() if b.kind == "constant"}
         self.checks: list[Check] = []
         self.flag = Buffer("constant", 8, "flag", np.zeros(1, np.int64))  # what a check that fails says

@@ -153,6 +153,11 @@ class VectorBuilder(Arithmetic):
             operands = (value, address, ir.Constant(I32, align), self.counts(mask))
             self.intrinsic("masked.store", ir.VoidType(), *operands, types=[value.type, address.type])
 
+    def prefetch(self, address: ir.Value, to_write: bool) -> None:
+        """Lets the memory at an address come near while others things are computed."""
+        told = [ir.Constant(I32, n) for n in (int(to_write), 3, 1)]  # to write or not, to stay near, data
+        self.intrinsic("prefetch", ir.VoidType(), address, *told, types=[address.type])
+
     def gather(self, address: ir.Value, indices: ir.Value, element: ir.Type) -> ir.Value:
         """The elements that an integer for each lane tells, counted from `address`."""
         stored = I8 if element == BOOL else element

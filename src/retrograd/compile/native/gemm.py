@@ -83,6 +83,9 @@ class Epilogue(Protocol):
     ) -> None:
         """Takes C[batch, i, j : j + k.lanes], of which the first `lanes_mask` lanes count (None: all). `pointers` are those after A's and B's."""
 
+    def prefetch(self, k: VectorBuilder, pointers: Sequence[ir.Value], batch: Sequence[ir.Value], i: ir.Value, j: ir.Value) -> None:
+        """Asks for the memory that `emit` will touch."""
+
 
 @dataclass(frozen=True)
 class Store:
@@ -114,6 +117,9 @@ class Store:
         element = value.type.element if isinstance(value.type, ir.VectorType) else value.type
         place = at(k.b, pointers[0], element, *zip(batch, self.batch, strict=True), (i, self.stride), (j, 1))
         k.store(k.add(k.load(place, element, lanes_mask), value) if self.accumulate else value, place, lanes_mask)
+
+    def prefetch(self, k: VectorBuilder, pointers: Sequence[ir.Value], batch: Sequence[ir.Value], i: ir.Value, j: ir.Value) -> None:
+        """Nothing."""
 
 
 def reserve(b: ir.IRBuilder, kind: ir.Type) -> ir.Value:
@@ -159,18 +165,25 @@ class Swapped:
             cell = k.b.load(at(k.b, cells, value.type.element, (lane, 1)), typ=value.type.element)
             self.inner.emit(VectorBuilder(k.b, 1), pointers, cell, batch, k.b.add(j, lane), i, None)
 
+    def prefetch(self, k: VectorBuilder, pointers: Sequence[ir.Value], batch: Sequence[ir.Value], i: ir.Value, j: ir.Value) -> None:
+        """Nothing."""
+
 
 # ---- the plan -----------------------------------------------------------------------------------------------------------
 # Note [Costs]
 # Costs are in steps: the time of one fused multiply-add of a full vector where they follow one another without a pause. A block of
 # r x c accumulators needs r * c of them for each p (in the dot form: for each vector of them) and at least r + c loads. To that
-# come the beginning and the end of a block, the horizontal sums of the dot form, and the copying of panels. All figures are
-# measured on processors with AVX-512.
+# come the beginning and the end of a block, the horizontal sums of the dot form, and the copying of panels. A panel of B that is too large
+# for the first cache comes from the second for every block. Threads take neighbouring tiles, so each reads a part of one operand and
+# the whole of the other, half of which another core may have written: a weight cut as its gradient is cut stays with its core. All
+# figures are measured on processors with AVX-512.
 
 STEPS_PER_MICROSECOND = 3500  # roughly; only the cutting into tiles depends on it
 WORTH_SHARING = 12 * STEPS_PER_MICROSECOND  # handing a chunk to another thread takes a fifth of a microsecond
 TILE = 5 * STEPS_PER_MICROSECOND
 MOST_TILES = 24  # enough for any number of threads to find equal shares; more would only read operands again
+FROM_L2, SCATTERED = 2.7, 8.4  # for a line of B from the second cache; at least, for each p, where B lies scattered there
+FROM_AFAR = 20  # for a line from where another core left it
 PANEL_BYTES = 256 << 10  # on the stack
 CACHE_LINE, CACHE_PERIOD, CACHE_WAYS = 64, 4096, 8  # lines whose addresses differ by a multiple of the period compete for so many places
 
@@ -197,14 +210,18 @@ def cuts(length: int, size: int) -> list[tuple[int, int]]:
     return [(s, count) for s, count in ((size, length // size), (length % size, 1 if length % size else 0)) if count]
 
 
-def outer_cost(product: Product, lanes: int, rows: int, columns: int) -> float:
+def outer_cost(product: Product, host: Host, plan: Plan) -> float:
     """Steps for one product of the batch, by sums of outer products."""
-    total = 0.0
-    for r, many in cuts(product.m, rows):
-        for width, count in cuts(product.n, columns):
-            c = -(-width // lanes)
-            total += many * count * (product.k * (max(r * c, 0.6 * r + c, 1.5) + 0.02 * (r + c)) + 12 + 2.5 * r * c)
-    return total * (1 + 0.02 * (len(cuts(product.m, rows)) * len(cuts(product.n, columns)) - 1))
+    total, whole = 0.0, cuts(product.n, plan.columns)
+    near = product.k * plan.columns * product.dtype.itemsize <= 0.6 * host.l1
+    for r, many in cuts(product.m, plan.rows):
+        for width, count in whole:
+            c = -(-width // plan.lanes)
+            line = max(r * c, 0.6 * r + c, 1.5) + 0.02 * (r + c)
+            if not near:
+                line = max(line, FROM_L2 * c, SCATTERED if plan.form == "outer" else 0.0)
+            total += many * count * (product.k * line + 12 + 2.5 * r * c)
+    return total * (1 + 0.02 * (len(cuts(product.m, plan.rows)) * len(whole) - 1)) * crowding(product, plan.rows)
 
 
 def dot_cost(product: Product, lanes: int, rows: int, columns: int) -> float:
@@ -233,12 +250,12 @@ def candidates(product: Product, host: Host) -> Iterator[tuple[float, Plan]]:
             if r * c + c + 1 > registers:
                 break
             columns = min(c * lanes, product.n)
-            cost = outer_cost(product, lanes, r, columns) * crowding(product, r)
             plan = Plan("outer", lanes, r, columns, product.m, product.n)
             if product.b[1] == 1 or lanes == 1:
-                yield cost * scattering(product, host, r, c * lanes), plan
+                yield outer_cost(product, host, plan), plan
             if c * lanes * product.k * size <= PANEL_BYTES:
-                yield cost + pack_cost(product), replace(plan, form="packed")
+                plan = replace(plan, form="packed")
+                yield outer_cost(product, host, plan) + pack_cost(product), plan
     if product.a[1] == product.b[0] == 1:
         wide = min(vector, power_of_two(product.k))
         for r in range(1, min(product.m, 8) + 1):
@@ -255,30 +272,33 @@ def crowding(product: Product, rows: int) -> float:
     return 1.4 if rows > CACHE_WAYS * (CACHE_PERIOD // math.gcd(step, CACHE_PERIOD)) else 1.0
 
 
-def scattering(product: Product, host: Host, rows: int, columns: int) -> float:
-    """The factor that reading B where it lies costs, because its lines are far apart and panels are read again for other rows."""
-    size = product.dtype.itemsize
-    if product.m <= rows or product.k * columns * size <= host.l1 // 2:
-        return 1.0
-    return 1.6 if product.b[0] * size % 2048 == 0 else 1.1
-
-
 def choose(product: Product, host: Host, form: str | None = None, epilogue: float = 0.0) -> Plan:
     """The cheapest plan, cut into tiles; of one form, if it is given. `epilogue` is how many steps a vector of results takes besides."""
     small = product.k * product.n * product.dtype.itemsize <= host.l2 // 4
     after = epilogue * product.m * -(-product.n // host.lanes(product.dtype))
     plans = []
     for cost, plan in candidates(product, host):
-        if form in (None, plan.form):
-            plan = replace(plan, rows_first=plan.form == "outer" and small)
-            for tiled in cuts_of(product, plan, cost + after):
+        if form not in (None, plan.form):
+            continue
+        for rows_first in (True, False) if plan.form == "outer" and small else (False,):
+            for tiled in cuts_of(product, replace(plan, rows_first=rows_first), cost + after):
                 across, down = -(-product.n // tiled.tile_columns), -(-product.m // tiled.tile_rows)
                 again = pack_cost(product) * (down - 1) if plan.form == "packed" else 0
                 apart = product.m * (across - 1) * (2 + epilogue / 4)  # lines of memory that two tiles share
-                plans.append((cost + again + apart, tiled))
+                plans.append((cost + again + apart + afar(product, tiled), tiled))
     if not plans:
         raise ValueError(f"no plan of the form {form} suits {product}")
     return min(plans, key=lambda each: each[0])[1]
+
+
+def afar(product: Product, plan: Plan) -> float:
+    """Steps to bring the operand that every thread reads whole: B where they share out the rows, A where the columns."""
+    down, across = -(-product.m // plan.tile_rows), -(-product.n // plan.tile_columns)
+    if down * across == 1:
+        return 0.0
+    by_rows = across == 1 or (plan.rows_first and down > 1)
+    lines = (product.n if by_rows else product.m) * product.k * product.dtype.itemsize / CACHE_LINE
+    return FROM_AFAR * lines
 
 
 def cuts_of(product: Product, plan: Plan, cost: float) -> Iterator[Plan]:
@@ -400,11 +420,16 @@ class Kernel:
                 self.finish(wide, vector, b.add(i, index(r)), j, width)
             return
         masks = self.masks(width)
+
+        def prefetch(row: ir.Value) -> None:
+            for c in range(len(masks)):
+                self.epilogue.prefetch(k, self.pointers[2:], self.batch, b.add(i, row), b.add(j, index(c * k.lanes)))
+
         if self.plan.form == "packed":
-            block = outer_block(k, element, a, product.a, self.panel, self.panel_stride, product.k, rows, [k.lanes] * len(masks))
+            block = outer_block(k, element, a, product.a, self.panel, self.panel_stride, product.k, rows, [k.lanes] * len(masks), prefetch)
         else:
             first = at(b, self.w, element, (j, product.b[1]))
-            block = outer_block(k, element, a, product.a, first, product.b[0], product.k, rows, masks)
+            block = outer_block(k, element, a, product.a, first, product.b[0], product.k, rows, masks, prefetch)
         for r, vectors in enumerate(block):
             for c, (vector, mask) in enumerate(zip(vectors, masks, strict=True)):
                 self.finish(k, vector, b.add(i, index(r)), b.add(j, index(c * k.lanes)), mask)

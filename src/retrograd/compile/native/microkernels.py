@@ -6,7 +6,7 @@ product is cut into blocks or what becomes of the results.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
@@ -15,6 +15,7 @@ from retrograd.compile.native.loops import I64, counting, index, loop
 
 I32 = ir.IntType(32)
 CHAINS = 8  # independent accumulators that keep the multipliers busy: latency x throughput of a fused multiply-add
+WORTH_PREFETCHING = 8  # multiply-adds of vectors between the prefetches of two rows of results
 Block = list[list[ir.Value]]  # of vectors of results, by row
 
 
@@ -50,10 +51,12 @@ def outer_block(
     depth: int,
     rows: int,
     masks: Sequence[int],
+    prefetch: Callable[[ir.Value], None],
 ) -> Block:
     """Sums of outer products: results [r, c] = sum over p of A[r, p] * panel[p, c], a vector of columns at a time.
 
     `a` and `panel` point at their first elements; `masks` gives, for each vector of columns, how many of its lanes are valid.
+    `prefetch` emits what asks for the memory of the results of a row: it is called for one row after the other, spread over the sums.
     """
     b, size = k.b, rows * len(masks)
     chains = max(1, min(-(-CHAINS // size), depth // 2))
@@ -76,8 +79,18 @@ def outer_block(
             step(p, u, out)
         return out
 
+    def share(row: ir.Value, *sums: ir.Value) -> list[ir.Value]:
+        prefetch(row)
+        start = b.mul(row, index(each))
+        return loop(b, start, b.add(start, index(each)), unroll, sums, body)
+
+    sums = [zeros(element, k.lanes)] * (size * chains)
+    each = depth // rows // unroll * unroll
+    shared = each * rows if each * len(masks) >= WORTH_PREFETCHING else 0
+    if shared:
+        sums = loop(b, 0, rows, 1, sums, share)
     whole = depth // unroll * unroll
-    sums = loop(b, 0, whole, unroll, [zeros(element, k.lanes)] * (size * chains), body)
+    sums = loop(b, shared, whole, unroll, sums, body)
     for u in range(depth - whole):
         step(index(whole), u, sums)
     for chain in range(1, chains):
