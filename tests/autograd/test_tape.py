@@ -1,6 +1,7 @@
 """The tape: gradients, accumulation, second derivatives, views written in place, the errors of everyday use."""
 
 import gc
+import math
 import weakref
 
 import numpy as np
@@ -113,3 +114,15 @@ def test_gradients_are_torchs():
     f(torch, *theirs).backward()
     for m, t in zip(mine, theirs, strict=True):
         np.testing.assert_allclose(m.grad.numpy(), t.grad.numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_derivative_of_sinc_near_zero(dtype):
+    """It is -π² x / 3 there, although it is the difference of two numbers that are nearly the same."""
+    x = rg.tensor([0.0, 1e-30, -1e-12, 1e-5, 1e-3, 0.2, 0.2250, 0.2251], dtype=getattr(rg, dtype), requires_grad=True)
+    rg.sinc(x).sum().backward()
+    v = x.detach().double()
+    series = -(math.pi**2) / 3 * v * (1 - (math.pi * v) ** 2 / 10)
+    known = rg.tensor([-0.6323614470684585, -0.7038892263952352, -0.7041703269827], dtype=rg.float64)
+    wanted = rg.cat([series[:5], known])
+    assert rg.allclose(x.grad.double(), wanted, rtol=1e-6, atol=0)

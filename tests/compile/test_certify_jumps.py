@@ -9,6 +9,7 @@ import retrograd as torch
 from retrograd.compile.binding import Binding
 from retrograd.compile.capture import record
 from retrograd.compile.certify import certify
+from retrograd.compile.compiled import Compiled
 from retrograd.compile.graph import Call
 from retrograd.compile.replay import Replay
 
@@ -61,3 +62,21 @@ def test_a_mistake_is_reported_with_its_operation(operation):
 def test_a_mistake_that_only_jumps_a_little_is_one_still():
     text = report(tampered("where", lambda g: g * (np.arange(g.size) != 1999)))
     assert "the first operation that differs is number 6 of 9" in text
+
+
+def test_numbers_that_are_rounding_errors():
+    """What cancels to nothing but rounding errors may be other ones; a number that is more than that may not."""
+    f = torch.compile(lambda x: ((x - x.mean()).sum(), x.std()))
+    for i in range(3):
+        f(torch.from_numpy(np.random.default_rng(i).standard_normal(5000).astype(np.float32)))
+    assert [v.state for v in f.programs()] == ["compiled"]
+
+    def wrong(program):
+        """Off in the last, fused sum alone, so that every operation on its own agrees."""
+        fused = len(program.results) == 2
+        return tampered("sum", lambda y: y + np.float32(0.01) * fused)(program)
+
+    g = Compiled(lambda x: ((x - x.mean()).sum(), x.std()), backend=wrong)
+    g(torch.linspace(-1, 1, 5000) ** 3)
+    with pytest.warns(UserWarning, match="does not compute what the function does"):
+        g(torch.linspace(-1, 1, 5000) ** 3)

@@ -264,12 +264,14 @@ def shaken(trial: Trial, seed: int) -> dict[Buffer, ndarray]:
         for view in step.writes() if not isinstance(step, Draw) else ():
             shake(array(view))
 
+    kinds: dict[Buffer, set[Any]] = {}
+    for view in trial.program.views():
+        kinds.setdefault(view.buffer, set()).add(view.dtype)
     start = copy.copy(trial)
-    start.before = {b: array.copy() if array is trial.actual[b] else array for b, array in trial.before.items()}
-    for b, array in start.before.items():
-        kinds = {view.dtype for view in trial.program.views() if view.buffer is b}
-        if array.dtype in kinds:
-            shake(array)
+    start.before = {b: copy_of(array, b.nbytes) for b, array in trial.before.items()}
+    for b, numbers in start.before.items():
+        if len(kinds[b]) == 1 and not b.nbytes % (kind := next(iter(kinds[b]))).itemsize:
+            shake(numbers.view(kind))
     return start.run(Replay(trial.program, watch))
 
 

@@ -986,9 +986,15 @@ def sinc(input):
 
 @sinc.derivative("input")
 def _(input):
-    zero = input == 0
-    x = where_op(zero, 1.0, input) * math.pi
-    return where_op(zero, 0.0, (x * cos(x) - sin(x)) / (x * x) * math.pi)
+    x = input * math.pi
+    square = x * x
+    series = 1 - square / 238
+    for n in (180, 130, 88, 54, 28, 10):
+        series = 1 - square / n * series
+    series = -(math.pi / 3) * x * series
+    near = square < 0.5  # where the difference of the terms below would cancel
+    x = where_op(near, 1.0, x)
+    return where_op(near, series, (cos(x) - sin(x) / x) / x * math.pi)
 
 
 @sinc.kernel
