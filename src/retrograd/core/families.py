@@ -22,7 +22,7 @@ from numpy import ndarray
 
 from retrograd import dtypes
 from retrograd.config import settings
-from retrograd.core.levels import local, observer, switch
+from retrograd.core.levels import local, observer, only_looked_at, switch
 from retrograd.core.op import CONTINUOUS, FLOAT32, Entry, Op, Rule, needs, on_arrays
 from retrograd.core.tape import Node, count, run_quietly, run_quietly_here, written
 from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node, owner
@@ -388,7 +388,8 @@ def make_unary(op: Elementwise) -> Any:
             return raw(input)
         if out is not None:
             return write_out(out, call(input))
-        if switch.special or kind is not Tensor or not quick:
+        special = switch.special
+        if kind is not Tensor or not quick or (special and not only_looked_at()):
             return dispatch((input,), {})
         x = input._data
         if x.dtype.kind != "f":
@@ -414,6 +415,8 @@ def make_unary(op: Elementwise) -> Any:
             n.tensors = False
             n.hooks = n.metadata = None
             n.seq = count()
+        if special:
+            local.observer.ran(op, (input,), NO_PARAMS, (result,))  # type: ignore[union-attr]
         return result
 
     return call
@@ -448,7 +451,8 @@ def make_binary(op: Elementwise) -> Any:
             return raw(input, other)
         if out is not None:
             return write_out(out, call(input, other))
-        if switch.special or kind is not Tensor or not quick:
+        special = switch.special
+        if kind is not Tensor or not quick or (special and not only_looked_at()):
             return dispatch((input, other), {})
         x0 = input._data
         dtype = x0.dtype
@@ -497,6 +501,8 @@ def make_binary(op: Elementwise) -> Any:
             n.tensors = False
             n.hooks = n.metadata = None
             n.seq = count()
+        if special:
+            local.observer.ran(op, (input, other if kind is Tensor else float(other)), NO_PARAMS, (result,))  # type: ignore[union-attr]
         return result
 
     if (first, second) == ("input", "other"):

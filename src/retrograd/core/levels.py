@@ -90,6 +90,13 @@ def unwatched() -> Iterator[None]:
         local.observer = watched
 
 
+def only_looked_at() -> bool:
+    """Whether nothing else is unusual in this thread than an observer who only looks on."""
+    watched = local.observer
+    usual = local.grad and not local.inference and local.anomaly is None and not local.saved_hooks
+    return usual and watched is not None and not watched.complete
+
+
 def complete_observer() -> Observer | None:
     """Who watches, if what runs must be operations on tensors for its sake."""
     watched = observer()

@@ -602,12 +602,14 @@ def settle(walk: Walk, inputs: Sequence[Tensor] | None, given: Sequence[Any] = (
     taken = {id(a) for a in given}
     chosen = None if inputs is None else {id(x) for x in inputs}
     as_tensors = walk.as_tensors
-    usual = chosen is None and not as_tensors and walk.observer is None
+    usual = chosen is None and not as_tensors
     for leaf, g in walk.leaves.values():
         if usual and leaf._grad is None and leaf._extra is None and g.__class__ is ndarray:
             # what `accumulate` does where there is nothing unusual, without further calls
             data = leaf._data
             if g.shape == data.shape and g.dtype is data.dtype and g.base is None and id(g) not in taken:
+                if walk.observer is not None:
+                    walk.observer.gradient_came(leaf, g)
                 taken.add(id(g))
                 leaf._grad = wrap(g)
                 continue

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 
 from retrograd.autograd import Function, no_grad
 from retrograd.core import tape
-from retrograd.core.levels import Observer, local, module_changed, switch
+from retrograd.core.levels import local, module_changed, switch
 from retrograd.core.tape import Handle
 from retrograd.core.tensor import Tensor, clear_gradients, wrap
 from retrograd.dtypes import dtype
@@ -117,8 +117,9 @@ class Module:
         raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if switch.special and local.observer is not None:
-            return self._call_watched(local.observer, args, kwargs)
+        watched = local.observer if switch.special else None
+        if watched is not None:
+            watched.entered(self)
         try:
             if (
                 self._forward_hooks or self._forward_pre_hooks or self._backward_hooks or self._backward_pre_hooks
@@ -129,16 +130,9 @@ class Module:
         except Exception as error:
             _note_path(error, self)
             raise
-
-    def _call_watched(self, watched: Observer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        watched.entered(self)
-        try:
-            return self._call_with_hooks(args, kwargs)
-        except Exception as error:
-            _note_path(error, self)
-            raise
         finally:
-            watched.left(self)
+            if watched is not None:
+                watched.left(self)
 
     def _call_with_hooks(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         for key, hook in (*_global_forward_pre_hooks.items(), *self._forward_pre_hooks.items()):

@@ -525,11 +525,13 @@ class Recorder(Observer):
                 place, operation, args = Place(frame.f_code, trace.tb_lasti, trace.tb_lineno), None, ()
             elif isinstance(op := mine.get("self"), Op):
                 operation, args = op.name, mine.get("args", args)
+            elif isinstance(op := mine.get("op"), Op) and "input" in mine:  # a quick entry: see core/families.py
+                operation, args = op.name, [mine[name] for name in ("input", "other") if name in mine]
             elif operation is None and frame.f_code.co_filename.startswith(OPERATIONS):
                 written = mine.get("variant")  # an operation that works in place: see ops/inplace.py
                 operation = written.__name__ if written is not None else frame.f_code.co_name.removesuffix("_op").rstrip("_")
                 args = arguments(frame)
-            elif frame.f_code is Module._call_watched.__code__:
+            elif frame.f_code is Module.__call__.__code__:
                 modules.append((self.known(mine["self"]) or "", type(mine["self"]).__name__))
             elif frame.f_code is backward.__code__:
                 operation, args = "backward", as_sequence(mine["tensors"])
