@@ -16,8 +16,9 @@ export function paintFar(boxes, lines) {
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.setTransform(view.k * fine, 0, 0, view.k * fine, view.x * fine, view.y * fine);
   context.lineWidth = 1 / view.k;
-  context.strokeStyle = colour("--quiet");
-  context.globalAlpha = 0.4;
+  Object.assign(context, { fillStyle: colour("--module"), strokeStyle: colour("--line"), globalAlpha: 0.55 });
+  for (const { open, x, y, right, bottom } of boxes) if (open) { context.fillRect(x, y, right - x, bottom - y); context.strokeRect(x, y, right - x, bottom - y); }
+  Object.assign(context, { strokeStyle: colour("--quiet"), globalAlpha: 0.4 });
   for (const line of lines) context.stroke(line);
   const ways = new Map(); // boxes that look alike, as one path
   for (const box of boxes) if (!box.open) {

@@ -6,7 +6,7 @@ import { byId } from "./tools.js";
 const MEASURES = {
   title: 30, pad: 14, // of the box of an open group
   gap: 34, // between rows
-  longest: 1300, longestOfHeld: 450, // of lines, the second from what no call made: what would be longer is cut, and stands as words at its ends
+  longest: 2400, longestOfHeld: 250, // of lines, the second from what no call made: what would be longer is cut, and stands as words at its ends
   worded: 150, // wide at least are these ends
   widest: 2400, // of a row, if the group is not much larger
 };
@@ -28,21 +28,22 @@ function pieced(items, edges) {
   return { of, pieces };
 }
 
-/** The rows of a group's children: each beneath all it takes, and in the next row if that is full. What takes nothing, or only what it alone uses, stands just above its first user. */
+/** The rows of a group's children: each beneath all it takes, in the next row if that is full; or just above its first user, if that is nearer in time. */
 function rowsOf(children, links, of, widest) {
   const before = new Map(children.map((id) => [id, []])), after = new Map(children.map((id) => [id, []]));
   for (const { from, to } of links) { before.get(to).push(from); after.get(from).push(to); }
-  const row = new Map(), floating = new Set(), taken = [];
+  const row = new Map(), time = new Map(children.map((id, n) => [id, n])), taken = [];
   for (const id of children) {
-    const above = before.get(id);
-    if (after.get(id).length && above.every((x) => floating.has(x) && after.get(x).length === 1)) floating.add(id);
+    const above = before.get(id), width = above.length ? of.get(id).width : 0;
     let r = Math.max(-1, ...above.map((x) => row.get(x) ?? -1)) + 1;
-    const width = above.length ? of.get(id).width : 0;
     while (width && taken[r] && taken[r] + width > widest) r++;
     taken[r] = (taken[r] ?? 0) + width;
     row.set(id, r);
   }
-  for (const id of children.toReversed()) if (floating.has(id)) row.set(id, Math.min(...after.get(id).map((x) => row.get(x))) - 1);
+  for (const id of children.toReversed()) if (after.get(id).length) {
+    const now = time.get(id), next = Math.min(...after.get(id).map((x) => time.get(x))), last = Math.max(-Infinity, ...before.get(id).map((x) => time.get(x)));
+    if (next - now <= now - last) row.set(id, Math.min(...after.get(id).map((x) => row.get(x))) - 1);
+  }
   const used = [...new Set(row.values())].sort((a, b) => a - b), place = new Map(used.map((r, n) => [r, n]));
   return new Map(children.map((id) => [id, place.get(row.get(id))]));
 }
@@ -152,7 +153,7 @@ function settled(edges, cut, of, pieces, found) {
       else down(x + done.nodes[from][0], bandOf(group)[0], y + done.nodes[from][1]); // it comes in from outside
       done.between[`${from}>${to}`].forEach((between, n) => down(x + between, ...rows[first + 1 + n]));
       if (to === edge.to) down(end.x + end.width / 2, bandOf(to)[0], end.y);
-      else if (!of.has(to)) down(x + done.nodes[to][0], y + done.nodes[to][1]);
+      else if (!of.has(to)) down(x + done.nodes[to][0], nodes[group].y + nodes[group].height);
     }
     paths[edge.id] = points;
   }
