@@ -85,6 +85,8 @@ class Case:
 
     def diagonal(self, values: ndarray) -> Entries:
         """A diagonal."""
+        if self.m == 1:
+            return self.entries("number", values, value=float(np.reshape(values, -1)[0]))
         return self.entries("identity" if values.size and (values == 1).all() else "diagonal", values)
 
     def blocks(

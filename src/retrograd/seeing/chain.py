@@ -474,7 +474,7 @@ class Chain(Shown):
             number(float(first.array.reshape(-1)[0])) if first.array is not None and first.size == 1 else say["seed"].format(n=first.size)
         )
         count = sum(len(link.ways) for link in self.links)
-        title = say["title"].format(root=root, target=target, n=count)
+        title = say["title one" if count == 1 else "title"].format(root=root, target=target, n=count)
         head = f"── {title} " + "─" * max(0, WIDTH - len(title) - 4)
         shown: list[Shows] = [head, "\n".join(wrapped(say["about"].format(seed=seed, root=root)))]
         shown += [self.paragraph(link, language) for link in self.links] if len(self.links) <= FEW else [self.table(language)]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy import ndarray
 
 from retrograd.seeing.diagnosis.evidence import Evidence, Link, Scene, expression_of, is_bad, leaf_of, named, receiver
-from retrograd.seeing.diagnosis.finding import Finding
+from retrograd.seeing.diagnosis.finding import Finding, at_line
 from retrograd.seeing.diagnosis.registry import detector
 from retrograd.seeing.record import Call, Event, Failure, Pass, Place, Pull, Snapshot, Update, Value
 
@@ -208,11 +208,18 @@ def why_it_crashed(seen: Evidence) -> Iterator[Finding]:
         return
     scene = next((s for s in reversed(seen.scenes) if s.step.number == failure.step), None)
     facts: dict[str, Any] = {
-        "kind": failure.kind, "message": failure.message.split(". Fix:")[0], "op": failure.operation or (failure.backward.name if failure.backward else "–"),
+        "kind": failure.kind, "message": failure.message.split(". Fix:")[0], "op": operation_of(failure),
         "expression": failure.place.expression if failure.place else "–", "loss": receiver(failure.place, "backward", "loss"),
     }  # fmt: skip
     variant, more = variant_of(failure, scene, [s for s in seen.scenes if s.step.number <= failure.step])
     yield Finding("failure", "error", failure.step, failure.place, facts | more, failure.backward, variant)
+
+
+def operation_of(failure: Failure) -> str:
+    """What was running, or had kept what was written over."""
+    kept = re.search(r"\bof (\w+?)Backward\d*,", failure.message)
+    name = failure.operation or (failure.backward.name if failure.backward else kept[1] if kept else "–")
+    return re.sub(r"Backward\d*$", "", name).lower()
 
 
 def variant_of(failure: Failure, scene: Scene | None, scenes: list[Scene]) -> tuple[str, dict[str, Any]]:
@@ -225,22 +232,20 @@ def variant_of(failure: Failure, scene: Scene | None, scenes: list[Scene]) -> tu
         if carried:
             return "carried", {"name": carried[0].label}
         first = scene.step.passes[0].place if scene and len(scene.step.passes) > 1 else None
-        return "twice", {"first": first or "–"}
+        return "twice", {"first": first or "–", "loss": receiver(first or failure.place, "backward", "loss")}
     if "modified by an inplace operation" in message:
         written = [e for e in scene.step.events if e.kind == "wrote"] if scene else []
         values = [*failure.backward.operands, *failure.backward.results] if failure.backward else []
         event = next((e for e in written if any(e.value is v for v in values)), None)
-        saved = re.search(r"of (\w+?)Backward\d* ", message)
-        op = {"op": saved[1].lower()} if saved and not failure.backward else {}
         stepped = next((e for s in reversed(scenes) for e in reversed(s.step.events) if e.kind == "stepped"), None)
         if event is None and stepped is not None and "(the parameter" in message:
-            return "stepped", op | {"line": stepped.place or "–", "optimizer": receiver(stepped.place, "step", "optimizer")}
-        last = re.search(r"The last write was at (.*?) in ", message)
-        line = event.place if event is not None and event.place is not None else last[1] if last else "–"
-        return "inplace", op | {
-            "line": line,
-            "writer": event.place.expression if event is not None and event.place is not None else "x += 1",
-        }
+            return "stepped", {"line": stepped.place or "–", "optimizer": receiver(stepped.place, "step", "optimizer")}
+        if event is not None and event.place is not None:
+            return "inplace", {"line": event.place, "writer": event.place.expression}
+        last = re.search(r"The last write was at (.*?):(\d+) in ", message)
+        if last is None:
+            return "inplace", {"line": "–", "writer": "x += 1"}
+        return "inplace", {"line": at_line(last[1], int(last[2])), "writer": linecache.getline(last[1], int(last[2])).strip() or "x += 1"}
     if "leaf Variable that requires grad" in message:
         return "leaf", {}
     if "only for scalar outputs" in message:

@@ -30,7 +30,7 @@ def diagnose(record: Record, language: str | None = None) -> Diagnosis:
     ...     x.sqrt().sum().backward()
     >>> diagnosis = diagnose(record, "en")
     >>> diagnosis.faults, diagnosis[0].severity, diagnosis[0].title
-    (['not_finite'], 'error', 'Numbers that are none (nan or inf)')
+    (['not_finite'], 'error', 'Values that are not numbers (nan or inf)')
     """
     language = known_language(language)
     seen = Evidence(record)

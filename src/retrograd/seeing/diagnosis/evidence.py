@@ -399,6 +399,11 @@ def expression_of(value: Value, otherwise: str = "x") -> str:
     return (place.expression if place is not None else "") or otherwise
 
 
+def is_simple(expression: str) -> bool:
+    """Whether a method may be called on an expression as it stands: a name, an attribute, a call."""
+    return re.fullmatch(r"[\w.]+(\([^()]*\)|\[[^\[\]]*\])*", expression) is not None
+
+
 def named(value: Value) -> str:
     """A value's label with the expression that made it."""
     if value.name or value.call is None or value.call.place is None or not value.call.place.expression:

@@ -45,9 +45,14 @@ def written(fact: Any, language: str) -> str:
 
 
 def located(place: Place) -> str:
-    """A place as `file:line`, the file from the working directory where it lies beneath."""
-    inside = os.path.isabs(place.file) and place.file.startswith(os.getcwd() + os.sep)
-    return f"{os.path.relpath(place.file) if inside else place.file}:{place.line}"
+    """A place as `file:line`."""
+    return at_line(place.file, place.line)
+
+
+def at_line(file: str, line: int) -> str:
+    """A file and a line, the file from the working directory where it lies beneath."""
+    inside = os.path.isabs(file) and file.startswith(os.getcwd() + os.sep)
+    return f"{os.path.relpath(file) if inside else file}:{line}"
 
 
 @dataclass(eq=False)

@@ -29,6 +29,7 @@ RATIO_HIGH = 0.1
 LOSS_GROWTH = 2.0  # over the kept steps, at the same line
 LOSS_DIVERGES = 10.0  # so much growth needs no large ratio
 RATE_STEPS = 3  # fewer show no trend
+RATIO_USUAL, RATIO_NONE = 1e-3, 1e-9  # what most programs have; what is no update any more
 RATIO_LOW = 1e-6  # float32 resolves 6e-8; a thousand such steps change a weight by a thousandth
 GRADIENT_MATTERS = 1e-3  # gradient to weight: with less, training may simply be over
 

@@ -89,7 +89,7 @@ def softmax_twice(seen: Evidence) -> Iterator[Finding]:
         inner = made_by(operand, "softmax", "log_softmax")
         facts = {"source": expression_of(operand), "place": call.place, "shape": operand.shape}
         if inner is not None and inner.params.get("dim") in (call.params.get("dim"), (call.params.get("dim") or 0) - len(operand.shape)):
-            logits = expression_of(inner.operands[0], "logits") if isinstance(inner.operands[0], Value) else "logits"
+            logits = before(inner, operand)
             harmless = inner.name == "log_softmax"
             variant = "again" if harmless else "twice"
             spread = seen.array(call.results[0].snapshot, call.results[0].label)
@@ -103,6 +103,13 @@ def softmax_twice(seen: Evidence) -> Iterator[Finding]:
             and is_distribution(seen, operand, call.params.get("dim", -1))
         ):
             yield Finding("double_softmax", "warning", scene.step.number, call.place, facts, call, "rows")
+
+
+def before(call: Call, result: Value) -> str:
+    """How the program says what an operation was given; "logits", where that was in the midst of the expression for the result."""
+    operand = call.operands[0]
+    expression = expression_of(operand, "logits") if isinstance(operand, Value) else "logits"
+    return "logits" if expression == expression_of(result) else expression
 
 
 def is_distribution(seen: Evidence, value: Value, dim: int) -> bool:
@@ -140,7 +147,7 @@ def sigmoid_before_logits(seen: Evidence) -> Iterator[Finding]:
             array = seen.array(inner.results[0].snapshot, inner.results[0].label)
             yield Finding("double_sigmoid", "error", scene.step.number, call.place, {
                 "source": expression_of(inner.results[0]), "inner": inner.place, "name": inner.name,
-                "logits": expression_of(inner.operands[0], "logits"), "least": float("nan") if array is None else float(array.min()),
+                "logits": before(inner, inner.results[0]), "least": float("nan") if array is None else float(array.min()),
                 "most": float("nan") if array is None else float(array.max()),
             }, call)  # fmt: skip
 

@@ -92,7 +92,7 @@ def saturation(seen: Evidence) -> Iterator[Finding]:
         scene, call = calls[0]
         if id(call.results[0]) not in scene.weighed:
             continue
-        flat, through, whole = [], [], 0
+        flat, through = [], []
         for at, c in calls:
             y = seen.array(c.results[0].snapshot, c.results[0].label)
             if y is None:
@@ -104,7 +104,6 @@ def saturation(seen: Evidence) -> Iterator[Finding]:
                 flat.append(float((y.max(dim) > SOFTMAX_FLAT).mean()))
             else:
                 flat.append(float((np.abs(y) > TANH_FLAT).mean() if c.name == "tanh" else (np.abs(y - 0.5) > 0.5 - SIGMOID_FLAT).mean()))
-            whole += 1
             for pull in at.pulls.get(id(c), ()):
                 v, out = pull.v[0], pull.outgoing[0]
                 if v is not None and out is not None and norm_of(v):
@@ -115,7 +114,6 @@ def saturation(seen: Evidence) -> Iterator[Finding]:
                 "op": call.name,
                 "share": 100 * float(np.mean(flat)),
                 "through": 100 * float(np.mean(through)),
-                "steps": whole,
             }
             yield Finding("saturated", "warning", scene.step.number, call.place, facts, call)
 
@@ -243,6 +241,7 @@ def inputs_not_normalised(seen: Evidence) -> Iterator[Finding]:
                 s = call.operands[0].snapshot.summary
                 facts = {
                     "name": expression_of(value, "x"),
+                    "variable": value.name or "x",
                     "rms": size,
                     "least": s.least,
                     "most": s.most,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.seeing.diagnosis import limits
-from retrograd.seeing.diagnosis.evidence import Evidence, Scene, expression_of, is_weight, leaf_of, norm_of, receiver, words_of
+from retrograd.seeing.diagnosis.evidence import Evidence, Scene, expression_of, is_simple, is_weight, leaf_of, norm_of, receiver, words_of
 from retrograd.seeing.diagnosis.finding import Finding
 from retrograd.seeing.diagnosis.registry import detector
 from retrograd.seeing.record import Call, Pass, Place, Step, Update, Value
@@ -83,9 +83,10 @@ def diverging(seen: Evidence) -> Iterator[Finding]:
         numbers = {s.number for s, _, _ in series}
         updates = [f for f in ratios(seen) if any(f[0] in s.updates for s, _, _ in series)]
         every = [u for s, _, _ in series for u in s.updates]
+        loss = receiver(walk.place, "backward", "loss")
         facts: dict[str, Any] = {
             "first": first, "last": last, "steps": len(series), "factor": factor, "most": most, "ratio": middle(updates), "numbers": sorted(numbers),
-            "left": max(0, math.ceil(math.log(most / abs(last)) / math.log(factor))), "loss": receiver(walk.place, "backward", "loss"),
+            "left": max(0, math.ceil(math.log(most / abs(last)) / math.log(factor))), "quantity": loss if what == "loss" else f"|∇{loss}|",
         }  # fmt: skip
         made = root.call.place if root is not None and root.call is not None else walk.place
         if what == "loss" and last < 0:
@@ -136,7 +137,7 @@ def learning_rate_too_low(seen: Evidence) -> Iterator[Finding]:
         return
     if all(r < limits.RATIO_LOW and rate_of(u) for u, r, _ in found) and max(g for _, _, g in found) > limits.GRADIENT_MATTERS:
         update, ratio, _ = max(found, key=lambda f: f[1])
-        facts = about(update) | {"ratio": ratio, "higher": rate_of(update) * 1e-3 / max(ratio, limits.RATIO_LOW)}
+        facts = about(update) | {"ratio": ratio, "higher": rate_of(update) * limits.RATIO_USUAL / max(ratio, limits.RATIO_NONE)}
         yield Finding("learning_rate_low", "hint", None, update.place, facts, update)
 
 
@@ -205,9 +206,13 @@ def graph_kept_alive(seen: Evidence) -> Iterator[Finding]:
         ):
             continue
         scene, call, loss = kept.added[-1]
-        size = sum(r.snapshot.size * r.dtype.itemsize for c in scene.step.calls if c.node is not None for r in c.results)
+        inside = {id(s): s for s, _, _ in kept.added}
+        sizes = [
+            sum(r.snapshot.size * r.dtype.itemsize for c in s.step.calls if c.node is not None for r in c.results) for s in inside.values()
+        ]
+        name = expression_of(loss, "loss")
         facts = {
-            "expression": call.place.expression if call.place else call.name, "steps": len(kept.added), "loss": expression_of(loss, "loss"),
-            "bytes": size // max(1, sum(s is scene for s, _, _ in kept.added)),
+            "expression": call.place.expression if call.place else call.name, "steps": len(kept.added),
+            "number": f"{name if is_simple(name) else f'({name})'}.item()", "bytes": max(sizes) * len(inside) // len(kept.added),
         }  # fmt: skip
         yield Finding("graph_kept", "warning", scene.step.number, call.place, facts, call)

@@ -214,8 +214,12 @@ def shared_by_two_optimizers(seen: Evidence) -> Iterator[Finding]:
             names.append(moments[0].leaf.label)
             first = first or list(updates.values())
     if first is not None:
+        names_of = [receiver(u.place, "step", "optimizer") for u in first[:2]]
+        labels = [f"{name} ({u.optimizer} {(u.number or 0) + 1})" for name, u in zip(names_of, first, strict=False)]
+        same = names_of[0] == names_of[1]
         yield Finding("two_optimizers", "warning", None, first[1].place, {
-            "names": names, "one": receiver(first[0].place, "step", "optimizer"), "other": receiver(first[1].place, "step", "optimizer"),
+            "names": names, "one": labels[0] if same else names_of[0], "other": labels[1] if same else names_of[1],
+            "first": "optimizer1" if same else names_of[0], "second": "optimizer2" if same else names_of[1],
             "kind": first[1].optimizer, "rate": first[0].hyperparameters.get("lr", 0.0), "rate2": first[1].hyperparameters.get("lr", 0.0),
         }, first[1])  # fmt: skip
 
@@ -246,5 +250,5 @@ def only_weight_decay(seen: Evidence) -> Iterator[Finding]:
         last = first[-1].after or first[-1].before
         yield Finding("decay_only", "warning", None, first[0].place, {
             "names": names, "decay": float(first[0].hyperparameters["weight_decay"]), "before": norm_of(first[0].before), "after": norm_of(last),
-            "steps": len(first),
+            "steps": len(first), "kind": first[0].optimizer,
         }, first[0])  # fmt: skip

@@ -57,12 +57,12 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "no_gradient.discrete": {
         "en": {
-            "cause": "{expression} ({line}): {op} gives whole numbers or yes and no, which do not change gradually, so that there is no derivative.",
+            "cause": "{expression} ({line}): {op} gives whole numbers or yes and no, which change in jumps, so that there is no derivative.",
             "fix": "use a smooth operation for training.",
             "code": "torch.softmax(x, -1)  # instead of argmax; torch.sigmoid(k * (x - limit)) instead of x > limit",
         },
         "es": {
-            "cause": "{expression} ({line}): {op} da números enteros, o sí y no, que no cambian poco a poco; por eso no hay derivada.",
+            "cause": "{expression} ({line}): {op} da números enteros, o sí y no, que cambian a saltos; por eso no hay derivada.",
             "fix": "usa una operación suave para entrenar.",
             "code": "torch.softmax(x, -1)  # en lugar de argmax; torch.sigmoid(k * (x - limite)) en lugar de x > limite",
         },
@@ -80,8 +80,8 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "not_finite": {
-        "en": {"name": "nan or inf", "title": "Numbers that are none (nan or inf)"},
-        "es": {"name": "nan o inf", "title": "Números que no lo son (nan o inf)"},
+        "en": {"name": "nan or inf", "title": "Values that are not numbers (nan or inf)"},
+        "es": {"name": "nan o inf", "title": "Valores que no son números (nan o inf)"},
     },
     "not_finite.input": {
         "en": {
@@ -99,13 +99,13 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "not_finite.forward": {
         "en": {
-            "what": "{op} was the first to make them: {result} has {nans} nan and {infinities} inf among {size} elements, of finite operands: {operands}.",
+            "what": "They began in {op}: its result {result} has {nans} nan and {infinities} inf among {size} elements, though its operands are finite: {operands}.",
             "cause": "The operation has no finite value there: the logarithm of 0, a division by 0, an exponential too large.",
             "fix": "keep the operand where the operation is finite.",
             "code": "x.clamp(min=1e-8)  # before log, sqrt or a division; for softmax with log: log_softmax",
         },
         "es": {
-            "what": "{op} fue la primera en producirlos: {result} tiene {nans} nan y {infinities} inf entre {size} elementos, con operandos finitos: {operands}.",
+            "what": "Empezaron en {op}: su resultado {result} tiene {nans} nan y {infinities} inf entre {size} elementos, aunque sus operandos son finitos: {operands}.",
             "cause": "La operación no tiene ahí un valor finito: el logaritmo de 0, una división entre 0, una exponencial demasiado grande.",
             "fix": "mantén el operando donde la operación es finita.",
             "code": "x.clamp(min=1e-8)  # antes de log, sqrt o una división; para softmax con log: log_softmax",
@@ -113,15 +113,15 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "not_finite.backward": {
         "en": {
-            "what": "The forward pass is finite; the backward pass of {op} ({result}) was the first to make them: {nans} nan and {infinities} inf "
-            "among {size} elements. Operands there: {operands}; v = {v}.",
+            "what": "The forward pass is finite. They began in the backward pass of {op}, {result}: Jᵀv has {nans} nan and {infinities} inf among {size} elements. "
+            "There {operands}, and v = {v}.",
             "cause": "The derivative has no finite value there: that of sqrt, or of a norm, at 0 for example.",
             "fix": "keep the operand away from that point.",
             "code": "torch.sqrt(x + 1e-8)",
         },
         "es": {
-            "what": "El pase hacia adelante es finito; el pase hacia atrás de {op} ({result}) fue el primero en producirlos: {nans} nan y {infinities} inf "
-            "entre {size} elementos. Operandos ahí: {operands}; v = {v}.",
+            "what": "El pase hacia adelante es finito. Empezaron en el pase hacia atrás de {op}, {result}: Jᵀv tiene {nans} nan y {infinities} inf entre {size} elementos. "
+            "Ahí {operands}, y v = {v}.",
             "cause": "La derivada no tiene ahí un valor finito: la de sqrt, o la de una norma, en 0, por ejemplo.",
             "fix": "mantén el operando lejos de ese punto.",
             "code": "torch.sqrt(x + 1e-8)",
@@ -145,16 +145,16 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "en": {
             "name": "nan through where",
             "title": "A branch that was not taken makes the gradient nan",
-            "what": "The backward pass of {op} ({result}) has {nans} nan and {infinities} inf among {size} elements. There {operands}, and v = {v}.",
-            "cause": "{where} ({line}) sends v = 0 to the branch it did not take; {op} multiplies that by its infinite derivative, and 0 · inf is nan.",
+            "what": "In the backward pass of {op}, {result}, Jᵀv has {nans} nan and {infinities} inf among {size} elements. There {operands}, and v = {v}.",
+            "cause": "{where} ({line}) sends v = 0 to the branch it did not take; {op} multiplies that by its derivative, which is inf or nan there, and 0 times that is nan.",
             "fix": "give the branch a harmless operand where it is not taken: one {choice}() inside, one outside.",
             "code": "safe = {safe}\n# then {op} of safe inside {where}",
         },
         "es": {
             "name": "nan a través de where",
             "title": "Una rama que no se tomó convierte el gradiente en nan",
-            "what": "El pase hacia atrás de {op} ({result}) tiene {nans} nan y {infinities} inf entre {size} elementos. Ahí {operands}, y v = {v}.",
-            "cause": "{where} ({line}) envía v = 0 a la rama que no tomó; {op} lo multiplica por su derivada infinita, y 0 · inf es nan.",
+            "what": "En el pase hacia atrás de {op}, {result}, Jᵀv tiene {nans} nan y {infinities} inf entre {size} elementos. Ahí {operands}, y v = {v}.",
+            "cause": "{where} ({line}) envía v = 0 a la rama que no tomó; {op} lo multiplica por su derivada, que ahí es inf o nan, y 0 por eso da nan.",
             "fix": "da a la rama un operando inofensivo donde no se toma: un {choice}() dentro y otro fuera.",
             "code": "safe = {safe}\n# y después {op} de safe dentro de {where}",
         },

@@ -16,14 +16,14 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "name": "difusión silenciosa en una pérdida",
             "title": "La pérdida compara cada salida con todos los objetivos",
             "what": "{one} tiene la forma {shape1} y {other}, {shape2}: juntos {shape}, que son {pairs} errores en lugar de {wanted}.",
-            "cause": "Las formas se alinean por la derecha, así que una columna y una fila se extienden la una sobre la otra. Lo mejor para tal pérdida es una constante.",
+            "cause": "Las formas se alinean por la derecha, así que una columna y una fila se extienden la una sobre la otra. La mejor respuesta a una pérdida así es una constante.",
             "fix": "da a los dos la misma forma.",
             "code": "torch.squeeze({wide}, -1)  # {flat} tiene una dimensión",
         },
     },
     "double_softmax": {
-        "en": {"name": "double softmax", "title": "Softmax is applied twice", "fix": "give the loss the logits themselves.", "code": "loss = F.cross_entropy({logits}, target)"},
-        "es": {"name": "softmax doble", "title": "Se aplica softmax dos veces", "fix": "da a la pérdida los propios logits.", "code": "loss = F.cross_entropy({logits}, target)"},
+        "en": {"name": "double softmax", "title": "Softmax is applied twice", "fix": "give the loss the logits themselves.", "code": "loss = F.cross_entropy({logits}, target)  # with no softmax before"},
+        "es": {"name": "softmax doble", "title": "Se aplica softmax dos veces", "fix": "da a la pérdida los propios logits.", "code": "loss = F.cross_entropy({logits}, target)  # sin softmax antes"},
     },
     "double_softmax.twice": {
         "en": {
@@ -65,7 +65,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "en": {
             "name": "nll_loss without log_softmax",
             "title": "nll_loss is given no log-probabilities",
-            "what": "{source}: the largest is {most}, and the exponentials of the first row add up to {sum} instead of 1.",
+            "what": "Log-probabilities are at most 0, and their exponentials add up to 1. In {source} the largest is {most}, and the exponentials of the first row add up to {sum}.",
             "cause": "nll_loss only picks a number out of each row. Without log_softmax it can fall without limit, and means nothing.",
             "fix": "use cross_entropy on the logits.",
             "code": "loss = F.cross_entropy({source}, target)",
@@ -73,7 +73,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "es": {
             "name": "nll_loss sin log_softmax",
             "title": "nll_loss no recibe logaritmos de probabilidades",
-            "what": "{source}: el mayor es {most}, y las exponenciales de la primera fila suman {sum} en lugar de 1.",
+            "what": "Los logaritmos de probabilidades son como mucho 0, y sus exponenciales suman 1. En {source} el mayor es {most}, y las exponenciales de la primera fila suman {sum}.",
             "cause": "nll_loss solo toma un número de cada fila. Sin log_softmax puede bajar sin límite y no significa nada.",
             "fix": "usa cross_entropy con los logits.",
             "code": "loss = F.cross_entropy({source}, target)",
@@ -81,25 +81,25 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "nll_on_logits.logits": {"en": {}, "es": {}},
     "nll_on_logits.probabilities": {
-        "en": {"cause": "It is a softmax without its logarithm. nll_loss expects logarithms.", "code": "loss = F.nll_loss(torch.log({source}), target)"},
-        "es": {"cause": "Es un softmax sin su logaritmo. nll_loss espera logaritmos.", "code": "loss = F.nll_loss(torch.log({source}), target)"},
+        "en": {"cause": "It is a softmax without its logarithm. nll_loss expects logarithms.", "fix": "take the logarithm; or, better, use cross_entropy on the logits, without the softmax.", "code": "loss = F.nll_loss(torch.log({source}), target)"},
+        "es": {"cause": "Es un softmax sin su logaritmo. nll_loss espera logaritmos.", "fix": "toma el logaritmo; o, mejor, usa cross_entropy con los logits, sin softmax.", "code": "loss = F.nll_loss(torch.log({source}), target)"},
     },
     "double_sigmoid": {
         "en": {
             "name": "sigmoid before a loss on logits",
             "title": "The sigmoid is applied twice",
-            "what": "binary_cross_entropy_with_logits takes {source}, a {name} already ({inner}), between {least} and {most}.",
+            "what": "binary_cross_entropy_with_logits takes {source}, to which {name} has been applied ({inner}): it lies between {least} and {most}.",
             "cause": "The loss has the sigmoid in it. Of numbers between 0 and 1 it gives 0.5 to 0.73, never near 0.",
             "fix": "give it the logits; or use binary_cross_entropy.",
-            "code": "loss = F.binary_cross_entropy_with_logits({logits}, target)",
+            "code": "loss = F.binary_cross_entropy_with_logits({logits}, target)  # with no {name} before",
         },
         "es": {
             "name": "sigmoide antes de una pérdida con logits",
             "title": "Se aplica la sigmoide dos veces",
-            "what": "binary_cross_entropy_with_logits recibe {source}, que ya es {name} ({inner}), entre {least} y {most}.",
+            "what": "binary_cross_entropy_with_logits recibe {source}, a lo que ya se aplicó {name} ({inner}): está entre {least} y {most}.",
             "cause": "La pérdida lleva dentro la sigmoide. De números entre 0 y 1 da de 0.5 a 0.73, nunca cerca de 0.",
             "fix": "dale los logits, o usa binary_cross_entropy.",
-            "code": "loss = F.binary_cross_entropy_with_logits({logits}, target)",
+            "code": "loss = F.binary_cross_entropy_with_logits({logits}, target)  # sin {name} antes",
         },
     },
     "argument_order": {

@@ -5,14 +5,14 @@ from __future__ import annotations
 TEXTS: dict[str, dict[str, dict[str, str]]] = {
     "diverging": {
         "en": {
-            "name": "growth without end",
-            "title": "The loss grows without end",
-            "what": "Over {steps} steps the loss went from {first} to {last}, by a factor of about {factor} at each. In {left} more steps it is beyond the largest number there is ({most}).",
+            "name": "growth without bound",
+            "title": "The loss grows without bound",
+            "what": "Over {steps} steps the loss went from {first} to {last}, by a factor of about {factor} at each. At this pace {left} more will take it past the largest number there is ({most}).",
         },
         "es": {
-            "name": "crecimiento sin fin",
-            "title": "La pérdida crece sin fin",
-            "what": "En {steps} pasos la pérdida pasó de {first} a {last}, con un factor de {factor} más o menos en cada uno. En {left} pasos más superará el mayor número que existe ({most}).",
+            "name": "crecimiento sin límite",
+            "title": "La pérdida crece sin límite",
+            "what": "En {steps} pasos la pérdida pasó de {first} a {last}, con un factor de {factor} más o menos en cada uno. A este ritmo, con {left} más superará el mayor número que existe ({most}).",
         },
     },
     "diverging.rate": {
@@ -29,15 +29,15 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "diverging.gradient": {
         "en": {
-            "title": "The gradient grows without end",
-            "what": "Over {steps} steps the norm of the gradient went from {first} to {last}, by a factor of about {factor} at each. In {left} more steps it is beyond the largest number there is ({most}).",
+            "title": "The gradient grows without bound",
+            "what": "Over {steps} steps the norm of the gradient went from {first} to {last}, by a factor of about {factor} at each. At this pace {left} more will take it past the largest number there is ({most}).",
             "cause": "The gradient depends on the weights, and each update ({update}) makes them so much larger that the next gradient is larger too. The median ratio of update to weight is {ratio}; about 0.001 is usual.",
             "fix": "clip the gradients before the update, and use a smaller learning rate.",
             "code": "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n{update}",
         },
         "es": {
-            "title": "El gradiente crece sin fin",
-            "what": "En {steps} pasos la norma del gradiente pasó de {first} a {last}, con un factor de {factor} más o menos en cada uno. En {left} pasos más superará el mayor número que existe ({most}).",
+            "title": "El gradiente crece sin límite",
+            "what": "En {steps} pasos la norma del gradiente pasó de {first} a {last}, con un factor de {factor} más o menos en cada uno. A este ritmo, con {left} más superará el mayor número que existe ({most}).",
             "cause": "El gradiente depende de los pesos, y cada actualización ({update}) los agranda tanto que el gradiente siguiente también es mayor. La mediana del cociente entre actualización y peso es {ratio}; lo normal es 0.001.",
             "fix": "recorta los gradientes antes de la actualización, y usa una tasa de aprendizaje menor.",
             "code": "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)\n{update}",
@@ -45,14 +45,14 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "diverging.below": {
         "en": {
-            "title": "The loss falls without end",
-            "cause": "Descent makes a loss small, and this one has no least value: the further the weights go, the lower it gets. So it is when a sign is wrong, or when a term that should hold it back is missing.",
+            "title": "The loss falls without bound",
+            "cause": "Gradient descent makes a loss small, and this one has no minimum: the further the weights go, the lower it gets. That happens when a sign is wrong, or when a term that should hold it back is missing.",
             "fix": "minimise something that cannot fall below a limit: an error, a distance, a negative log-likelihood of probabilities.",
             "code": "loss = F.cross_entropy(logits, target)  # or: loss = error.square().mean(), with a plus",
         },
         "es": {
-            "title": "La pérdida baja sin fin",
-            "cause": "El descenso hace pequeña la pérdida, y esta no tiene un valor mínimo: cuanto más lejos llegan los pesos, más baja. Pasa cuando un signo está mal, o cuando falta un término que la frene.",
+            "title": "La pérdida baja sin límite",
+            "cause": "El descenso de gradiente hace pequeña la pérdida, y esta no tiene mínimo: cuanto más lejos llegan los pesos, más baja. Pasa cuando un signo está mal, o cuando falta un término que la frene.",
             "fix": "minimiza algo que no pueda bajar de un límite: un error, una distancia, el logaritmo negativo de una verosimilitud.",
             "code": "loss = F.cross_entropy(logits, target)  # o bien: loss = error.square().mean(), con signo más",
         },
@@ -60,15 +60,15 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     "diverging.carried": {
         "en": {
             "title": "Numbers grow from step to step",
-            "what": "Over {steps} steps it went from {first} to {last} at {loss}.backward(), by a factor of about {factor} at each. In {left} more steps it is beyond the largest number there is ({most}).",
+            "what": "Over {steps} steps {quantity} went from {first} to {last}, by a factor of about {factor} at each. At this pace {left} more will take it past the largest number there is ({most}).",
             "cause": "Updates do not explain it: they are small beside the weights (ratio {ratio}). Something that the program carries along from step to step grows: a state, a running sum, or the data.",
             "fix": "begin each step with what does not depend on the steps before, or keep it in bounds.",
             "code": "state = torch.tanh(state).detach()  # or state = torch.zeros_like(state)",
         },
         "es": {
-            "title": "Hay números que crecen de paso en paso",
-            "what": "En {steps} pasos pasó de {first} a {last} en {loss}.backward(), con un factor de {factor} más o menos en cada uno. En {left} pasos más superará el mayor número que existe ({most}).",
-            "cause": "Las actualizaciones no lo explican: son pequeñas frente a los pesos (cociente {ratio}). Crece algo que el programa arrastra de paso en paso: un estado, una suma acumulada o los datos.",
+            "title": "Hay números que crecen de un paso a otro",
+            "what": "En {steps} pasos {quantity} pasó de {first} a {last}, con un factor de {factor} más o menos en cada uno. A este ritmo, con {left} más superará el mayor número que existe ({most}).",
+            "cause": "Las actualizaciones no lo explican: son pequeñas frente a los pesos (cociente {ratio}). Crece algo que el programa arrastra de un paso a otro: un estado, una suma acumulada o los datos.",
             "fix": "empieza cada paso con algo que no dependa de los anteriores, o mantenlo dentro de unos límites.",
             "code": "state = torch.tanh(state).detach()  # o bien state = torch.zeros_like(state)",
         },
@@ -91,8 +91,8 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "graph_kept": {
         "en": {"name": "graph kept alive", "title": "The graphs of past losses are kept alive", "what": "{expression} added up {steps} tensors with their whole histories; the results in one such history take {bytes} bytes.",
-               "cause": "The sum refers to the graph of every loss in it, so that memory grows with every loss.", "fix": "add the number.", "code": "total += {loss}.item()"},
+               "cause": "The sum refers to the graph of every loss in it, so that memory grows with every loss.", "fix": "add the number.", "code": "total += {number}"},
         "es": {"name": "grafo retenido", "title": "Los grafos de pérdidas anteriores se quedan en memoria", "what": "{expression} sumó {steps} tensores con toda su historia; los resultados de una historia así ocupan {bytes} bytes.",
-               "cause": "La suma se refiere al grafo de cada pérdida que contiene, y la memoria crece con cada pérdida.", "fix": "suma el número.", "code": "total += {loss}.item()"},
+               "cause": "La suma se refiere al grafo de cada pérdida que contiene, y la memoria crece con cada pérdida.", "fix": "suma el número.", "code": "total += {number}"},
     },
 }  # fmt: skip

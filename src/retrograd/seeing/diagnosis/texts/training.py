@@ -16,7 +16,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "name": "zero_grad olvidado",
             "title": "Los gradientes de pasos anteriores siguen en .grad",
             "what": "{update} usó la suma de {n} pases hacia atrás para {names}: el gradiente viejo (norma {norm}) más el nuevo (norma {own}).",
-            "cause": "backward() suma en .grad. Nadie lo vació tras la actualización anterior, así que los gradientes viejos se usan una y otra vez.",
+            "cause": "backward() suma en .grad. No se vació tras la actualización anterior, así que los gradientes viejos se usan una y otra vez.",
             "fix": "vacía los gradientes antes de cada pase hacia atrás ({backward}).",
             "code": "{optimizer}.zero_grad()\n{loss}.backward()\n{optimizer}.step()",
         },
@@ -30,7 +30,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "name": "accumulation not divided",
             "title": "Accumulated gradients are not divided by the number of passes",
             "what": "{n} backward passes from a mean were added before the update ({update}); the gradient of {name} has norm {norm}, their mean would have {mean}.",
-            "cause": "The mean over one large batch is the mean of the means of its {n} parts. Their sum is {n} times as large: as if the learning rate were.",
+            "cause": "The mean over one large batch is the mean of the means of its {n} parts. Their sum is {n} times as large, as if the learning rate were. (Adam and others divide by the gradient's size, which hides it.)",
             "fix": "divide each loss by the number of passes.",
             "code": "({loss} / {n}).backward()",
         },
@@ -38,7 +38,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "name": "acumulación sin dividir",
             "title": "Los gradientes acumulados no se dividen entre el número de pases",
             "what": "Antes de la actualización ({update}) se sumaron {n} pases hacia atrás desde una media; el gradiente de {name} tiene norma {norm}, y su media tendría {mean}.",
-            "cause": "La media de un lote grande es la media de las medias de sus {n} partes. Su suma es {n} veces mayor, como si lo fuera la tasa de aprendizaje.",
+            "cause": "La media de un lote grande es la media de las medias de sus {n} partes. Su suma es {n} veces mayor, como si lo fuera la tasa de aprendizaje. (Adam y otros dividen por el tamaño del gradiente, y no se nota.)",
             "fix": "divide cada pérdida entre el número de pases.",
             "code": "({loss} / {n}).backward()",
         },
@@ -74,7 +74,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         },
         "es": {
             "what": "{optimizer}.step() no cambió nada: ninguno de sus parámetros ({names}) tenía gradiente.",
-            "cause": "Un optimizador se salta los parámetros cuyo .grad está vacío. Ningún pase hacia atrás había llenado ninguno.",
+            "cause": "Un optimizador se salta los parámetros cuyo .grad está vacío. Ningún pase hacia atrás los había llenado.",
         },
     },
     "step_before_backward.cleared": {
@@ -124,7 +124,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "what": "{names}: updated by {one} (learning rate {rate}) and by {other} (learning rate {rate2}).",
             "cause": "Each gradient is used twice, and each optimizer's momentum knows nothing of the other's updates.",
             "fix": "give each parameter to one optimizer only.",
-            "code": "{other} = torch.optim.{kind}([p for p in model.parameters() if p not in others], lr={rate2})",
+            "code": "taken = {{p for group in {first}.param_groups for p in group['params']}}\n{second} = torch.optim.{kind}([p for p in model.parameters() if p not in taken], lr={rate2})",
         },
         "es": {
             "name": "parámetros de dos optimizadores",
@@ -132,7 +132,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "what": "{names}: los actualizan {one} (tasa de aprendizaje {rate}) y {other} (tasa de aprendizaje {rate2}).",
             "cause": "Cada gradiente se usa dos veces, y el momento de cada optimizador no sabe nada de las actualizaciones del otro.",
             "fix": "da cada parámetro a un solo optimizador.",
-            "code": "{other} = torch.optim.{kind}([p for p in model.parameters() if p not in others], lr={rate2})",
+            "code": "taken = {{p for group in {first}.param_groups for p in group['params']}}\n{second} = torch.optim.{kind}([p for p in model.parameters() if p not in taken], lr={rate2})",
         },
     },
     "no_learning_rate": {
@@ -157,10 +157,10 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "en": {
             "name": "updates by weight decay only",
             "title": "Only weight decay changes these parameters",
-            "what": "The gradient of {names} was exactly zero in all of {steps} updates; weight decay ({decay}) took the norm from {before} to {after}.",
+            "what": "The gradient of {names} was exactly zero in all {steps} updates; weight decay ({decay}) took the norm from {before} to {after}.",
             "cause": "Zero is a gradient too: the optimizer goes on shrinking weights that the loss does not depend on, or no longer does.",
             "fix": "find out why no gradient gets there (dead units, a product with zero, an operation without slope); or leave them out of the decay.",
-            "code": 'torch.optim.AdamW([{{"params": used}}, {{"params": unused, "weight_decay": 0.0}}])',
+            "code": 'torch.optim.{kind}([{{"params": used}}, {{"params": unused, "weight_decay": 0.0}}])',
         },
         "es": {
             "name": "solo decaimiento de pesos",
@@ -168,7 +168,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "what": "El gradiente de {names} fue exactamente cero en las {steps} actualizaciones; el decaimiento ({decay}) llevó la norma de {before} a {after}.",
             "cause": "Cero también es un gradiente: el optimizador sigue encogiendo pesos de los que la pérdida no depende, o ya no depende.",
             "fix": "averigua por qué no llega gradiente (unidades muertas, un producto con cero, una operación sin pendiente); o exclúyelos del decaimiento.",
-            "code": 'torch.optim.AdamW([{{"params": used}}, {{"params": unused, "weight_decay": 0.0}}])',
+            "code": 'torch.optim.{kind}([{{"params": used}}, {{"params": unused, "weight_decay": 0.0}}])',
         },
     },
 }
