@@ -184,6 +184,15 @@ def test_batch_norm():
     compared(training(model=Remembering, optimizer=lambda p: torch.optim.SGD(p, lr=0.01)), batches(5, features=36), rtol=1e-3, atol=1e-5)
 
 
+def test_batch_norm_over_all_batches():
+    """With `momentum=None` the running statistics are the means over all batches: their weights depend on how many there were."""
+
+    def averaging() -> Any:
+        return nn.Sequential(nn.Linear(8, 6), nn.BatchNorm1d(6, momentum=None), nn.Linear(6, 3))
+
+    compared(training(model=averaging), batches(5))
+
+
 def test_dropout_draws_as_eager():
     """The same masks with the same seed, and the same numbers for whoever draws next."""
     compared(

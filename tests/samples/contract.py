@@ -32,7 +32,7 @@ SAMPLES = {
     "cross": [Sample(V, V, dim=0), Sample(A, A, dim=1), Sample(T(3, 2), T(3, 2), 0)],
     "linalg.cross": [Sample(V, V), Sample(A, T(1, 3)), Sample(T(3, 2), T(3, 2), dim=0)],
     "trace": [Sample(A), Sample(C), Sample(D), Sample(T(0, 0)), Sample(I(2, 2))],
-    "nn.functional.linear": [Sample(A, T(4, 3), T(4)), Sample(A, T(4, 3)), Sample(V, T(4, 3), T(4)), Sample(V, T(4, 3)), Sample(BATCH, T(4, 3), T(4)), Sample(BATCH, T(4, 3)),
+    "nn.functional.linear": [Sample(T(3, 4), T(2, 4), T(3, 2)), Sample(T(3, 4), T(2, 4), T()), Sample(A, T(4, 3), T(4)), Sample(A, T(4, 3)), Sample(V, T(4, 3), T(4)), Sample(V, T(4, 3)), Sample(BATCH, T(4, 3), T(4)), Sample(BATCH, T(4, 3)),
                              Sample(A, V), Sample(T(0, 3), T(4, 3), T(4)), Sample(V, V)],
     "nn.functional.bilinear": [Sample(A, T(2, 2), T(4, 3, 2), T(4)), Sample(V, W, T(4, 3, 2))],
 }  # fmt: skip

@@ -162,7 +162,8 @@ def _(args, mapped, called):
     rows = reshape_op(input, shape=(*((n,) if mapped[0] else ()), math.prod(lead), input.shape[-1]))
     y = reshape_op(matmul_op(rows, swap(weight)), shape=(n, *lead, weight.shape[-2])) if mapped[1] else linear_op(input, weight)
     if bias is not None:
-        y = add_op(y, reshape_op(bias, shape=(n, *(1 for _ in lead), bias.shape[-1])) if mapped[2] else bias)
+        between = len(lead) + 2 - len(bias.shape)  # dims of the result that an example's bias does not have
+        y = add_op(y, reshape_op(bias, shape=(n, *(1,) * between, *bias.shape[1:])) if mapped[2] else bias)
     return y
 
 

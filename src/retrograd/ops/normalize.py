@@ -99,14 +99,14 @@ def check_vector(function: str, name: str, x: Tensor | None, n: int) -> None:
 
 def batch_norm(
     input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None, bias: Tensor | None = None,
-    training: bool = False, momentum: float = 0.1, eps: float = 1e-5,
+    training: bool = False, momentum: float | Tensor = 0.1, eps: float = 1e-5,
 ) -> Tensor:  # fmt: skip
     """Each channel normalised over all examples and places (Ioffe & Szegedy 2015).
 
     Args:
         input: shape (N, C, ...).
         running_mean, running_var: shape (C); what is used unless `training`, and what is moved towards the batch's by
-            `momentum` (the variance with n - 1) if it is.
+            `momentum` (a number, or a tensor of one) if it is, the variance with n - 1.
         weight, bias: shape (C).
 
     Raises:
@@ -141,16 +141,22 @@ def batch_norm(
 
 
 def update_running(
-    running_mean: Tensor | None, running_var: Tensor | None, mean: Tensor, rstd: Tensor, n: int, momentum: float, eps: float
+    running_mean: Tensor | None, running_var: Tensor | None, mean: Tensor, rstd: Tensor, n: int, momentum: float | Tensor, eps: float
 ) -> None:
     """Moves running statistics towards a batch's."""
+
+    def move(running: Tensor, now: Tensor) -> None:
+        step = cast(now - running, running.dtype)
+        if isinstance(momentum, Tensor):
+            running.add_(step * momentum)
+        else:
+            running.add_(step, alpha=momentum)
+
     with no_grad():
         if running_mean is not None:
-            step = reshape_op(mean, shape=tuple(running_mean.shape)) - running_mean
-            running_mean.add_(cast(step, running_mean.dtype), alpha=momentum)
+            move(running_mean, reshape_op(mean, shape=tuple(running_mean.shape)))
         if running_var is not None:
-            variance = (pow(reshape_op(rstd, shape=tuple(running_var.shape)), -2) - eps) * (n / max(n - 1, 1))
-            running_var.add_(cast(variance - running_var, running_var.dtype), alpha=momentum)
+            move(running_var, (pow(reshape_op(rstd, shape=tuple(running_var.shape)), -2) - eps) * (n / max(n - 1, 1)))
 
 
 def instance_norm(
