@@ -11,7 +11,7 @@ import weakref
 from numpy import ndarray
 
 from retrograd.core.tensor import owner
-from retrograd.seeing.record import Snapshot
+from retrograd.seeing.record import READING, Snapshot
 
 new = Snapshot.__new__
 FEW = 1000  # snapshots: no more than that are worth a look at which of them are still there
@@ -67,10 +67,11 @@ class Borrowed:
 
     def settle(self) -> None:
         """Copies what others hold too; the rest is nobody else's any more."""
-        for together in self.by_owner():
-            if held_by_others(together):
-                for _, _, snapshot in together:
-                    snapshot.detach()
+        with READING:
+            for together in self.by_owner():
+                if held_by_others(together):
+                    for _, _, snapshot in together:
+                        snapshot.detach()
         self.snapshots.clear()
         self.views.clear()
         self.of_views = 0

@@ -6,8 +6,9 @@ A `Chain` has a `Link` for each operation, in the order in which backward went. 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -39,9 +40,14 @@ class Way:
 
     at: int
     label: str
-    jacobians: dict[int, Jacobian]  # by number of the result
+    work_out: Callable[[], dict[int, Jacobian]]
     outgoing: Snapshot
     to: Link | None = None  # None: the tensor itself
+
+    @cached_property
+    def jacobians(self) -> dict[int, Jacobian]:
+        """By number of the result."""
+        return self.work_out()
 
     @property
     def jacobian(self) -> Jacobian | None:
@@ -234,7 +240,7 @@ class Chain(Shown):
                     ways.append((at, g, found[id(source[0])]))
             if ways and any(x is not None for x in pull.v):
                 link = found[id(call)] = Link(len(self.links) + 1, call, pull, self.name_of(call))
-                link.ways = [Way(at, self.label(call, at), self.jacobians(pull, at), g, to) for at, g, to in ways]
+                link.ways = [Way(at, self.label(call, at), partial(self.jacobians, pull, at), g, to) for at, g, to in ways]
                 self.links.append(link)
         self.links.reverse()
         for link in self.links:

@@ -32,7 +32,7 @@ from retrograd.core.op import Op
 from retrograd.core.tape import Node, rules_on_arrays
 
 BINS = 32
-READING = threading.RLock()  # the page's server reads, too
+READING = threading.RLock()  # held while notes are read, or arrays of snapshots exchanged: the page's server does, too
 
 
 @dataclass(frozen=True)
@@ -122,6 +122,16 @@ class Snapshot:
         """Stops sharing memory."""
         if self.array is not None:
             self.array = self.array.copy()
+
+    def settle(self) -> None:
+        """Stops sharing memory, while another thread may be about to write there: it says so first, by `detach`."""
+        while self.array is not None:
+            array = self.array
+            copied = array.copy()
+            with READING:
+                if self.array is array:  # nobody had written to it when it was copied
+                    self.array = copied
+                    return
 
     def forget(self) -> None:
         """Drops the numbers; the summary, worked out before, stays."""
@@ -291,6 +301,15 @@ class Call:
         return [None if r is None else np.asarray(r) for r in results]
 
 
+def snapshots_in(x: Any) -> Iterator[Snapshot]:
+    """The arrays among what may be in tuples."""
+    if isinstance(x, Snapshot):
+        yield x
+    elif x.__class__ is tuple:
+        for part in x:
+            yield from snapshots_in(part)
+
+
 def numbers_of(fact: Any) -> Any:
     """A fact as rules take it."""
     if isinstance(fact, Snapshot):
@@ -411,6 +430,27 @@ class Step:
     def root(self) -> Value | None:
         """What the first backward pass began at: the loss."""
         return next((r for p in self.passes for r in p.roots if r is not None), None)
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """All arrays of the step, some more than once."""
+        yield from (value.snapshot for value in self.values)
+        for call in self.calls:
+            yield from snapshots_in(call.facts)
+        for one in self.passes:
+            for pull in one.pulls:
+                yield from snapshots_in((pull.v, pull.outgoing))
+            for arrival in one.arrivals:
+                yield from snapshots_in((arrival.g, arrival.before))
+        for update in self.updates:
+            yield from snapshots_in((update.before, update.gradient, update.after, tuple(update.state.values())))
+
+    def settle(self) -> None:
+        """Stops sharing memory with the program, which may be running in another thread."""
+        seen: set[int] = set()
+        for snapshot in self.snapshots():
+            if id(snapshot) not in seen:
+                seen.add(id(snapshot))
+                snapshot.settle()
 
     @property
     def loss(self) -> float | None:

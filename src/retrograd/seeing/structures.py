@@ -23,6 +23,7 @@ from retrograd.seeing.text import number
 
 SMALL = 4096  # entries of a Jacobian that is written out
 STORED = 1 << 22  # numbers of blocks, and of places of entries, that are kept
+SKETCHED = 1 << 20  # places of blocks of which a sketch is made
 
 
 class Jacobian:
@@ -133,6 +134,21 @@ class Jacobian:
         """The first corner, of at most limit x limit entries. Raises ValueError if it cannot be had."""
         return np.array([self.row(i)[:limit] for i in range(min(limit, self.m))]).reshape(min(limit, self.m), min(limit, self.n))
 
+    def sketch(self, side: int = 24) -> ndarray | None:
+        """Where its entries are, from afar: at most side x side cells, True where an entry may be other than zero; None if that is not known."""
+        if not self.m or not self.n or self.pull is None:
+            return None
+        if self.small:
+            return self.cells(*np.nonzero(self.explicit()), side)
+        return np.ones((min(self.m, side), min(self.n, side)), bool) if type(self) is Jacobian else None
+
+    def cells(self, rows: ndarray, columns: ndarray, side: int) -> ndarray:
+        """Places as the cells in which they lie."""
+        height, width = min(self.m, side), min(self.n, side)
+        found = np.zeros((height, width), bool)
+        found[rows * height // self.m, columns * width // self.n] = True
+        return found
+
     def sentence(self, language: str | None = None) -> str:
         """What it is, in words.
 
@@ -170,6 +186,12 @@ class Entries(Jacobian):
     @property
     def known(self) -> bool:
         return True
+
+    def sketch(self, side: int = 24) -> ndarray | None:
+        count = np.arange(self.values.size)
+        rows, columns = count if self.rows is None else self.rows, count if self.columns is None else self.columns
+        there = (rows >= 0) & (columns >= 0) & (self.values != 0)
+        return self.cells(rows[there], columns[there], side) if self.m and self.n else None
 
     @staticmethod
     def taken(v: ndarray, where: ndarray) -> ndarray:
@@ -254,6 +276,19 @@ class Blocks(Jacobian):
         if self.given is None and (self.pull is None or p > SMALL):
             return False
         return groups * p * q <= STORED and groups * repeats * (p + q) <= STORED
+
+    def sketch(self, side: int = 24) -> ndarray | None:
+        groups, repeats, p, q = self.block
+        if groups * repeats * (p + q) > SKETCHED:
+            return None
+        height, width = min(self.m, side), min(self.n, side)
+        touched = []
+        for places, size, total in zip(self.at, (height, width), (self.m, self.n), strict=True):
+            cells = np.where(places < 0, size, places * size // total).reshape(-1, places.shape[-1])  # of each block, in which cells
+            hit = np.zeros((len(cells), size + 1), np.float32)
+            hit[np.arange(len(cells))[:, None], cells] = 1
+            touched.append(hit[:, :size])
+        return np.asarray(touched[0].T @ touched[1] > 0)
 
     @cached_property
     def at(self) -> tuple[ndarray, ndarray]:

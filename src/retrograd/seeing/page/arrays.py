@@ -1,11 +1,13 @@
 """Arrays as a page holds them: small ones whole, of larger ones a corner, statistics and a picture in eight bits.
 
-All are gathered first, each once; how much of them is kept then depends on how many there are, so that a page stays small.
+All are gathered first, each once; how much of them is kept then depends on how many there are, so that a page stays small. Where there
+are too many for all of them to be shown well, those of the oldest steps are left out first.
 """
 
 from __future__ import annotations
 
 import base64
+import itertools
 import math
 from typing import Any
 
@@ -17,6 +19,8 @@ from retrograd.seeing.record import Snapshot, Summary
 BUDGET = 5_000_000  # characters that the arrays of a page may take
 # How many elements an array may have to be kept whole, and of larger ones the rows and columns of the picture; the most generous first.
 LEVELS = ((4096, 64), (1024, 48), (256, 32), (64, 16), (16, 8))
+GOOD = 3  # of these levels: before all steps have less, the oldest have nothing
+STATISTICS = 500  # characters, about, of all but the numbers
 CORNER = (6, 8)
 IMAGES = 36
 
@@ -70,9 +74,12 @@ class Arrays:
     [2, 3]
     """
 
-    def __init__(self) -> None:
+    def __init__(self, budget: int = BUDGET) -> None:
+        self.budget = budget
         self.snapshots: list[Snapshot] = []
         self.images: list[tuple[int, int] | None] = []
+        self.ages: list[int] = []
+        self.age = 0  # how many steps there are after the one whose arrays are being gathered
         self.places: dict[int, int] = {}
 
     def add(self, what: Snapshot | None, image: tuple[int, int] | None = None) -> int | None:
@@ -84,22 +91,54 @@ class Arrays:
             index = self.places[id(what)] = len(self.snapshots)
             self.snapshots.append(what)
             self.images.append(None)
+            self.ages.append(self.age)
+        self.ages[index] = min(self.ages[index], self.age)
         if image is not None and what.size % (image[0] * image[1]) == 0:
             self.images[index] = image
         return index
 
+    def __len__(self) -> int:
+        return len(self.snapshots)
+
+    def forget(self, count: int) -> None:
+        """Forgets all but the first `count` arrays."""
+        for snapshot in self.snapshots[count:]:
+            del self.places[id(snapshot)]
+        del self.snapshots[count:], self.images[count:], self.ages[count:]
+
     def encoded(self) -> list[dict[str, Any]]:
-        """What the page holds of each."""
-        whole, side = self.level()
-        return [self.encode(s, image, whole, side) for s, image in zip(self.snapshots, self.images, strict=True)]
+        """What the page holds of each; of those that are left out, shape and dtype."""
+        (whole, side), oldest = self.level()
+        return [
+            self.encode(s, image, whole, side) if age <= oldest else {"shape": list(s.shape), "dtype": str(s.dtype)}
+            for s, image, age in zip(self.snapshots, self.images, self.ages, strict=True)
+        ]
 
-    def level(self) -> tuple[int, int]:
-        """The most generous level that all arrays together can have."""
-        return next((level for level in LEVELS if self.cost(*level) <= BUDGET), LEVELS[-1])
+    def level(self) -> tuple[tuple[int, int], int]:
+        """The most generous level that the arrays can have, and the age of the oldest step that has any."""
+        steps = max(self.ages, default=0) + 1
+        up_to = {level: list(itertools.accumulate(self.costs(level, steps))) for level in LEVELS}
+        for oldest in range(steps - 1, -1, -1):
+            for level in LEVELS if not oldest else LEVELS[:GOOD]:
+                if up_to[level][oldest] <= self.budget:
+                    return level, oldest
+        return LEVELS[-1], 0
 
-    def cost(self, whole: int, side: int) -> int:
-        """About how many characters the arrays take."""
-        return sum(500 + (6 * s.size if s.size <= whole else 4 * (side * side + 100) // 3) for s in self.snapshots)
+    def costs(self, level: tuple[int, int], steps: int) -> list[int]:
+        """About how many characters the arrays of each step take, by age."""
+        found = [0] * steps
+        for snapshot, image, age in zip(self.snapshots, self.images, self.ages, strict=True):
+            found[age] += STATISTICS + self.characters(snapshot, image, *level)
+        return found
+
+    @staticmethod
+    def characters(s: Snapshot, image: tuple[int, int] | None, whole: int, side: int) -> int:
+        """About how many the numbers of one take."""
+        if s.array is None:
+            return 0
+        wide = 4 if s.dtype.kind == "c" else 2 if s.dtype.itemsize > 4 or s.dtype.kind in "iu" else 1
+        images = 0 if image is None else 4 * min(IMAGES * image[0] * image[1], s.size) // 3
+        return images + (6 * wide * s.size if s.size <= whole else 300 * wide + 4 * side * side // 3)
 
     def encode(self, snapshot: Snapshot, image: tuple[int, int] | None, whole: int, side: int) -> dict[str, Any]:
         """One array. If the program wrote over it meanwhile, its numbers are elsewhere now, safe, and it is encoded again."""

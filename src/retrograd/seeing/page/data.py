@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import linecache
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,28 +14,30 @@ import numpy as np
 from retrograd.seeing.diagnosis.diagnose import diagnose
 from retrograd.seeing.flow import Flow
 from retrograd.seeing.formulas import FORMULAS, mathml
-from retrograd.seeing.jacobian import jacobian
 from retrograd.seeing.language import LANGUAGES
 from retrograd.seeing.ledger import ledger
 from retrograd.seeing.names import named
 from retrograd.seeing.page.arrays import Arrays, number
 from retrograd.seeing.page.graph import Groups
+from retrograd.seeing.page.products import Products
 from retrograd.seeing.page.walk import moments
 from retrograd.seeing.record import Arrival, Call, Event, Failure, Pass, Place, Record, Snapshot, Step, Update, Value
+from retrograd.seeing.replay import Source, sources
 from retrograd.seeing.text import Part, Shown
 
 AROUND = 3  # lines of source above and beneath the one that is meant
+ROOM = 4_000_000  # characters that steps may take without their arrays; the newest may always have what it needs
 LONGEST = 80  # characters of a parameter of a call
 SMALLEST_IMAGE = 5  # rows of weights that are squares of fewer pixels are no images
 SHAPE_OF_IMAGE = {1, 3}  # planes
 
 
 def data_of(record: Record, steps: Sequence[Step] | None = None, brief: bool = False) -> dict[str, Any]:
-    """What the page shows of a record.
+    """What the page shows of a record. Steps that would make it too large are left out, the oldest first, and counted in "left out".
 
     Args:
         steps: those of the record's to show; None: all that were kept whole.
-        brief: leave out what takes long to work out: the structure of Jacobians, ledger and diagnosis.
+        brief: leave out what takes long to work out: Jacobians, checks of chains, ledger, diagnosis and flow.
 
     >>> import retrograd as torch
     >>> w = torch.tensor([1.0, 2.0], requires_grad=True)
@@ -52,33 +55,39 @@ class Builder:
     def __init__(self, record: Record, brief: bool = False) -> None:
         self.record, self.brief = record, brief
         self.arrays = Arrays()
+        self.products = Products(record, self.held)
         self.files: dict[str, str] = {}  # a file's path: the name that the page shows
         self.lines: dict[str, dict[int, str]] = {}
         self.known: dict[str, dict[str, list[str]]] = {}  # formulas
-        self.jacobians: dict[tuple[int, int], dict[str, str]] = {}
         self.names: dict[tuple[int, int], str] = {}  # of the step's results, as the program calls them
+        self.failing: int | None = None  # which call of its step crashed
         self.kept: list[Any] = []  # arrays are known by their ids: those made here must live as long
 
     def build(self, steps: Sequence[Step]) -> dict[str, Any]:
-        """All of it."""
-        done = [self.step(s) for s in steps]
+        """All of it, the newest step first: it has the first claim to what room and work there is."""
+        done: list[dict[str, Any]] = []
+        room = ROOM
+        for age, step in enumerate(reversed(steps)):
+            before, self.arrays.age = len(self.arrays), age
+            made = self.step(step)
+            room -= len(json.dumps(made))
+            if room < 0 and done:
+                self.arrays.forget(before)
+                break
+            done.append(made)
         failure = self.record.failure
         return {
-            "steps": done,
+            "steps": done[::-1],
+            "left out": len(steps) - len(done),
             "watched": self.record.watched,
             "failure": None if failure is None else self.failure(failure),
             "arrays": self.arrays.encoded(),
             "lines": self.lines,
             "formulas": self.known,
-            "results": self.results() if steps and not self.brief else {},
+            "results": {}
+            if self.brief or not self.record.steps
+            else {name: in_languages(f()) for name, f in results_of(self.record).items()},
         }
-
-    def results(self) -> dict[str, dict[str, list[Any]]]:
-        """What the library says of the record, in each language: the ledger of the last step, the flow over those kept, the diagnosis."""
-        if not self.record.steps:
-            return {}
-        found: dict[str, Shown] = {"ledger": ledger(self.record), "flow": Flow(self.record), "diagnosis": diagnose(self.record)}
-        return {name: {language: [part(p) for p in shown.parts(language)] for language in LANGUAGES} for name, shown in found.items()}
 
     # ------------------------------------------------------------ steps
 
@@ -88,18 +97,29 @@ class Builder:
         self.names = named(step)
         images = images_of(step)
         root = step.root
+        source = sources(step)
+        calls = [self.call(c, groups, source) for c in step.calls]
+        plain, told = groups.plain(), moments(step)
+        failure = self.record.failure
+        if failure is not None and failure.step == step.number:
+            told.append({"kind": "crash"})
+            self.failing = None if failure.backward is None else failure.backward.number
+            if failure.backward is None and failure.operation is not None:
+                self.failing = len(calls)
+                calls.append(self.failed_call(failure, plain))
         return {
             "number": step.number,
             "root": None if root is None else root.number,
             "loss": scalar(root),
             "dropped": step.dropped,
             "values": [self.value(v, groups, images.get(v.number)) for v in step.values],
-            "calls": [self.call(c, groups) for c in step.calls],
-            "groups": groups.plain(),
+            "calls": calls,
+            "groups": plain,
             "passes": [self.one_pass(p, images) for p in step.passes],
             "updates": [self.update(u, images) for u in step.updates],
             "events": [self.event(e) for e in step.events],
-            "moments": moments(step),
+            "moments": told,
+            "checks": {} if self.brief else self.products.of_step(step),
         }
 
     def value(self, value: Value, groups: Groups, image: tuple[int, int] | None) -> dict[str, Any]:
@@ -117,12 +137,14 @@ class Builder:
             "group": None if group is None else group.number,
         }
 
-    def call(self, call: Call, groups: Groups) -> dict[str, Any]:
-        """An operation that ran."""
+    def call(self, call: Call, groups: Groups, source: Callable[[Call, int], Source | None]) -> dict[str, Any]:
+        """An operation that ran. `sources` tells of each operand the call and the result that it is on the tape, if any."""
         group = groups.of_call.get(call.number)
+        found = [source(call, at) for at in range(len(call.operands))]
         return {
             "name": call.name,
-            "operands": [{"value": x.number} if isinstance(x, Value) else {"text": short(x)} for x in call.operands],
+            "operands": [operand(x) for x in call.operands],
+            "sources": [None if x is None else [x[0].number, x[1]] for x in found],
             "formulas": self.formulas(call),
             "params": {k: short(v) for k, v in call.params.items()},
             "results": [v.number for v in call.results],
@@ -130,7 +152,23 @@ class Builder:
             "modules": [list(m) for m in call.modules],
             "group": None if group is None else group.number,
             "grad": call.grad,
+            "jacobians": self.products.of_call(call) if call.pulls and not self.brief else None,
         }
+
+    def failed_call(self, failure: Failure, groups: list[dict[str, Any]]) -> dict[str, Any]:
+        """The operation that crashed: it has operands and no results. It stands in the group of the module that was running."""
+        group = None
+        for path, kind in failure.modules:
+            last = next((n for n in range(len(groups) - 1, -1, -1) if groups[n]["path"] == path and groups[n]["parent"] == group), None)
+            if last is None:
+                last = len(groups)
+                groups.append({"path": path, "kind": kind, "parent": group})
+            group = last
+        return {
+            "name": failure.operation, "operands": [operand(x) for x in failure.operands], "sources": [None] * len(failure.operands),
+            "formulas": None, "params": {}, "results": [], "place": self.place(failure.place), "modules": [list(m) for m in failure.modules],
+            "group": group, "grad": True, "jacobians": None,
+        }  # fmt: skip
 
     def one_pass(self, pass_: Pass, images: dict[int, tuple[int, int]]) -> dict[str, Any]:
         """A backward pass."""
@@ -141,7 +179,6 @@ class Builder:
                 {
                     "call": pull.call.number,
                     "v": [self.arrays.add(v) for v in pull.v],
-                    "jacobians": [self.jacobian(pull.call, i, out) for i, out in enumerate(pull.outgoing)],
                     "outgoing": [self.arrays.add(out, image_of(x, images)) for x, out in zip_operands(pull.call, pull.outgoing)],
                 }
                 for pull in pass_.pulls
@@ -159,34 +196,17 @@ class Builder:
             self.known[key] = {language: [both[0][0], *(product for _, product in both)] for language, both in made.items()}
         return key
 
-    def jacobian(self, call: Call, operand: int, outgoing: Snapshot | None) -> dict[str, str] | None:
-        """The structure of a Jacobian in words, in each language; None where there is none."""
-        if (
-            self.brief
-            or outgoing is None
-            or operand >= len(call.operands)
-            or not isinstance(call.operands[operand], Value)
-            or not call.results
-        ):
-            return None
-        key = id(call), operand
-        if key not in self.jacobians:
-            found = jacobian(call, operand)
-            self.jacobians[key] = {language: found.sentence(language) for language in LANGUAGES}
-        return self.jacobians[key]
-
     def arrival(self, arrival: Arrival, image: tuple[int, int] | None) -> dict[str, Any]:
         """A gradient came to rest: what was in `.grad`, what was added, what is in it then."""
         before, g = arrival.before, arrival.g
         after: Snapshot | None = g
         if before is not None:
             after = None if before.array is None or g.array is None else Snapshot(before.array + g.array)
-            self.kept.append(after)
         return {
             "leaf": arrival.leaf.number,
             "before": self.arrays.add(before, image),
             "g": self.arrays.add(g, image),
-            "after": self.arrays.add(after, image),
+            "after": self.held(after, image),
             "passes": arrival.passes,
         }
 
@@ -196,6 +216,7 @@ class Builder:
         state = {
             k: {"array": self.arrays.add(x, image)} if isinstance(x, Snapshot) else {"text": short(x)} for k, x in update.state.items()
         }
+        change = self.change(update)
         return {
             "leaf": update.leaf.number,
             "optimizer": update.optimizer,
@@ -204,7 +225,8 @@ class Builder:
             "gradient": self.arrays.add(update.gradient, image),
             "passes": update.passes,
             "after": self.arrays.add(update.after, image),
-            "change": self.arrays.add(self.change(update), image),
+            "change": self.held(change, image),
+            "norms": [None if x is None else number(x.summary.norm) for x in (update.before, update.gradient, change)],
             "state": state,
             "place": self.place(update.place),
         }
@@ -213,8 +235,12 @@ class Builder:
         """What an update added."""
         if update.after is None or update.after.array is None or update.before.array is None:
             return None
-        self.kept.append(made := Snapshot(np.subtract(update.after.array, update.before.array)))
-        return made
+        return Snapshot(np.subtract(update.after.array, update.before.array))
+
+    def held(self, made: Snapshot | None, image: tuple[int, int] | None = None) -> int | None:
+        """The index of an array that was made here, or that the record has."""
+        self.kept.append(made)
+        return self.arrays.add(made, image)
 
     def event(self, event: Event) -> dict[str, Any]:
         """Something else that happened."""
@@ -232,8 +258,9 @@ class Builder:
             "kind": failure.kind,
             "message": failure.message,
             "place": self.place(failure.place),
-            "operation": failure.operation,
-            "backward": None if failure.backward is None else failure.backward.number,
+            "backward": failure.backward is not None,
+            "call": self.failing,
+            "v": [self.arrays.add(v) for v in failure.v],
             "step": failure.step,
         }
 
@@ -253,6 +280,21 @@ class Builder:
             if n not in lines and (text := linecache.getline(place.file, n)):
                 lines[n] = text.rstrip("\n")
         return {"file": name, "line": place.line, "last": last, "function": place.function, "expression": place.expression}
+
+
+def results_of(record: Record) -> dict[str, Callable[[], Shown]]:
+    """What the library says of a record: the ledger of the last step, the flow over those kept, the diagnosis."""
+    return {"ledger": lambda: ledger(record), "flow": lambda: Flow(record), "diagnosis": lambda: diagnose(record)}
+
+
+def in_languages(shown: Shown) -> dict[str, list[Any]]:
+    """A result in each language, as JSON."""
+    return {language: [part(p) for p in shown.parts(language)] for language in LANGUAGES}
+
+
+def operand(x: Any) -> dict[str, Any]:
+    """What a call took."""
+    return {"value": x.number} if isinstance(x, Value) else {"text": short(x)}
 
 
 def part(part: Part) -> Any:

@@ -23,6 +23,7 @@ from retrograd.seeing.record import Record
 PROGRAMS = (
     "tools",
     "state",
+    "ask",
     "arrays",
     "shapes",
     "layout",
@@ -30,6 +31,8 @@ PROGRAMS = (
     "far",
     "graph",
     "parts",
+    "jacobians",
+    "chain",
     "panel",
     "walk",
     "live",

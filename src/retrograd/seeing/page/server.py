@@ -1,15 +1,18 @@
 """Serves the page on this machine alone, while a program trains.
 
-The program's thread only takes down which step was the last; the numbers are read when a browser asks, in a thread of the server's.
+The program's thread takes down which step was the last, and now and then statistics for the flow; the numbers are read when a browser
+asks, in a thread of the server's, and what takes long, Jacobians, checks, ledger and diagnosis, only while somebody looks at it.
 Whoever asks must know the token, and must have asked for this machine by its own name: another site's page can do neither.
 """
 
 from __future__ import annotations
 
+import copy
 import hmac
 import json
 import secrets
 import threading
+import time
 import webbrowser
 from collections import deque
 from http import HTTPStatus
@@ -17,13 +20,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from retrograd.seeing.flow import Flow
 from retrograd.seeing.language import known_language
-from retrograd.seeing.page.data import data_of, scalar
+from retrograd.seeing.page.arrays import Arrays
+from retrograd.seeing.page.data import data_of, in_languages, results_of, scalar
 from retrograd.seeing.page.page import html_of
+from retrograd.seeing.page.products import Products
 from retrograd.seeing.record import Record, Step
 
 HOST = "127.0.0.1"
 POINTS = 5000  # of the loss's curve
+HELD = 4  # steps that browsers were given last, and may ask more about
+REST = 50  # so many times as long as the flow took to look at a step, it looks at none
 
 
 class Server:
@@ -39,6 +47,8 @@ class Server:
         self.token = secrets.token_urlsafe(24)
         self.losses: deque[tuple[int, Any]] = deque(((s.number, scalar(s.root)) for s in record.steps), POINTS)
         self.latest = record.steps[-1:], record.watched  # the last step, and how many there had been with it
+        self.given: deque[Step] = deque(maxlen=HELD)
+        self.flow, self.looking, self.rested = Flow(record), threading.Lock(), 0.0
         self.http = ThreadingHTTPServer((HOST, port), Handler)
         self.http.daemon_threads = True
         self.http.page = self  # type: ignore[attr-defined]
@@ -57,9 +67,17 @@ class Server:
         return f"http://{HOST}:{self.port}/?token={self.token}"
 
     def came(self, step: Step) -> None:
-        """A step is over: takes down its loss, and that it is the last."""
+        """A step is over: takes down its loss, and that it is the last; now and then, what flowed in it."""
         self.losses.append((step.number, scalar(step.root)))
         self.latest = [step], self.record.watched
+        began = time.perf_counter()
+        if began >= self.rested and self.looking.acquire(blocking=False):
+            try:
+                self.flow.add(step)
+            finally:
+                self.looking.release()
+            now = time.perf_counter()
+            self.rested = now + REST * (now - began)
 
     def stop(self) -> None:
         """Stops serving; the port is free when it returns."""
@@ -79,11 +97,60 @@ class Server:
         """The newest step, and the curve of the loss."""
         losses = [list(point) for point in list(self.losses) if point[1] is not None]
         steps, watched = self.latest
-        return data_of(self.record, steps, brief=True) | {"watched": watched, "series": {"loss": losses}}
+        self.given.extend(step for step in steps if step not in self.given)
+        made = data_of(self.record, steps, brief=True) | {"watched": watched, "series": {"loss": losses}}
+        del made["results"]  # the page keeps those that it has
+        return made
+
+    def settled(self, steps: list[Step]) -> Record:
+        """The record with these steps, whose numbers stay as they are whatever the program writes meanwhile."""
+        record = copy.copy(self.record)
+        record.steps = steps
+        for step in steps:
+            step.settle()
+        return record
+
+    def step(self, number: int) -> Step | None:
+        """A step that a browser was given."""
+        return next((s for s in self.given if s.number == number), None)
+
+    def jacobians(self, number: int, call: int) -> dict[str, Any] | None:
+        """The Jacobians of one call; None if there is no such thing any more."""
+        step = self.step(number)
+        if step is None or not 0 <= call < len(step.calls) or not step.calls[call].pulls:
+            return None
+        arrays, kept = Arrays(), []
+
+        def add(made: Any) -> int | None:
+            kept.append(made)
+            return arrays.add(made)
+
+        found = Products(self.settled([step]), add).of_call(step.calls[call])
+        return {"jacobians": found, "arrays": arrays.encoded()}
+
+    def checks(self, number: int, value: int) -> list[dict[str, Any]] | None:
+        """The checks of the chain to one value."""
+        step = self.step(number)
+        if step is None or not 0 <= value < len(step.values):
+            return None
+        return Products(self.settled([step]), lambda made: None).checked(step.values[value], step, at_all_costs=True)
+
+    def result(self, name: str) -> dict[str, Any] | None:
+        """The ledger, the flow or the diagnosis, in each language, of the steps that are kept now."""
+        watched = self.latest[1]
+        if name == "flow":
+            with self.looking:
+                found = in_languages(self.flow)
+        elif name in ("ledger", "diagnosis"):
+            record = self.settled(list(self.record.steps))
+            found = in_languages(results_of(record)[name]())
+        else:
+            return None
+        return {**found, "watched": watched}
 
     def html(self) -> str:
         """The page as it is now."""
-        return html_of(self.data(), self.language, self.title, live=f"/newer?token={self.token}")
+        return html_of(self.data() | {"results": {}}, self.language, self.title, live=f"&token={self.token}")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -93,7 +160,7 @@ class Handler(BaseHTTPRequestHandler):
     sys_version = ""
 
     def do_GET(self) -> None:
-        """The page, or JSON of the newest record; 204 if there is nothing newer, 403 to whoever has no token, 404 otherwise."""
+        """The page, or JSON of what it asks for; 204 if there is nothing newer, 403 to whoever has no token, 404 otherwise."""
         page: Server = self.server.page  # type: ignore[attr-defined]
         address = urlsplit(self.path)
         asked = parse_qs(address.query)
@@ -101,13 +168,30 @@ class Handler(BaseHTTPRequestHandler):
             self.answer(HTTPStatus.FORBIDDEN, "text/plain", "403: open the address that the program printed, with its token")
         elif address.path == "/":
             self.answer(HTTPStatus.OK, "text/html", page.html())
-        elif address.path == "/newer":
-            if asked.get("after") == [str(page.latest[1])]:
-                self.answer(HTTPStatus.NO_CONTENT, "text/plain", "")
-            else:
-                self.answer(HTTPStatus.OK, "application/json", json.dumps(page.data(), separators=(",", ":"), allow_nan=False))
+        elif address.path == "/newer" and asked.get("after") == [str(page.latest[1])]:
+            self.answer(HTTPStatus.NO_CONTENT, "text/plain", "")
         else:
-            self.answer(HTTPStatus.NOT_FOUND, "text/plain", "404")
+            found = self.found(page, address.path, {name: values[0] for name, values in asked.items()})
+            if found is None:
+                self.answer(HTTPStatus.NOT_FOUND, "text/plain", "404")
+            else:
+                self.answer(HTTPStatus.OK, "application/json", json.dumps(found, separators=(",", ":"), allow_nan=False))
+
+    @staticmethod
+    def found(page: Server, path: str, asked: dict[str, str]) -> Any:
+        """What a browser asks for, beside the page itself; None if there is no such thing."""
+
+        def whole(name: str) -> int:
+            text = asked.get(name, "")
+            return int(text) if text.isascii() and text.isdigit() else -1
+
+        if path == "/newer":
+            return page.data()
+        if path == "/jacobians":
+            return page.jacobians(whole("step"), whole("call"))
+        if path == "/checks":
+            return page.checks(whole("step"), whole("value"))
+        return page.result(asked.get("name", "")) if path == "/results" else None
 
     def is_for(self, port: int) -> bool:
         """Whether the browser asked for this machine by its own name: the name of another site may lead here, too."""

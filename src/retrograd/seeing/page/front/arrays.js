@@ -51,7 +51,7 @@ function colour(pixels, at, level, dark) {
 export const isDark = () => document.documentElement.dataset.theme === "dark" || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
 
 /** A canvas with one pixel for each cell. */
-function raster(rows, columns, level) {
+export function raster(rows, columns, level) {
   const canvas = make("canvas", { width: columns, height: rows });
   const context = canvas.getContext("2d");
   const image = context.createImageData(columns, rows);
@@ -143,7 +143,8 @@ export function arrayView(label, index, kind = "value") {
   const view = make("section", { class: `array ${kind}`, "data-array": index }, head);
   const numbers = whole(index);
   const size = product(array.shape);
-  if (!size) view.append(make("p", { class: "quiet" }, t("empty")));
+  if (!array.stats) view.append(make("p", { class: "quiet" }, t("left out")));
+  else if (!size) view.append(make("p", { class: "quiet" }, t("empty")));
   else if (numbers && size === 1) view.append(make("p", { class: "one", "data-value": String(numbers[0]) }, shown(numbers[0], 7)));
   else {
     const picture = images(index, label) ?? heatMap(index, label);

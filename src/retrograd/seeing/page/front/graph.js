@@ -136,7 +136,7 @@ function nodeElement({ id, node, open, x, y, right, bottom }) {
   const [name, below] = wordsOf(placed.of, node), width = right - x, height = bottom - y;
   const module = node.kind === "module";
   const kind = t(`kind ${node.kind}`);
-  const failed = node.call && data.failure?.backward === node.number && data.failure.step === placed.of.number;
+  const failed = node.call && data.failure?.call === node.number && data.failure.step === placed.of.number;
   const label = `${kind} ${name}, ${below}${failed ? `, ${t("failed here")}` : ""}`;
   const element = draw("g", {
     class: `node ${node.kind}${open ? " open" : ""}${failed ? " failed" : ""}${node.call && !node.call.grad ? " off" : ""}`, transform: `translate(${x} ${y})`,

@@ -7,6 +7,8 @@ import { pan, zoom } from "./view.js";
 import { treeOf, wordsOf } from "./shapes.js";
 import { button, goTo, play, refreshWalk } from "./walk.js";
 import { follow } from "./live.js";
+import { onReveal } from "./panel.js";
+import { valueOfNode } from "./chain.js";
 
 /** Texts of the page in the language. */
 function say() {
@@ -54,17 +56,18 @@ function toggle(id) {
 
 onChoose((id) => {
   state.chosen = id;
-  state.tab = "node";
+  const target = valueOfNode(treeOf(step()).nodes.get(id));
+  if (state.tab === "chain" && target !== null) state.target = target; else state.tab = "node";
   if (treeOf(step()).nodes.get(id).kind === "module") toggle(id);
   else refreshWalk();
 }, reach);
 
 /** Opens what is around a node, and goes there. */
-async function reach(id) {
+async function reach(id, tab = "node") {
   const tree = treeOf(step());
   for (let node = tree.nodes.get(tree.nodes.get(id).parent); node && node.id !== "root"; node = tree.nodes.get(node.parent)) state.open.add(node.id);
   state.chosen = id;
-  state.tab = "node";
+  state.tab = tab;
   await refresh();
   show(id, true);
   refreshWalk();
@@ -118,17 +121,21 @@ function wire() {
   document.addEventListener("keydown", keys);
 }
 
-follow((newer) => {
-  const latest = state.at === data.steps.length - 1 && state.moment < 0 && state.playing === null;
-  if (!latest) return;
+/** Whether newer steps are to be shown: not while somebody walks, or looks at a chain. */
+const isIdle = () => state.at === data.steps.length - 1 && state.moment < 0 && state.playing === null && state.tab !== "chain";
+
+follow(isIdle, (newer) => {
+  if (!isIdle()) return false;
   Object.assign(data, newer);
   state.at = data.steps.length - 1;
   state.chosen = null;
   say();
   const opened = state.open.size ? refresh() : begin();
-  Promise.resolve(opened).then(refreshWalk);
+  Promise.resolve(opened).then(() => { refreshWalk(); });
+  return true;
 }, () => { byId("caption").textContent = t("live over"); });
 
+onReveal((id) => reach(id, state.tab));
 say();
 wire();
 watch();

@@ -1,21 +1,39 @@
 // The panel beside the graph: the moment of the walk, a node, curves, and what the library found.
 
-import { byId, make, product, numberOf, shown } from "./tools.js";
-import { data, state, step, t, counted } from "./state.js";
+import { byId, make, numberOf, shown } from "./tools.js";
+import { data, labelOf, sizeOf, state, step, t, counted } from "./state.js";
+import { ask } from "./ask.js";
 import { arrayView } from "./arrays.js";
 import { treeOf, callsIn } from "./shapes.js";
 import { sourceView, partsView, sparkline } from "./parts.js";
+import { formulasOf, goesTo, jacobianView, mathOf, operandName } from "./jacobians.js";
+import { chainSheet, valueOfNode } from "./chain.js";
 
-const labelOf = (value) => step().values[value].label;
-const shapeOf = (index) => data.arrays[index].shape;
 const heading = (text, ...more) => make("h3", {}, text, ...more);
 const note = (key, filling) => make("p", { class: "note" }, t(key, filling));
 
+const RESULTS = ["ledger", "flow", "diagnosis"]; // what the library says of the record
+
 /** The tabs that there are. */
-const tabs = () => ["walk", "node", "curves", ...Object.keys(data.results ?? {})];
+const tabs = () => ["walk", "node", "chain", ...RESULTS.filter((name) => data.live || data.results[name]), "curves"];
+
+let reveal = () => {};
+
+/** `f` goes to a node of the graph. */
+export const onReveal = (f) => { reveal = f; };
+
+/** Shows the sheet again, after something that it waited for has come, where it was. */
+function again() {
+  const at = byId("sheet").scrollTop;
+  showPanel();
+  byId("sheet").scrollTop = at;
+}
+
+let shownTab = null;
 
 export function showPanel() {
-  const list = tabs();
+  const list = tabs(), stays = shownTab === state.tab && state.tab !== "walk" && state.tab !== "node", at = byId("sheet").scrollTop;
+  shownTab = state.tab;
   byId("tabs").replaceChildren(...list.map((tab) => make("button", {
     role: "tab", id: `tab-${tab}`, "aria-selected": String(state.tab === tab), "aria-controls": "sheet", tabindex: state.tab === tab ? "0" : "-1", onclick: () => { state.tab = tab; showPanel(); },
     onkeydown: (e) => {
@@ -28,9 +46,16 @@ export function showPanel() {
     },
   }, t(`tab ${tab}`))));
   byId("sheet").setAttribute("aria-labelledby", `tab-${state.tab}`);
-  const sheets = { walk: walkSheet, node: nodeSheet, curves: curvesSheet };
-  byId("sheet").replaceChildren(...[sheets[state.tab] ? sheets[state.tab]() : partsView(data.results[state.tab][state.language])].flat().filter(Boolean));
-  byId("sheet").scrollTop = 0;
+  const sheets = { walk: walkSheet, node: nodeSheet, chain: () => chainSheet(again, reveal), curves: curvesSheet };
+  byId("sheet").replaceChildren(...(sheets[state.tab] ?? resultSheet)().flat().filter(Boolean));
+  byId("sheet").scrollTop = stays ? at : 0;
+}
+
+/** What the library says: the ledger, the flow, the diagnosis. Of a live page it is asked for while it is looked at. */
+function resultSheet() {
+  const name = state.tab, found = data.results[name];
+  if (data.live && found?.watched !== data.watched) ask(`/results?name=${name}`, (came) => { data.results[name] = came; if (state.tab === name) again(); });
+  return found ? partsView(found[state.language]) : [note("J coming")];
 }
 
 /** What a moment is called. */
@@ -48,7 +73,7 @@ export function caption(moment) {
     const first = s.updates[moment.updates[0]];
     return t(first.optimizer ? (moment.updates.length > 1 ? "update" : "update one") : "written", { optimizer: first.optimizer, count: moment.updates.length, name: labelOf(first.leaf) });
   }
-  if (moment.kind === "crash") return t("crash", { message: data.failure.message });
+  if (moment.kind === "crash") return t("crash", { kind: data.failure.kind });
   const events = moment.events.map((n) => s.events[n]);
   return t(moment.kind, { count: events.length, name: events[0].value === null ? "" : labelOf(events[0].value) });
 }
@@ -56,17 +81,17 @@ export function caption(moment) {
 function walkSheet() {
   const s = step(), moment = s.moments[state.moment];
   const title = heading(caption(moment));
-  if (!moment) return [title, make("dl", { class: "facts" }, fact(t("loss"), shown(numberOf(s.loss))), fact(t("kind operation"), counted(s.calls.length)), fact(t("kind parameter"), counted(new Set(s.values.filter((v) => v.kind === "parameter").map((v) => v.label)).size))), s.dropped ? note("dropped", { count: counted(s.dropped) }) : null];
+  if (!moment) return [title, ...roomNotes(s), make("dl", { class: "facts" }, fact(t("loss"), shown(numberOf(s.loss))), fact(t("kind operation"), counted(s.calls.length)), fact(t("kind parameter"), counted(new Set(s.values.filter((v) => v.kind === "parameter").map((v) => v.label)).size))), s.dropped ? note("dropped", { count: counted(s.dropped) }) : null];
   if (moment.kind === "call") return [title, note("about call"), ...callBlock(moment.call)];
   if (moment.kind === "seed") {
     const pass = s.passes[moment.pass];
     const first = pass.pulls[0];
     return [title, note("about seed"), first ? arrayView(t("seed v"), first.v.find((x) => x !== null), "grad") : null, sourceView(pass.place)];
   }
-  if (moment.kind === "pull") return [title, note("about pull"), ...pullBlock(s.passes[moment.pass].pulls[moment.pull])];
+  if (moment.kind === "pull") return [title, note("about pull"), ...pullBlock(s.passes[moment.pass].pulls[moment.pull], s.passes[moment.pass])];
   if (moment.kind === "arrival") return [title, ...arrivalBlock(s.passes[moment.pass].arrivals[moment.arrival])];
   if (moment.kind === "update") return [title, note("about update"), ...moment.updates.slice(0, 12).map((n) => updateBlock(s.updates[n])), moment.updates.length > 12 ? note("more", { count: moment.updates.length - 12 }) : null, sourceView(s.updates[moment.updates[0]].place)];
-  if (moment.kind === "crash") return [title, sourceView(data.failure.place)];
+  if (moment.kind === "crash") return [title, ...crashBlock()];
   const events = moment.events.map((n) => s.events[n]);
   return [title, moment.kind === "cleared" ? note("about cleared") : null, make("ul", {}, events.map((e) => make("li", {}, e.value === null ? "" : labelOf(e.value)))), sourceView(events[0].place)];
 }
@@ -75,24 +100,39 @@ const fact = (name, value) => make("div", {}, make("dt", {}, name), make("dd", {
 
 function callBlock(n) {
   const call = step().calls[n];
-  const operands = call.operands.map((x) => (x.value === undefined ? make("p", { class: "quiet" }, `${t("operand")}: ${x.text}`) : arrayView(labelOf(x.value), step().values[x.value].array, "operand")));
   const results = call.results.map((v) => arrayView(`${labelOf(v)} (${t("result")})`, step().values[v].array));
   const params = Object.entries(call.params).filter(([name]) => name !== "called");
-  return [params.length ? make("p", { class: "quiet" }, params.map(([k, v]) => `${k} = ${v}`).join(", ")) : null, ...results, sourceView(call.place), ...operands];
+  return [params.length ? make("p", { class: "quiet" }, params.map(([k, v]) => `${k} = ${v}`).join(", ")) : null, ...results, sourceView(call.place), ...operandsOf(call)];
 }
 
-/** A step of the backward pass: v, the Jacobian of each operand, and what came of it. */
-function pullBlock(pull) {
+/** What was left out so that the page stays small. */
+function roomNotes(s) {
+  const first = data.steps.find((one) => data.arrays[one.values[0]?.array]?.stats)?.number;
+  return [data["left out"] ? note("steps left out", { count: counted(data["left out"]) }) : null, s.values.length && !data.arrays[s.values[0].array].stats ? note("numbers left out", { first }) : null];
+}
+
+/** How the program crashed: the exception, what had come there, the user's line. */
+function crashBlock() {
+  const { failure } = data, call = failure.call === null ? null : step().calls[failure.call];
+  const about = call ? t(failure.backward ? "crash backward" : "crash forward", { name: call.name }) : t("crash outside");
+  const operands = call && !failure.backward ? operandsOf(call) : failure.v.map((v) => (v === null ? null : arrayView(t("incoming"), v, "grad")));
+  return [make("p", { class: "error" }, make("b", {}, failure.kind), `: ${failure.message}`), make("p", { class: "note" }, about), sourceView(failure.place), ...operands];
+}
+
+const operandsOf = (call) => call.operands.map((x) => (x.value === undefined ? make("p", { class: "quiet" }, `${t("operand")}: ${x.text}`) : arrayView(labelOf(x.value), step().values[x.value].array, "operand")));
+
+/** A step of the backward pass: v, the Jacobian of each operand, what came of it, and where that goes. */
+function pullBlock(pull, pass) {
   const call = step().calls[pull.call];
-  const rows = pull.v.reduce((sum, v) => sum + (v === null ? 0 : product(shapeOf(v))), 0);
-  const blocks = pull.outgoing.map((out, i) => {
+  const rows = pull.v.reduce((sum, v) => sum + (v === null ? 0 : sizeOf(v)), 0);
+  const several = pull.outgoing.filter((out) => out !== null).length > 1;
+  let letters = 0;
+  const blocks = pull.outgoing.flatMap((out, i) => {
     if (out === null) return [];
-    const operand = call.operands[i];
-    const name = operand?.value === undefined ? `${t("operand")} ${i + 1}` : labelOf(operand.value);
-    const columns = product(shapeOf(out));
-    return [make("div", { class: "jacobian" }, make("b", {}, t("jacobian", { rows: counted(rows), columns: counted(columns) })), " ", t("for operand", { name }), make("small", {}, pull.jacobians?.[i]?.[state.language] ?? t("jacobian size", { entries: counted(rows * columns) })), mathOf(formulasOf(call)[i + 1])), arrayView(t("outgoing", { name }), out, "grad")];
+    const letter = several ? `J${String.fromCharCode(97 + letters++)}` : "J", goes = goesTo(pull.call, i, pass);
+    return [jacobianView(pull.call, i, [rows, sizeOf(out)], letter, again), arrayView(t("outgoing", { letter, name: operandName(call, i) }), out, "grad"), goes ? make("p", { class: "goes" }, goes) : null];
   });
-  return [...pull.v.map((v) => (v === null ? null : arrayView(t("incoming"), v, "grad"))), ...blocks.flat(), sourceView(call.place)];
+  return [...pull.v.map((v) => (v === null ? null : arrayView(t("incoming"), v, "grad"))), ...blocks, sourceView(call.place)];
 }
 
 function arrivalBlock(arrival) {
@@ -120,31 +160,33 @@ function nodeSheet() {
     return [heading(node.group.path || t("kind module"), " ", make("span", { class: "shape" }, node.group.kind)), make("p", {}, t("calls", { count: calls.length })), make("ul", {}, calls.slice(0, 100).map((n) => make("li", {}, `${s.calls[n].name} → ${s.calls[n].results.map(labelOf).join(", ")}`)))];
   }
   if (node.call) {
-    const pulls = s.passes.flatMap((p) => p.pulls).filter((pull) => pull.call === node.number);
-    const path = node.call.modules.at(-1);
-    const formula = [make("h4", {}, t("formula")), mathOf(formulasOf(node.call)[0])];
-    return [heading(node.call.name, node.call.grad ? null : make("span", { class: "shape" }, ` ${t("off")}`)), make("p", { class: "quiet" }, path ? `${path[0]} (${path[1]})` : t("outside")), ...formula, ...callBlock(node.number), ...pulls.flatMap(pullBlock)];
+    const pulls = s.passes.flatMap((p, n) => p.pulls.filter((pull) => pull.call === node.number).map((pull) => [pull, p, n]));
+    const path = node.call.modules.at(-1), math = formulasOf(node.call)[0];
+    const failed = data.failure?.call === node.number && data.failure.step === s.number;
+    const title = [heading(node.call.name, node.call.grad ? null : make("span", { class: "shape" }, ` ${t("off")}`)), make("p", { class: "quiet" }, path ? `${path[0]} (${path[1]})` : t("outside"))];
+    if (failed) title.push(...crashBlock());
+    if (failed && !data.failure.backward) return title;
+    const backward = pulls.flatMap(([pull, p, n]) => [make("h3", { class: "pass" }, t(s.passes.length > 1 ? "backward pass" : "backward", { number: n + 1, count: s.passes.length })), ...pullBlock(pull, p)]);
+    return [...title, chainButton(node), math ? make("h4", {}, t("formula")) : null, mathOf(math), ...callBlock(node.number), ...backward];
   }
   const value = node.value;
   const arrivals = s.passes.flatMap((p) => p.arrivals).filter((a) => a.leaf === node.number);
   const updates = s.updates.filter((u) => u.leaf === node.number);
-  return [heading(value.label, " ", make("span", { class: "shape" }, t(`kind ${value.kind}`))), ...historyOf(value.name), arrayView(t("value"), value.array), ...arrivals.flatMap(arrivalBlock), ...updates.map(updateBlock), arrivals.length || !value.requires_grad ? null : note("no gradient"), sourceView(value.place)];
+  return [heading(value.label, " ", make("span", { class: "shape" }, t(`kind ${value.kind}`))), arrivals.length ? chainButton(node) : null, ...historyOf(value.name), arrayView(t("value"), value.array), ...arrivals.flatMap(arrivalBlock), ...updates.map(updateBlock), arrivals.length || !value.requires_grad ? null : note("no gradient"), sourceView(value.place)];
 }
 
-const formulasOf = (call) => data.formulas[call.formulas][state.language];
-
-/** MathML that the library wrote. */
-function mathOf(text) {
-  if (!text) return null;
-  const parsed = new DOMParser().parseFromString(text, "text/html");
-  return make("div", { class: "formula" }, ...parsed.body.childNodes);
+/** Leads to the chain of what a node stands for, if backward went through it. */
+function chainButton(node) {
+  const target = valueOfNode(node);
+  const pulled = node.value || step().passes.some((p) => p.pulls.some((pull) => pull.call === node.number));
+  return target === null || !pulled ? null : make("button", { class: "small", id: "to-chain", onclick: () => { state.target = target; state.tab = "chain"; showPanel(); } }, t("chain open"));
 }
 
 /** Curves of one parameter over the steps. */
 function historyOf(name) {
   const updates = data.steps.flatMap((s) => s.updates.filter((u) => name && s.values[u.leaf].name === name).map((u) => [s.number, u]));
-  const norm = (index) => (index === null ? NaN : numberOf(data.arrays[index].stats.norm));
-  return [sparkline(t("weight norm"), updates.map(([n, u]) => [n, norm(u.before)])), sparkline(t("gradient norm"), updates.map(([n, u]) => [n, norm(u.gradient)])), sparkline(t("ratio"), updates.map(([n, u]) => [n, norm(u.change) / norm(u.before)]))];
+  const norm = (u, i) => (u.norms[i] === null ? NaN : numberOf(u.norms[i]));
+  return [sparkline(t("weight norm"), updates.map(([n, u]) => [n, norm(u, 0)])), sparkline(t("gradient norm"), updates.map(([n, u]) => [n, norm(u, 1)])), sparkline(t("ratio"), updates.map(([n, u]) => [n, norm(u, 2) / norm(u, 0)]))];
 }
 
 function curvesSheet() {

@@ -58,7 +58,7 @@ export function wordsOf(step, node) {
     return path ? [path, `${kind} · ${calls}`] : [t("part", { first: node.first, last: node.last }), calls];
   }
   const value = node.call ? step.values[node.call.results[0]] : node.value;
-  const shape = value ? sized(data.arrays[value.array].shape) : "";
+  const shape = value ? sized(data.arrays[value.array].shape) : node.number === data.failure?.call ? t("failed here") : "";
   const name = node.call ? (value?.name && value.name !== node.call.name ? `${node.call.name} → ${value.name}` : node.call.name) : node.value.label;
   return [name, shape];
 }

@@ -1,7 +1,7 @@
 // The walk: from moment to moment of a step, by play, buttons, keys and the slider.
 
 import { byId, make } from "./tools.js";
-import { state, step, t } from "./state.js";
+import { data, state, step, t } from "./state.js";
 import { treeOf, sourceOf } from "./shapes.js";
 import { setMarks, show } from "./graph.js";
 import { caption, showPanel } from "./panel.js";
@@ -19,6 +19,7 @@ function timesOf(s) {
   s.values.forEach((v, n) => { if (v.call === null) done.set(`v${n}`, -1); });
   s.moments.forEach((m, i) => {
     if (m.kind === "call") has(m.call, i);
+    else if (m.kind === "crash" && data.failure.call !== null) has(data.failure.call, i);
     else if (m.kind === "pull") {
       const pull = s.passes[m.pass].pulls[m.pull];
       has(pull.call, i);
@@ -43,6 +44,7 @@ function eventsAt(s, moment) {
   if (m?.kind === "call") call(m.call, () => true);
   else if (pull) call(pull.call, (i) => pull.outgoing[i] !== null);
   else if (m?.kind === "seed") s.passes[m.pass].roots.forEach((r) => { if (r !== null) current.add(sourceOf(s, r)); });
+  else if (m?.kind === "crash") { if (data.failure.call !== null) current.add(`c${data.failure.call}`); }
   else if (m?.kind === "arrival") current.add(`v${s.passes[m.pass].arrivals[m.arrival].leaf}`);
   else if (m) for (const value of [...(m.updates ?? []).map((n) => s.updates[n].leaf), ...(m.events ?? []).map((n) => s.events[n].value)]) if (value !== null) current.add(sourceOf(s, value));
   return { current, edges, backward: ["seed", "pull", "arrival"].includes(m?.kind) };
