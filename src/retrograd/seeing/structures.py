@@ -139,7 +139,8 @@ class Jacobian:
         if not self.m or not self.n or self.pull is None:
             return None
         if self.small:
-            return self.cells(*np.nonzero(self.explicit()), side)
+            rows, columns = np.nonzero(self.explicit())
+            return self.cells(rows, columns, side)
         return np.ones((min(self.m, side), min(self.n, side)), bool) if type(self) is Jacobian else None
 
     def cells(self, rows: ndarray, columns: ndarray, side: int) -> ndarray:

@@ -52,7 +52,7 @@ function joined(links) {
 }
 
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
-const rowsOf = (link) => sum(link.pull.v.filter((v) => v !== null).map(sizeOf));
+const heightOf = (link) => sum(link.pull.v.filter((v) => v !== null).map(sizeOf));
 const isInline = (link) => (link.ways.length === 1 && link.came.length < 2) || !link.came.length;
 
 /** The product as lines: [what it is, sums of rows of factors]. A vector that is a sum, or is used twice, has a line of its own. */
@@ -60,7 +60,7 @@ function linesOf(chain) {
   const run = (link, way) => {
     const factors = [];
     for (;;) {
-      const rows = rowsOf(link);
+      const rows = heightOf(link);
       factors.push({ letter: way.letter, rows: sizeOf(way.outgoing), columns: rows });
       if (!link.came.length) return { factors, vector: "v", size: rows };
       if (!isInline(link)) return { factors, vector: `v${link.number}`, size: rows };
@@ -188,14 +188,14 @@ function brief(index) {
 
 function linkView(link, again, reveal) {
   const call = step().calls[link.call], result = call.results.length ? labelOf(call.results[0]) : call.name;
-  const sizes = link.ways.map((way) => `${way.letter} ${counted(rowsOf(link))}×${counted(sizeOf(way.outgoing))}`).join(", ");
+  const sizes = link.ways.map((way) => `${way.letter} ${counted(heightOf(link))}×${counted(sizeOf(way.outgoing))}`).join(", ");
   const v = link.pull.v.find((x) => x !== null);
   const body = () => [
     make("p", { class: "quiet" }, call.modules.length ? `${t("modules")}: ${call.modules.at(-1).join(" · ")}` : t("outside"), " ", make("button", { class: "small", onclick: () => reveal(`c${link.call}`) }, t("chain show"))),
     mathOf(formulasOf(call)[0]),
     link.came.length > 1 ? make("p", { class: "note" }, t("chain joined", { count: link.came.length, terms: link.came.map(([, way]) => `${way.letter}ᵀ…`).join(" + ") })) : null,
     ...link.pull.v.map((x) => (x === null ? null : arrayView(t("incoming"), x, "grad"))),
-    ...link.ways.flatMap((way) => [jacobianView(link.call, way.at, [rowsOf(link), sizeOf(way.outgoing)], way.letter, again), arrayView(`${way.letter}ᵀ v (${operandName(call, way.at)})`, way.outgoing, "grad")]),
+    ...link.ways.flatMap((way) => [jacobianView(link.call, way.at, [heightOf(link), sizeOf(way.outgoing)], way.letter, again), arrayView(`${way.letter}ᵀ v (${operandName(call, way.at)})`, way.outgoing, "grad")]),
     sourceView(call.place),
   ].filter(Boolean);
   const view = make("details", { class: "link", "data-link": link.call, open: state.opened.has(link.call) },

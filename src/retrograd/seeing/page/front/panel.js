@@ -166,7 +166,7 @@ function nodeSheet() {
     const title = [heading(node.call.name, node.call.grad ? null : make("span", { class: "shape" }, ` ${t("off")}`)), make("p", { class: "quiet" }, path ? `${path[0]} (${path[1]})` : t("outside"))];
     if (failed) title.push(...crashBlock());
     if (failed && !data.failure.backward) return title;
-    const backward = pulls.flatMap(([pull, p, n]) => [make("h3", { class: "pass" }, t(s.passes.length > 1 ? "backward pass" : "backward", { number: n + 1, count: s.passes.length })), ...pullBlock(pull, p)]);
+    const backward = pulls.flatMap(([pull, p, n]) => [make("h4", { class: "pass" }, t(s.passes.length > 1 ? "backward pass" : "backward", { number: n + 1, count: s.passes.length })), ...pullBlock(pull, p)]);
     return [...title, chainButton(node), math ? make("h4", {}, t("formula")) : null, mathOf(math), ...callBlock(node.number), ...backward];
   }
   const value = node.value;
