@@ -118,6 +118,14 @@ def modes(t: Any) -> Any:
     with t.inference_mode():
         y = x * 2
         found += [y.requires_grad, y.is_inference()]
+        with t.enable_grad():
+            found.append((x * 2).requires_grad)
+        with t.set_grad_enabled(True):
+            found.append((x * 2).requires_grad)
+        with t.inference_mode(False):
+            found.append((x * 2).requires_grad)
+    with t.no_grad(), t.inference_mode(False):
+        found.append((x * 2).requires_grad)
 
     @t.no_grad()
     def quiet(v: Any) -> Any:

@@ -36,7 +36,7 @@ class GradMode:
 
     def __enter__(self) -> Self:
         self.before.append(local.grad)
-        set_flag("grad", self.mode)
+        set_flag("grad", self.mode and not local.inference)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -108,7 +108,7 @@ class no_grad(GradMode):
 
 
 class enable_grad(GradMode):
-    """Operations are recorded, even inside `no_grad`. Also a decorator."""
+    """Operations are recorded, even inside `no_grad` (not inside `inference_mode`). Also a decorator."""
 
     def __new__(cls, function: Any = None) -> Any:
         made = super().__new__(cls)
@@ -127,11 +127,11 @@ class set_grad_enabled(GradMode):
     def __init__(self, mode: bool) -> None:
         super().__init__(bool(mode))
         self.outer = local.grad
-        set_flag("grad", self.mode)
+        set_flag("grad", self.mode and not local.inference)
 
     def __enter__(self) -> Self:
         self.before.append(self.outer)
-        set_flag("grad", self.mode)
+        set_flag("grad", self.mode and not local.inference)
         return self
 
     def __call__(self, function: F) -> F:
@@ -140,7 +140,10 @@ class set_grad_enabled(GradMode):
 
 
 class inference_mode:
-    """Like `no_grad`, and tensors made inside can never take part in recorded operations. Also a decorator."""
+    """Like `no_grad`, whatever says otherwise inside, and tensors made inside can never take part in recorded operations. Also a decorator.
+
+    `inference_mode(False)` records what runs inside, within `inference_mode` and `no_grad` too.
+    """
 
     def __new__(cls, mode: Any = True) -> Any:
         made = super().__new__(cls)
@@ -155,7 +158,7 @@ class inference_mode:
 
     def __enter__(self) -> Self:
         self.before.append((local.grad, local.inference))
-        set_flag("grad", local.grad and not self.mode)
+        set_flag("grad", not self.mode)
         set_flag("inference", self.mode)
         return self
 
