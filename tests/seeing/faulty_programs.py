@@ -778,6 +778,24 @@ def loss_from_data() -> None:
     loss.backward()  # here
 
 
+@has("failure", "detached")
+def accuracy_after_the_loss() -> None:
+    net, (x, y) = mlp(), data()
+    out = net(x)
+    loss = F.cross_entropy(out, y).detach()
+    accuracy = (out.argmax(1) == y).float().mean()
+    assert accuracy <= 1
+    loss.backward()  # here
+
+
+@has("failure", "detached")
+def detached_within() -> None:
+    w, x = torch.randn(3, requires_grad=True), torch.randn(8, 3)
+    scores = (x @ w).detach()
+    loss = scores.square().mean()
+    loss.backward()  # here
+
+
 @has("failure", "number")
 def loss_made_anew() -> None:
     net, (x, y) = mlp(), data()

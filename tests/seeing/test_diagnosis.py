@@ -8,6 +8,7 @@ import inspect
 import json
 import linecache
 import re
+import time
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -547,6 +548,33 @@ def test_cells_of_a_notebook():
     (finding,) = diagnose(record, "en")
     assert (finding.fault, finding.place.text) == ("zero_grad", "opt.step()  # here")
     assert finding.what.startswith("opt.step() used a sum of 2 backward passes for weight and bias")
+
+
+def test_a_large_step_is_diagnosed_in_linear_time():
+    """Four times the calls take about four times as long: no parameter, and no sum, walks through the whole step again."""
+
+    def program(n: int) -> None:
+        net, w, total = nn.ModuleList([nn.Linear(4, 4) for _ in range(n)]), torch.ones(4, requires_grad=True), 0.0
+        optimizer = torch.optim.SGD([*net.parameters(), w], lr=1e-3)
+        x = torch.ones(2, 4)
+        for layer in net:
+            x = x + layer(x).tanh() * 0.01
+            total += x.mean()
+        (x.detach() * w).mean().backward()
+        optimizer.step()
+
+    def seconds(n: int) -> float:
+        with torch.see() as record:
+            program(n)
+        times = []
+        for _ in range(3):
+            begin = time.perf_counter()
+            diagnosis = diagnose(record, "en")
+            times.append(time.perf_counter() - begin)
+        assert "no_gradient" in diagnosis.faults
+        return min(times)
+
+    assert seconds(1200) < 9 * seconds(300)  # quadratic would be 16
 
 
 def test_without_sources():

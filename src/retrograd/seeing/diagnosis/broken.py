@@ -263,26 +263,26 @@ def variant_of(failure: Failure, scene: Scene | None, scenes: list[Scene]) -> tu
 
 def detached_loss(failure: Failure, scene: Scene | None) -> tuple[str, dict[str, Any]]:
     """Why the loss has no history."""
-    facts: dict[str, Any] = {
-        "line": assigned(failure.place, receiver(failure.place, "backward", "")) or failure.place or "–",
-        "cut": "–",
-    }
-    last = (
-        next((w for w in reversed(scene.step.order) if isinstance(w, Call) or (isinstance(w, Event) and w.kind == "shared")), None)
-        if scene
-        else None
+    given = assigned(failure.place, receiver(failure.place, "backward", ""))
+    facts: dict[str, Any] = {"line": given or failure.place or "–", "cut": "–"}
+    made: list[Call | Event] = (
+        [w for w in scene.step.order if isinstance(w, Call) or (isinstance(w, Event) and w.kind == "shared")] if scene else []
     )
+    there = [w for w in made if given is not None and w.place is not None and (w.place.code, w.place.line) == (given.code, given.line)]
+    last = (there or made)[-1] if made else None
     if scene is None or last is None:
         return "nothing", facts
     if isinstance(last, Event):
-        return "detached", facts | {"line": last.place or "–", "cut": last.place.expression if last.place else "–"}
+        cut = last.place.expression if last.place else "–"
+        return "detached", facts | {"line": last.place or "–", "cut": cut, "whole": re.sub(r"\.(detach\(\)|data)$", "", cut)}
     if any(r.requires_grad for r in last.results):
         return "number", facts
     cuts = scene.first_cuts(last.results)
     for value in scene.step.values:
-        cut = cuts.get(id(value)) if value.requires_grad else None
-        if cut is not None:
-            return cut.kind, facts | {"line": cut.place or "–", "cut": cut.place.expression if cut.place else cut.kind}
+        link = cuts.get(id(value)) if value.requires_grad else None
+        if link is not None:
+            words = link.place.expression if link.place else link.kind
+            return link.kind, facts | {"line": link.place or "–", "cut": words, "whole": expression_of(link.source)}
     return "nothing", facts
 
 

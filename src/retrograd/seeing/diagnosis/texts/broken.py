@@ -285,9 +285,9 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "failure.detached": {
         "en": {"title": "A loss cut off from its history", "cause": "{cut} ({line}) gives the numbers without their history.",
-               "fix": "call backward() on the tensor itself.", "code": "{loss}.backward()  # {loss} without {cut}"},
+               "fix": "use the tensor itself.", "code": "{whole}  # instead of {cut}"},
         "es": {"title": "Una pérdida separada de su historia", "cause": "{cut} ({line}) da los números sin su historia.",
-               "fix": "llama a backward() en el propio tensor.", "code": "{loss}.backward()  # {loss} sin {cut}"},
+               "fix": "usa el propio tensor.", "code": "{whole}  # en lugar de {cut}"},
     },
     "failure.number": {
         "en": {"title": "A loss cut off from its history", "cause": "{loss} ({line}) was made from numbers, as by item() or torch.tensor(): it does not know where they came from.",
