@@ -365,6 +365,14 @@ class Windows(Jacobian):
     def known(self) -> bool:
         return self.m * self.taps <= STORED
 
+    def sketch(self, side: int = 24) -> ndarray | None:
+        if not self.known or not self.m or not self.n:
+            return None
+        columns, values = self.at
+        rows = np.broadcast_to(np.arange(self.m)[:, None], columns.shape)
+        there = values != 0
+        return self.cells(rows[there], columns[there], side)
+
     @cached_property
     def at(self) -> tuple[ndarray, ndarray]:
         """Columns and values. Raises ValueError if they are too many numbers."""

@@ -7,6 +7,7 @@ import linecache
 import math
 import os
 from collections.abc import Callable, Sequence
+from types import CodeType
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,7 @@ class Builder:
         self.products = Products(record, self.held)
         self.files: dict[str, str] = {}  # a file's path: the name that the page shows
         self.lines: dict[str, dict[int, str]] = {}
+        self.places: dict[tuple[CodeType, int], dict[str, Any]] = {}
         self.known: dict[str, dict[str, list[str]]] = {}  # formulas
         self.names: dict[tuple[int, int], str] = {}  # of the step's results, as the program calls them
         self.failing: int | None = None  # which call of its step crashed
@@ -270,6 +272,13 @@ class Builder:
         """A place in the user's program; the lines around it are kept."""
         if place is None:
             return None
+        key = place.code, place.instruction
+        if key not in self.places:
+            self.places[key] = self.new_place(place)
+        return self.places[key]
+
+    def new_place(self, place: Place) -> dict[str, Any]:
+        """One that was not met before."""
         name = self.files.get(place.file)
         if name is None:
             name = self.files[place.file] = shown_path(place.file, set(self.files.values()))
