@@ -496,6 +496,25 @@ def test_overlapping_arguments():
     assert torch.equal(f(z[0:2], z[1:3]), torch.tensor([2.0, 1.0]))
 
 
+def test_an_argument_that_is_reached_too():
+    """A weight that is given as an argument at one call, and is another tensor at the next, has the gradients of both ways or of one."""
+    weight = torch.ones(3, requires_grad=True)
+
+    def f(x: Any, p: Any) -> None:
+        (x * p * weight).sum().backward()
+
+    compiled = Compiled(f, backend=Replay)
+    for i in range(8):
+        other = torch.full((3,), 2.0, requires_grad=True)
+        weight.grad = None
+        same = i % 4 > 1
+        compiled(torch.full((3,), 3.0), weight if same else other)
+        assert torch.equal(weight.grad, torch.full((3,), 6.0))
+        if not same:
+            assert torch.equal(other.grad, torch.full((3,), 3.0))
+    assert [v.state for v in compiled.programs()] == ["compiled"] * 2
+
+
 def test_pieces_of_one_array():
     """Batches cut from one array, wherever they begin."""
     data = torch.arange(40.0).reshape(10, 4)

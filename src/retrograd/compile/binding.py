@@ -14,7 +14,7 @@ from numpy import ndarray
 
 from retrograd.compile.graph import Buffer, Program, Source, Update
 from retrograd.core.tape import quiet
-from retrograd.core.tensor import Tensor, address, owner
+from retrograd.core.tensor import LEAF, Tensor, address, owner
 
 NEVER = frozenset({"params", "param_names"})
 
@@ -224,6 +224,7 @@ class Binding:
             self.names[f"x{name}"] = extra
             if source.state is not None:
                 self.names[f"s{name}"] = source.state[0].state[source.state[1]]
+        self.names["leaf_ids"] = frozenset(id(t) for t in now.values() if t._node is LEAF)
         roots = {k: owner(t._data) for k, t in now.items()}
         for group in self.on_root.values():
             if any(roots[k] is not roots[group[0]] for k in group):

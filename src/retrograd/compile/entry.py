@@ -326,10 +326,12 @@ class Entry:
         add("  release()")
 
     def apart(self) -> list[str]:
-        """Checks that arguments do not lie in memory that the program writes to."""
+        """Checks that arguments do not lie in memory that the program writes to, and that leaves among them are none that it reaches."""
         written = {v.buffer for step in self.program.steps for v in step.writes()}
         arguments = [b for b in self.external if b.kind == "argument"]
-        checks = []
+        reached = {id(source.tensor) for source in self.program.outside}
+        leaves = [(v, x) for v, x in zip(self.guards.variables, self.guards.tensors, strict=True) if x._node is LEAF]
+        checks = [f"if id({v}) in leaf_ids: return MISS" for v, x in leaves if id(x) not in reached]
         if any(b in written for b in self.external if b.kind in ("held", "gradient")):
             for b in arguments:
                 checks.append(f"if owner_id(a{b.source.argument}) in written_ids: return MISS")
