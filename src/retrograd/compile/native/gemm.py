@@ -183,7 +183,7 @@ WORTH_SHARING = 12 * STEPS_PER_MICROSECOND  # handing a chunk to another thread 
 TILE = 5 * STEPS_PER_MICROSECOND
 MOST_TILES = 24  # enough for any number of threads to find equal shares; more would only read operands again
 FROM_L2, SCATTERED = 2.7, 8.4  # for a line of B from the second cache; at least, for each p, where B lies scattered there
-FROM_AFAR = 20  # for a line from where another core left it
+FROM_AFAR = 4  # for a line from where another core left it
 PANEL_BYTES = 256 << 10  # on the stack
 CACHE_LINE, CACHE_PERIOD, CACHE_WAYS = 64, 4096, 8  # lines whose addresses differ by a multiple of the period compete for so many places
 
@@ -283,22 +283,35 @@ def choose(product: Product, host: Host, form: str | None = None, epilogue: floa
         for rows_first in (True, False) if plan.form == "outer" and small else (False,):
             for tiled in cuts_of(product, replace(plan, rows_first=rows_first), cost + after):
                 across, down = -(-product.n // tiled.tile_columns), -(-product.m // tiled.tile_rows)
-                again = pack_cost(product) * (down - 1) if plan.form == "packed" else 0
-                apart = product.m * (across - 1) * (2 + epilogue / 4)  # lines of memory that two tiles share
-                plans.append((cost + again + apart + afar(product, tiled), tiled))
+                total = cost
+                if down * across > 1:
+                    total += pack_cost(product) * (down - 1) if plan.form == "packed" else 0
+                    total += product.m * (across - 1) * (2 + epilogue / 4)  # lines of memory that two tiles share
+                    total = total * waiting(down * across * math.prod(product.batch), host.cores) + afar(product, tiled, host.cores)
+                plans.append((total, tiled))
     if not plans:
         raise ValueError(f"no plan of the form {form} suits {product}")
     return min(plans, key=lambda each: each[0])[1]
 
 
-def afar(product: Product, plan: Plan) -> float:
-    """Steps to bring the operand that every thread reads whole: B where they share out the rows, A where the columns."""
+def afar(product: Product, plan: Plan, cores: int) -> float:
+    """Steps to bring what other cores wrote: all of B where threads share out the rows; all of A, and of the results' place, where the columns.
+
+    Of the operand that is shared out, those parts that two threads have to do with.
+    """
+    a, b, c = product.m * product.k, product.n * product.k, product.m * product.n
     down, across = -(-product.m // plan.tile_rows), -(-product.n // plan.tile_columns)
-    if down * across == 1:
-        return 0.0
-    by_rows = across == 1 or (plan.rows_first and down > 1)
-    lines = (product.n if by_rows else product.m) * product.k * product.dtype.itemsize / CACHE_LINE
-    return FROM_AFAR * lines
+    if across == 1 or (plan.rows_first and down > 1):
+        whole, part, parts = b, a, down
+    else:
+        whole, part, parts = a + c / 2, b, across
+    split = part * (cores - 1) / parts if parts * math.prod(product.batch) % cores else 0
+    return FROM_AFAR * (whole + split) * product.dtype.itemsize / CACHE_LINE
+
+
+def waiting(tiles: int, cores: int) -> float:
+    """The factor by which the thread with most tiles takes longer than its share."""
+    return -(-tiles // cores) * cores / tiles
 
 
 def cuts_of(product: Product, plan: Plan, cost: float) -> Iterator[Plan]:

@@ -1,8 +1,10 @@
 ; Worker threads, and loops shared out among them. Filled in by pool.py: @pause, @now and @yield for the system at hand.
 ;
 ; A stage's extent is cut into chunks of `grain`, and a chunk is one call of its kernel. Chunks are dealt to the threads in equal
-; runs, so that a thread meets the same part of the same arrays in every step and finds it in its cache; who has finished his own run
-; takes from the others'. Nobody waits for a thread that took no chunk: if the workers are slow to wake, the caller does the work.
+; runs, so that a thread meets the same part of the same arrays in every step and finds it in its cache. Who has finished his own run
+; takes from another's only where that is far behind, with more than a quarter of its chunks not begun: to bring memory from another core's
+; cache takes longer than to wait a little. So nobody waits for a thread that took no chunk: if the workers are slow to wake, the caller
+; does the work.
 ;
 ; The caller publishes a stage as a job under a new number, its epoch: odd while the job is being written, even when it stands. A run of
 ; chunks is taken from by a ticket: the epoch and how many were taken, changed by compare-and-swap. A ticket of an earlier epoch
@@ -45,8 +47,8 @@ define internal void @run_chunk(ptr %stage, i64 %chunk) nounwind {
   ret void
 }
 
-; The next chunk of the run that belongs to `slot`, or -1 if there is none or the job is no longer the current one.
-define internal i64 @claim(ptr %job, i64 %epoch, i64 %slot) nounwind {
+; The next chunk of the run that belongs to `slot`, or -1 if there is none, if it is better left to its owner, or the job is no longer the current one.
+define internal i64 @claim(ptr %job, i64 %epoch, i64 %slot, i1 %own) nounwind {
   %chunks.at = getelementptr %stage, ptr %job, i64 0, i32 4
   %chunks = load i64, ptr %chunks.at
   %threads.at = getelementptr %stage, ptr %job, i64 0, i32 5
@@ -69,7 +71,11 @@ look:
   %ticket.taken = and i64 %ticket, 16777215
   %begun = icmp eq i64 %ticket.tag, %tag
   %taken = select i1 %begun, i64 %ticket.taken, i64 0
-  %more = icmp ult i64 %taken, %length
+  %left = sub i64 %length, %taken
+  %any = icmp ne i64 %left, 0
+  %left.scaled = shl i64 %left, 2
+  %behind = icmp ugt i64 %left.scaled, %length
+  %more = select i1 %own, i1 %any, i1 %behind
   br i1 %more, label %take, label %none
 take:
   %taken.next = add i64 %taken, 1
@@ -96,10 +102,11 @@ run:
   %around = icmp uge i64 %ahead, %threads
   %behind = sub i64 %ahead, %threads
   %slot = select i1 %around, i64 %behind, i64 %ahead
+  %mine = icmp eq i64 %turn, 0
   br label %chunk
 chunk:
   %count = phi i64 [ 0, %run ], [ %count.next, %found ]
-  %chunk.number = call i64 @claim(ptr %job, i64 %epoch, i64 %slot)
+  %chunk.number = call i64 @claim(ptr %job, i64 %epoch, i64 %slot, i1 %mine)
   %found.any = icmp sge i64 %chunk.number, 0
   br i1 %found.any, label %found, label %counted
 found:
