@@ -86,9 +86,13 @@ def tan(k: Arithmetic, x: ir.Value) -> ir.Value:
     r, lost, n = reduce(k, x, TAN)
     square = k.mul(r, r)
     rest = k.mul(square, polynomial(k, square, pick(x, c.TAN_SINGLE, c.TAN_DOUBLE)[1:]))
-    t = k.add(r, k.fma(rest, r, k.fma(lost, square, lost)))
+    more = k.fma(rest, r, k.fma(lost, square, lost))
+    t = k.add(r, more)
+    low = k.sub(more, k.sub(t, r))  # what rounding t has lost: it is worth twice as much in 1 / t, if t is just above 1
     odd = k.ne(k.and_(n, 1), 0)
-    return k.select(k.eq(x, 0.0), x, k.div(k.select(odd, -1.0, t), k.select(odd, t, 1.0)))
+    y = k.div(k.select(odd, -1.0, t), k.select(odd, t, 1.0))
+    y = k.select(odd, k.fma(k.fma(y, low, k.fma(y, t, 1.0)), y, y), y)
+    return k.select(k.eq(x, 0.0), x, y)
 
 
 # ---------------------------------------------------------------- angles
