@@ -21,7 +21,7 @@ from retrograd.seeing.diagnosis import DETECTORS, Diagnosis, diagnose
 from retrograd.seeing.diagnosis.finding import SEVERITIES
 from retrograd.seeing.diagnosis.texts import TEXTS, WORDS
 from retrograd.seeing.language import LANGUAGES
-from tests.seeing.faulty_programs import FAULTY_PROGRAMS
+from tests.seeing.programs import FAULTY_PROGRAMS
 
 F = nn.functional
 
@@ -424,7 +424,7 @@ FAULTY = [
     ("saturated", "", "warning", activation, (nn.Softmax(-1), 3000.0)),
     ("vanishing", "", "warning", deep, (nn.Sigmoid(), 1.0)),
     ("exploding", "", "warning", deep, (nn.Identity(), 8.0)),
-    ("vanishing", "", "warning", recurrence, (0.1,)),
+    ("vanishing", "time", "hint", recurrence, (0.1,)),
     ("mode", "eval", "warning", mode, (False, False)),
     ("mode", "train", "warning", mode, (True, True)),
     ("learning_rate_high", "", "warning", speed, (1.5,)),

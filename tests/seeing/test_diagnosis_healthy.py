@@ -10,7 +10,7 @@ import pytest
 import retrograd as torch
 from retrograd import nn
 from retrograd.seeing.diagnosis import diagnose
-from tests.seeing.sound_programs import SOUND_PROGRAMS
+from tests.seeing.programs import SOUND_PROGRAMS
 
 F = nn.functional
 

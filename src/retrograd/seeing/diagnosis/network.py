@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,9 @@ def sites(seen: Evidence, *names: str) -> Iterator[list[tuple[Scene, Call]]]:
 @detector("dead_units", "passes")
 def dead_relu(seen: Evidence) -> Iterator[Finding]:
     """Units of a ReLU that are zero for every example of the later half of the kept steps: a step may have killed them."""
-    for every in sites(seen, "relu"):
+    for every in sites(seen, "relu", "threshold", "clamp_min", "clamp"):
+        if every[0][1].name != "relu" and id(every[0][1].results[0]) not in every[0][0].weighed:
+            continue  # a limit within a loss
         steps = list(dict.fromkeys(scene.step.number for scene, _ in every))
         later = steps[len(steps) // 2 if len(steps) > limits.EQUAL_PLACES else 0 :]
         calls = [(scene, call) for scene, call in every if scene.step.number in later]
@@ -135,35 +138,54 @@ def norm_at(scene: Scene, call: Call) -> float:
     return float("nan") if v is None else norm_of(v)
 
 
-def chains(scene: Scene) -> Iterator[tuple[list[tuple[str, Call]], float]]:
-    """What is deep, with how much each layer has to do at least: the layers, in the order of their first use; and the uses of one weight."""
-    yield [(weight.label, call) for weight, _, call in depths(scene)], limits.DEPTH_PER_LAYER
+@dataclass(frozen=True)
+class Depth:
+    """Uses of weights that follow each other: of layers (`variant` ""), or of one weight in a recurrence ("time")."""
+
+    uses: list[tuple[str, Call]]
+    factor: float  # by which each has to change the gradient at least
+    variant: str
+    name: str
+
+
+def depths_of(scene: Scene) -> Iterator[Depth]:
+    """What is deep: the layers, in the order of their first use; and the uses of one weight."""
+    layers = [(weight.label, call) for weight, _, call in depths(scene)]
+    if len(layers) >= limits.DEPTH_LAYERS:
+        yield Depth(layers, limits.DEPTH_PER_LAYER, "", layers[0][0])
     uses: dict[Any, list[tuple[str, Call]]] = {}
     for call in scene.step.calls:
         weight = weight_of(call)
         if weight is not None and id(call) in scene.pulls:
-            calls = uses.setdefault(leaf_of(weight), [])
-            calls.append((f"{weight.label} ({len(calls) + 1})", call))
-    yield from ((calls, 1.0) for calls in uses.values() if len(calls) >= limits.TIME_USES)
+            uses.setdefault(leaf_of(weight), []).append((weight.label, call))
+    yield from (Depth(calls, limits.TIME_PER_USE, "time", calls[0][0]) for calls in uses.values() if len(calls) >= limits.TIME_USES)
 
 
 def over_depth(seen: Evidence, fault: str) -> Iterator[Finding]:
     """Cotangents of layers' outputs that shrink, or grow, by a like factor from one to the next towards the input, in every kept step."""
-    found: dict[str, list[Finding]] = {}
+    found: dict[tuple[str, str], list[Finding]] = {}
     scenes = [scene for scene in seen.scenes if scene.step.passes]
     for scene in scenes:
-        for chain, per_layer in chains(scene):
-            if len(chain) < limits.DEPTH_LAYERS:
-                continue
-            (near, front), (far, back) = chain[0], chain[-1]
+        for depth in depths_of(scene):
+            (near, front), (far, back) = depth.uses[0], depth.uses[-1]
             first, last = norm_at(scene, front), norm_at(scene, back)
             small, large = (first, last) if fault == "vanishing" else (last, first)
             if not np.isfinite(small) or not np.isfinite(large) or large == 0:
                 continue
             ratio = large / max(small, sys.float_info.min)
-            if ratio >= limits.DEPTH_RATIO and ratio ** (1 / (len(chain) - 1)) >= per_layer:
-                facts = {"near": near, "far": far, "first": first, "last": last, "ratio": ratio, "layers": len(chain)}
-                found.setdefault(near, []).append(Finding(fault, "warning", scene.step.number, front.place, facts, front))
+            if ratio >= limits.DEPTH_RATIO and ratio ** (1 / (len(depth.uses) - 1)) >= depth.factor:
+                facts = {
+                    "near": near,
+                    "far": far,
+                    "first": first,
+                    "last": last,
+                    "ratio": ratio,
+                    "layers": len(depth.uses),
+                    "name": depth.name,
+                }
+                severity = "hint" if (fault, depth.variant) == ("vanishing", "time") else "warning"
+                made = Finding(fault, severity, scene.step.number, front.place, facts, front, depth.variant)
+                found.setdefault((near, depth.variant), []).append(made)
     yield from (findings[0] for findings in found.values() if len(findings) == len(scenes))
 
 
@@ -183,12 +205,11 @@ def exploding(seen: Evidence) -> Iterator[Finding]:
 def modes(seen: Evidence) -> Iterator[Finding]:
     """Training a network that `eval()` was called on; or judging one in training mode."""
     updated = {u.leaf.label for step in seen.steps for u in step.updates}
-    trained = {a.leaf.label for step in seen.steps for walk in step.passes for a in walk.arrivals}
     for path, module in seen.record.modules.items():
         inner = {f"{path}.{name}" if name else path: m for name, m in module.named_modules()}
         depend = {p for p, m in inner.items() if type(m).__name__.startswith(WITH_MODES) and getattr(m, "p", 1) != 0}
         own = {name for name, _ in module.named_parameters()}
-        if not depend or not own & (updated or trained):
+        if not depend or not own & updated:
             continue
         visits = [(scene, v) for scene in seen.scenes for v in scene.step.visits if v.path == path]
         learning = [(scene, v) for scene, v in visits if v.grad and scene.step.passes]

@@ -35,6 +35,22 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
                "cause": "El producto vector-jacobiano de cada capa agranda el gradiente por un factor parecido.",
                "fix": "pesos iniciales menores, normalización, o gradientes recortados.", "code": "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)"},
     },
+    "vanishing.time": {
+        "en": {"title": "Gradients vanish towards the beginning of the sequence", "what": "{name} was used {layers} times in a row. Norm of the gradient with respect to its output: {last} at the last use, {first} at the first: {ratio} times smaller.",
+               "cause": "The vector-Jacobian product of each step in time shrinks the gradient by a like factor: what stands early in a sequence hardly changes the weights.",
+               "fix": "an LSTM or a GRU, attention, shorter sequences, or a loss at more than the last step.", "code": "net = nn.LSTM(inputs, units)  # instead of nn.RNN"},
+        "es": {"title": "Los gradientes se desvanecen hacia el principio de la secuencia", "what": "{name} se usó {layers} veces seguidas. Norma del gradiente respecto a su salida: {last} en el último uso, {first} en el primero: {ratio} veces menor.",
+               "cause": "El producto vector-jacobiano de cada paso en el tiempo encoge el gradiente por un factor parecido: lo que está al principio de la secuencia apenas cambia los pesos.",
+               "fix": "una LSTM o una GRU, atención, secuencias más cortas, o una pérdida en más pasos que el último.", "code": "net = nn.LSTM(inputs, units)  # en lugar de nn.RNN"},
+    },
+    "exploding.time": {
+        "en": {"title": "Gradients explode towards the beginning of the sequence", "what": "{name} was used {layers} times in a row. Norm of the gradient with respect to its output: {last} at the last use, {first} at the first: {ratio} times larger.",
+               "cause": "The vector-Jacobian product of each step in time makes the gradient larger by a like factor.",
+               "fix": "clipped gradients, smaller or orthogonal recurrent weights, or shorter sequences.", "code": "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)"},
+        "es": {"title": "Los gradientes explotan hacia el principio de la secuencia", "what": "{name} se usó {layers} veces seguidas. Norma del gradiente respecto a su salida: {last} en el último uso, {first} en el primero: {ratio} veces mayor.",
+               "cause": "El producto vector-jacobiano de cada paso en el tiempo agranda el gradiente por un factor parecido.",
+               "fix": "gradientes recortados, pesos recurrentes menores u ortogonales, o secuencias más cortas.", "code": "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)"},
+    },
     "mode": {"en": {"name": "train and eval mode", "title": "The wrong mode", "what": "what depends on the mode: {modules}."},
              "es": {"name": "modo train o eval", "title": "El modo equivocado", "what": "lo que depende del modo: {modules}."}},
     "mode.eval": {
