@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -454,6 +456,51 @@ def test_trees_of_arguments():
     assert len(f.programs()) == 1
     with pytest.raises(KeyError):
         f({"x": x})
+
+
+@dataclass
+class Batch:
+    """Two tensors and a number."""
+
+    x: Any
+    y: Any = None
+    by: float = 1.0
+
+    def scaled(self) -> Any:
+        return self.x * self.by
+
+
+def test_dataclasses_among_arguments():
+    """A dataclass that is made anew for each call is what its attributes are: tensors are tensors of the call, numbers are compared."""
+
+    def f(batches: Any) -> Any:
+        first, second = batches
+        return first.scaled() + (second.x if second.y is None else second.y.sum())
+
+    compiled = Compiled(f, backend=Replay)
+    for by in (1.0, 2.0):
+        for y in (None, torch.ones(2)):
+            for i in range(3):
+                given = [Batch(torch.arange(3.0) + i, by=by), Batch(torch.ones(3) * i, y)]
+                assert torch.equal(compiled(given), f(given))
+    assert [v.state for v in compiled.programs()] == ["compiled"] * 4
+    assert ".by: 1.0 before, now 2.0" in compiled.programs()[2].why
+    given[0].extra = 3
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert torch.equal(compiled(given), f(given))
+    assert len(compiled.programs()) == 5
+
+    def g(batch: Any) -> Any:
+        batch.y = batch.x * 2
+        return batch.y + 1
+
+    changing = Compiled(g, backend=Replay)
+    with pytest.warns(UserWarning, match="changes a list, a dict or a dataclass among its arguments"):
+        changing(Batch(torch.ones(3)))
+    batch = Batch(torch.full((3,), 2.0))
+    changing(batch)
+    assert torch.equal(batch.y, torch.full((3,), 4.0))
 
 
 def test_too_many_kinds():

@@ -355,7 +355,7 @@ UNSEEN: list[tuple[Callable[..., Any], str]] = [
     (of_a_thread, "a thread or a context"), (of_a_context, "a thread or a context"), (of_the_environment, "environment"),
     (of_globals, "globals"), (evaluated, "evaluates"), (taken, "changes waiting.queue"), (warns, "a warning was given"),
     (gives_an_iterator, "a generator that it makes"), (gives_an_array, "a ndarray that it makes"), (gives_an_object, "a Held that it makes"),
-    (changes_an_argument, "changes a list or a dict among its arguments"), (gives_an_argument, "a list or a dict that it was given"),
+    (changes_an_argument, "changes a list, a dict or a dataclass among its arguments"), (gives_an_argument, "a list or a dict that it was given"),
 ]  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from numpy import ndarray
 
 from retrograd.autograd.modes import set_grad_enabled
 from retrograd.autograd.reverse import grad
+from retrograd.compile.arguments import opened
 from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Source, Tie, Update, View, Write
 from retrograd.compile.parting import split
 from retrograd.compile.witness import watching_python
@@ -560,7 +561,7 @@ def record(
         Uncompilable: with `strict`, in place of a reason.
     """
     arguments: list[Tensor] = []
-    for x in tree_flatten((list(args), kwargs))[0]:
+    for x in tree_flatten(opened((list(args), kwargs)))[0]:
         if isinstance(x, Tensor) and not any(x is a for a in arguments):
             arguments.append(x)
     recorder = Recorder(arguments, strict)

@@ -17,13 +17,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from retrograd.compile.arguments import lists_in, opened
 from retrograd.compile.backend import make_executor
 from retrograd.compile.capture import KEPT, LATER, record
 from retrograd.compile.certify import certify
 from retrograd.compile.entry import BUSY, MISS, Entry, Guards, eager_entry, explain_binding, mode
 from retrograd.compile.executor import Executor
 from retrograd.compile.graph import Buffer, Program, Source
-from retrograd.compile.lasting import lists_in, passing
+from retrograd.compile.lasting import passing
 from retrograd.compile.many import Rows, can_repeat
 from retrograd.compile.measure import measured, parts_of
 from retrograd.compile.printed import Listing, printed
@@ -155,7 +156,7 @@ class Compiled:
 
     def miss(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """A call that no program fits: recorded, unless something says that it is to run in eager."""
-        leaves = tree_flatten((list(args), kwargs))[0]
+        leaves = tree_flatten(opened((list(args), kwargs)))[0]
         now = mode()
         if now is None or inside.certification or any(isinstance(x, Box) for x in leaves):
             return self.function(*args, **kwargs)  # inside a transform, or inside a call that is being recorded or certified itself
@@ -187,15 +188,15 @@ class Compiled:
     def add(self, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any], now: tuple[bool, bool]) -> Any:
         """Records a call; adds its program."""
         start = time.perf_counter()
-        spec, lists = tree_flatten((list(args), kwargs))[1], lists_in((args, kwargs))
+        spec, lists = tree_flatten(opened((list(args), kwargs)))[1], lists_in((args, kwargs))
         objects = [(f"argument {i}", x) for i, x in enumerate(leaves) if not isinstance(x, (Tensor, *PLAIN))]
         reach = Reach((self.name(), self.function), *objects)
         guards = Guards(args, kwargs, reach, now)
         why = self.reason(args, kwargs)
         result, program, refused = record(self.function, args, kwargs, self.fullgraph, self.differentiated)
-        after, spec_after = tree_flatten((list(args), kwargs))
+        after, spec_after = tree_flatten(opened((list(args), kwargs)))
         if spec_after != spec or not all(a is b or same(a, b) for a, b in zip(after, leaves, strict=True)):
-            program, refused = None, "the function changes a list or a dict among its arguments"
+            program, refused = None, "the function changes a list, a dict or a dataclass among its arguments"
         elif refused is None or refused.startswith(KEPT):
             program, refused = self.unless_changed(reach, program, refused, passing(result, reach, lists))
         if program is None:
@@ -277,7 +278,7 @@ class Compiled:
         assert program is not None
         assert executor is not None
         tensors: list[Tensor] = []
-        for x in tree_flatten((list(args), kwargs))[0]:
+        for x in tree_flatten(opened((list(args), kwargs)))[0]:
             if isinstance(x, Tensor) and not any(x is t for t in tensors):
                 tensors.append(x)
         result, report = certify(program, executor, self.backend, entry.binding, tensors, lambda: self.in_eager(args, kwargs))

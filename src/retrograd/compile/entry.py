@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from retrograd.compile.arguments import is_record, parts_of
 from retrograd.compile.binding import Binding
 from retrograd.compile.executor import Executor
 from retrograd.compile.graph import Buffer, Program, Result, Source, View, dense_strides, whole
@@ -137,6 +138,21 @@ class Guards:
                 items = [(f"{at}[{i}]", i, v) for i, v in enumerate(value)]
             for where, key, item in items:
                 self.write_tree(item, where, f"{label}[{key!r}]")
+            return None
+        if is_record(value):
+            kind, parts = code.name("type", type(value)), parts_of(value)
+            code.check(f"{at}.__class__ is {kind}", f"the type of {label}", type(value).__name__, f"type({at}).__name__", fatal=True)
+            if hasattr(value, "__dict__"):
+                names = code.name("names", list(parts))
+                code.check(
+                    f"list({at}.__dict__) == {names}",
+                    f"the attributes of {label}",
+                    str(list(parts)),
+                    f"str(list({at}.__dict__))",
+                    fatal=True,
+                )
+            for name, item in parts.items():
+                self.write_tree(item, f"{at}.{name}", f"{label}.{name}")
             return None
         constant = code.name("constant", value)
         condition = f"({at} is {constant} or same({at}, {constant}))" if isinstance(value, PLAIN) else f"{at} is {constant}"

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from retrograd.compile.arguments import lists_in
 from retrograd.compile.reach import PLAIN, Reach
 from retrograd.core.tensor import Tensor
 from retrograd.device import device
@@ -25,14 +26,6 @@ UNCHANGING = (
     *PLAIN, Tensor, dtype, device, np.generic, np.dtype, np.ufunc, enum.Enum, numbers.Number, range, slice, frozenset, type, types.ModuleType,
     types.EllipsisType, datetime.date, datetime.time, datetime.timedelta, pathlib.PurePath,
 )  # fmt: skip
-
-
-def lists_in(tree: Any) -> list[Any]:
-    """The lists and dicts that a tree consists of."""
-    if type(tree) not in (list, tuple, dict) and not isinstance(tree, (dict, tuple)):
-        return []
-    items = tree.values() if isinstance(tree, dict) else tree
-    return ([] if isinstance(tree, tuple) else [tree]) + [x for item in items for x in lists_in(item)]
 
 
 def passing(result: Any, reach: Reach, arguments: list[Any]) -> str | None:
