@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -272,6 +273,7 @@ def crowding(product: Product, rows: int) -> float:
     return 1.4 if rows > CACHE_WAYS * (CACHE_PERIOD // math.gcd(step, CACHE_PERIOD)) else 1.0
 
 
+@cache
 def choose(product: Product, host: Host, form: str | None = None, epilogue: float = 0.0) -> Plan:
     """The cheapest plan, cut into tiles; of one form, if it is given. `epilogue` is how many steps a vector of results takes besides."""
     small = product.k * product.n * product.dtype.itemsize <= host.l2 // 4
