@@ -76,6 +76,49 @@ def test_memory_order(name: str, layout: str):
     same_in_both(program)
 
 
+IN_VMAP = {
+    "rand": lambda t, x: x + t.rand(3),
+    "randn": lambda t, x: x.sum() + t.randn(20),
+    "randint": lambda t, x: x * t.randint(0, 9, (3,)),
+    "randperm": lambda t, x: x + t.randperm(3),
+    "rand_like": lambda t, x: x + t.rand_like(x),
+    "normal": lambda t, x: x + t.normal(0.0, 1.0, (3,)),
+    "normal_": lambda t, x: x.clone().normal_(),
+    "a fresh tensor": lambda t, x: x + t.empty(3).uniform_(),
+    "dropout": lambda t, x: t.nn.functional.dropout(x, 0.5),
+    "dropout2d": lambda t, x: t.nn.functional.dropout2d(x.reshape(1, 3, 1, 1), 0.5),
+    "alpha_dropout": lambda t, x: t.nn.functional.alpha_dropout(x, 0.5, True),
+    "a gradient": lambda t, x: t.func.grad(lambda y: t.nn.functional.dropout(y, 0.5).sum())(x),
+    "within another": lambda t, x: t.func.vmap(lambda y: y + t.rand(2), randomness="different")(x),
+}
+
+
+@needs_torch
+@pytest.mark.parametrize("randomness", ["same", "different"])
+@pytest.mark.parametrize("name", IN_VMAP)
+def test_inside_vmap(name: str, randomness: str):
+    """Every example has numbers of its own, or all have the same, as `vmap` is told."""
+
+    def program(t):
+        t.manual_seed(5)
+        return t.func.vmap(lambda x: IN_VMAP[name](t, x), randomness=randomness)(t.ones(4, 3)), t.rand(2)
+
+    same_in_both(program)
+
+
+@pytest.mark.parametrize("name", [n for n in IN_VMAP if n != "within another"])
+def test_inside_vmap_none_is_drawn_unasked(name: str):
+    """By default a draw inside `vmap` raises."""
+    with pytest.raises(RuntimeError, match="randomness"):
+        torch.func.vmap(lambda x: IN_VMAP[name](torch, x))(torch.ones(4, 3))
+
+
+def test_inside_vmap_what_cannot_be_drawn_for_each_example():
+    """One draw is not taken for many."""
+    with pytest.raises(RuntimeError, match="cannot draw different numbers for each example"):
+        torch.func.vmap(lambda x: x.sum() + torch.multinomial(torch.ones(4), 2), randomness="different")(torch.ones(4, 3))
+
+
 EXACT = {
     "rand": lambda t: t.rand(70),
     "rand float64": lambda t: t.rand(70, dtype=t.float64),

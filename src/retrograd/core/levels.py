@@ -188,6 +188,10 @@ class Interpreter:
         """A tensor made from nothing, as a value of this level."""
         return value
 
+    def spread(self, value: Any) -> Any:
+        """A tensor whose first dim has a row for each example of this level, as a value of it."""
+        raise NotImplementedError
+
 
 def lifted(value: Any) -> Any:
     """A tensor made from nothing, as a value of the running transforms, so that what they compute can be written to it."""

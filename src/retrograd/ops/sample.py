@@ -25,6 +25,7 @@ from retrograd.device import check_device
 from retrograd.dtypes import dtype
 from retrograd.errors import user_location
 from retrograd.ops.create import finish, like, numpy_dtype, sizes_of
+from retrograd.ops.inplace import store
 
 # ---------------------------------------------------------------- the generator
 
@@ -88,15 +89,48 @@ def source(generator: Generator | None) -> Generator:
     return generator
 
 
-def draw(function: Callable[..., Any], *operands: Any) -> Any:
+def draw(function: Callable[..., Any], *operands: Any, spread: bool = False) -> Any:
     """The fresh array `function(*operands)`, which takes numbers from a generator. `operands` are the arrays of tensors.
 
     Whoever watches is told, so that the same can be drawn anew: everything that is random goes through here.
+
+    Args:
+        spread: whether the array has the dims of `examples()` before its own.
     """
+    if examples() and not spread:
+        raise RuntimeError(
+            "vmap: this random operation cannot draw different numbers for each example: draw outside, and pass the numbers in, or take "
+            "randomness='same'"
+        )
     array = np.asarray(function(*operands))  # one number comes as a scalar
     if switch.special and local.observer is not None:
         local.observer.drew(user_name(function), function, operands, array)
     return array
+
+
+def examples() -> tuple[int, ...]:
+    """The sizes of the running batches of `vmap` whose examples have random numbers of their own, the outermost first.
+
+    Raises:
+        RuntimeError: where one of them wants none drawn.
+    """
+    if any(interpreter.randomness == "error" for interpreter in local.stack):
+        raise RuntimeError(
+            "vmap: called random operation while in randomness error mode. Please either use the 'same' or 'different' randomness flags "
+            "on vmap or perform the randomness operation out of vmap"
+        )
+    return tuple(interpreter.size for interpreter in local.stack if interpreter.randomness == "different")  # type: ignore[attr-defined]
+
+
+def sampled(function: Callable[..., Any], requires_grad: bool = False, out: Tensor | None = None) -> Tensor:
+    """The tensor that `function()` draws, which begins with the dims of `examples()`: a row for each example."""
+    array = draw(function, spread=True)
+    if not examples():
+        return finish(array, requires_grad, out)
+    result = constant(array)
+    for interpreter in local.stack:
+        result = interpreter.spread(result) if interpreter.randomness == "different" else interpreter.lift(result)
+    return result
 
 
 def user_name(function: Callable[..., Any]) -> str:
@@ -109,8 +143,8 @@ def user_name(function: Callable[..., Any]) -> str:
 
 def laid_out(drawn: Callable[..., Any], input: Tensor, memory_format: Any = None) -> partial[Any]:
     """A draw by `drawn(shape)` for a tensor of the shape of another and its order in memory (row by row, if a format says so)."""
-    if isinstance(input, Box) or str(memory_format).endswith("contiguous_format"):
-        return partial(drawn, tuple(input.shape))
+    if isinstance(input, Box) or examples() or str(memory_format).endswith("contiguous_format"):
+        return partial(drawn, (*examples(), *input.shape))
     return partial(random.in_memory_order, drawn, tuple(input.shape), input._data.strides)
 
 
@@ -154,8 +188,10 @@ def rand(
     check_device(device)
     if out is not None and dtype is None:
         dtype = out.dtype
-    drawn = partial(random.uniform, source(generator), sizes_of(size, "rand"), floating_dtype("check_uniform_bounds", dtype))
-    return finish(draw(drawn), requires_grad, out)
+    drawn = partial(
+        random.uniform, source(generator), (*examples(), *sizes_of(size, "rand")), floating_dtype("check_uniform_bounds", dtype)
+    )
+    return sampled(drawn, requires_grad, out)
 
 
 def randn(
@@ -178,8 +214,8 @@ def randn(
     check_device(device)
     if out is not None and dtype is None:
         dtype = out.dtype
-    drawn = partial(random.normal, source(generator), sizes_of(size, "randn"), floating_dtype("normal_kernel_cpu", dtype))
-    return finish(draw(drawn), requires_grad, out)
+    drawn = partial(random.normal, source(generator), (*examples(), *sizes_of(size, "randn")), floating_dtype("normal_kernel_cpu", dtype))
+    return sampled(drawn, requires_grad, out)
 
 
 def randint(
@@ -218,8 +254,8 @@ def randint(
     if given:
         low = given.pop()
     kind = dtype or (out.dtype if out is not None else dtypes.int64)
-    drawn = partial(whole_numbers, source(generator), sizes_of((size,), "randint"), kind, low or 0, high)
-    return finish(draw(drawn), requires_grad, out)
+    drawn = partial(whole_numbers, source(generator), (*examples(), *sizes_of((size,), "randint")), kind, low or 0, high)
+    return sampled(drawn, requires_grad, out)
 
 
 def whole_numbers(gen: Generator, shape: Sequence[int], kind: dtype, low: Any, high: Any) -> Any:
@@ -277,7 +313,13 @@ def randperm(
     if n > whole_range(kind)[1] + 1:
         raise RuntimeError(f"n is too large for result tensor type: '{dtypes.scalar_name(kind)}'")
     gen = source(generator)
-    return finish(draw(lambda: random.permutation(gen, n).astype(kind.numpy)), requires_grad, out)
+    own = examples()
+
+    def permutations() -> Any:
+        rows = [random.permutation(gen, n) for _ in range(math.prod(own))]
+        return np.stack(rows).astype(kind.numpy).reshape(*own, n) if rows else np.empty((*own, n), kind.numpy)
+
+    return sampled(permutations, requires_grad, out)
 
 
 def rand_like(
@@ -293,7 +335,7 @@ def rand_like(
     like(input, dtype, device)
     kind = floating_dtype("check_uniform_bounds", dtype or input.dtype)
     drawn = partial(random.uniform, random.default_generator, dtype=kind)
-    return finish(draw(laid_out(drawn, input, memory_format)), requires_grad)
+    return sampled(laid_out(drawn, input, memory_format), requires_grad)
 
 
 def randn_like(
@@ -311,7 +353,7 @@ def randn_like(
     drawn = partial(random.normal, random.default_generator, dtype=kind)
     if not in_rows(input) and not str(memory_format).endswith("contiguous_format"):
         drawn = partial(drawn, blocks=False)
-    return finish(draw(laid_out(drawn, input, memory_format)), requires_grad)
+    return sampled(laid_out(drawn, input, memory_format), requires_grad)
 
 
 def randint_like(
@@ -331,7 +373,7 @@ def randint_like(
     if high is None:
         raise TypeError("randint_like(): missing the argument 'high'")
     drawn = partial(whole_numbers, random.default_generator, kind=dtype or input.dtype, low=low, high=high)
-    return finish(draw(laid_out(drawn, input, memory_format)), requires_grad)
+    return sampled(laid_out(drawn, input, memory_format), requires_grad)
 
 
 # ---------------------------------------------------------------- draws whose parameters are tensors
@@ -374,9 +416,14 @@ def normal(
             raise TypeError("normal(): mean and std are numbers, and so it needs the argument 'size'")
         check_std(std)
         drawn = partial(
-            random.normal, source(generator), sizes_of((size,), "normal"), floating_dtype("normal_kernel_cpu", dtype), mean, std
+            random.normal,
+            source(generator),
+            (*examples(), *sizes_of((size,), "normal")),
+            floating_dtype("normal_kernel_cpu", dtype),
+            mean,
+            std,
         )
-        return finish(draw(drawn), requires_grad, out)
+        return sampled(drawn, requires_grad, out)
     gen = source(generator)
     means, stds = (numbers_of("normal", x) if isinstance(x, Tensor) else x for x in (mean, std))
     kind = means.dtype if isinstance(mean, Tensor) else stds.dtype
@@ -506,6 +553,8 @@ def places(gen: Generator, n: int, replacement: bool, weights: Any) -> Any:
 
 def overwrite(self: Tensor, drawn: Callable[..., Any], *chances: Any) -> Tensor:
     """Writes what `drawn(shape, *chances)` draws over a tensor, in its order in memory: what it was before counts for nothing."""
+    if isinstance(self, Box) and not chances:
+        return store(self, sampled(laid_out(drawn, self)))
     check_outside_transforms(self)
     check_writable(self, False)
     numbers = draw(laid_out(drawn, self), *chances)
@@ -540,7 +589,7 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
     check_floating("check_uniform_bounds", self)
     if not low <= to:
         raise RuntimeError(f"uniform_ expects to return a [from, to) range, but found from={low} > to={to}")
-    return overwrite(self, partial(random.uniform, source(generator), dtype=self._data.dtype, low=low, high=to))
+    return overwrite(self, partial(random.uniform, source(generator), dtype=self.dtype.numpy, low=low, high=to))
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -548,7 +597,12 @@ def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Gen
     check_floating("normal_kernel_cpu", self)
     check_std(std)
     drawn = partial(
-        random.normal, source(generator), dtype=self._data.dtype, mean=mean, std=std, blocks=bool(self._data.flags.c_contiguous)
+        random.normal,
+        source(generator),
+        dtype=self.dtype.numpy,
+        mean=mean,
+        std=std,
+        blocks=isinstance(self, Box) or bool(self._data.flags.c_contiguous),
     )
     return overwrite(self, drawn)
 
@@ -569,7 +623,7 @@ def random_(self: Tensor, *bounds: int | None, generator: Generator | None = Non
 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None) -> Tensor:
     """Writes 1 with probability `p` (a number, or a tensor that broadcasts), else 0."""
-    gen, kind = source(generator), self._data.dtype
+    gen, kind = source(generator), self.dtype.numpy
     if isinstance(p, Tensor):
         return overwrite(self, partial(coins, gen, dtype=kind), numbers_of("bernoulli_", p.detach().expand(self.shape)))
     check_probability("bernoulli_", p)
@@ -581,7 +635,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     check_floating("exponential_", self)
     if not lambd > 0:
         raise RuntimeError(f"exponential_ expects lambda > 0.0, but found lambda={lambd}")
-    return overwrite(self, partial(random.exponential, source(generator), dtype=self._data.dtype, lambd=lambd))
+    return overwrite(self, partial(random.exponential, source(generator), dtype=self.dtype.numpy, lambd=lambd))
 
 
 def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
@@ -589,7 +643,7 @@ def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator:
     check_floating("cauchy_", self)
     if not sigma > 0:
         raise RuntimeError(f"cauchy_ expects sigma > 0.0, but found sigma={sigma}")
-    return overwrite(self, partial(random.cauchy, source(generator), dtype=self._data.dtype, median=median, sigma=sigma))
+    return overwrite(self, partial(random.cauchy, source(generator), dtype=self.dtype.numpy, median=median, sigma=sigma))
 
 
 def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
@@ -597,14 +651,14 @@ def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator:
     check_floating("log_normal_", self)
     if not std > 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std}")
-    return overwrite(self, partial(random.log_normal, source(generator), dtype=self._data.dtype, mean=mean, std=std))
+    return overwrite(self, partial(random.log_normal, source(generator), dtype=self.dtype.numpy, mean=mean, std=std))
 
 
 def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
     """Writes how many trials it takes until one of probability `p` succeeds. Raises RuntimeError unless 0 < p < 1."""
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_ expects p to be in (0, 1), but got p={p}")
-    return overwrite(self, partial(random.geometric, source(generator), dtype=self._data.dtype, p=p))
+    return overwrite(self, partial(random.geometric, source(generator), dtype=self.dtype.numpy, p=p))
 
 
 # ---------------------------------------------------------------- dropout
@@ -623,14 +677,14 @@ def channels(input: Tensor) -> tuple[int, ...]:
 
 def fates(input: Tensor, p: float, by_channel: bool, divisor: float = 1.0) -> Tensor:
     """1 / `divisor` where an element stays, 0 where it falls; `by_channel`: one number for each channel of each example."""
-    kind = input._data.dtype
+    kind = input.dtype.numpy
 
     def dropout_noise(shape: Sequence[int]) -> Any:
         noise = random.bernoulli(random.default_generator, 1 - p, shape, kind)
         noise /= kind.type(divisor)
         return noise
 
-    return wrap(draw(partial(dropout_noise, channels(input)) if by_channel else laid_out(dropout_noise, input)))
+    return sampled(partial(dropout_noise, (*examples(), *channels(input))) if by_channel else laid_out(dropout_noise, input))
 
 
 def dropped(input: Tensor, p: float, training: bool, by_channel: bool) -> Tensor:
@@ -639,7 +693,7 @@ def dropped(input: Tensor, p: float, training: bool, by_channel: bool) -> Tensor
     if not training or p == 0 or not input.shape.numel():
         return input
     if p == 1:
-        return input * constant(np.zeros((), input._data.dtype))
+        return input * constant(np.zeros((), input.dtype.numpy))
     return input * fates(input, p, by_channel, 1 - p)
 
 
@@ -649,7 +703,7 @@ def alpha_dropped(input: Tensor, p: float, training: bool, by_channel: bool) -> 
     if not training or p == 0 or not input.shape.numel():
         return input
     if p == 1:
-        return input * constant(np.zeros((), input._data.dtype))
+        return input * constant(np.zeros((), input.dtype.numpy))
     alpha = 1.7580993408473766
     scale = 1 / math.sqrt((alpha**2 * p + 1) * (1 - p))
     noise = fates(input, p, by_channel)

@@ -32,6 +32,10 @@ class Batch(Transform):
         """The same for all examples."""
         return value
 
+    def spread(self, value: Tensor) -> Tensor:
+        """A row for each example."""
+        return self.box(value)
+
     def concrete(self, value: Box) -> Tensor:
         """There is no one number to be looked at."""
         raise RuntimeError(
