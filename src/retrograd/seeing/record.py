@@ -81,6 +81,10 @@ def histogram(numbers: ndarray, least: float, most: float) -> list[int]:
     return found
 
 
+def nothing() -> None:
+    """What a weak reference gives for something that is gone."""
+
+
 class Snapshot:
     """An array's numbers at one moment. Of an enormous one, `array` is None and only the summary is there."""
 
@@ -88,7 +92,7 @@ class Snapshot:
 
     array: ndarray | None
     _summary: Summary | None
-    _forgotten: tuple[weakref.ref[ndarray], tuple[int, ...], np.dtype[Any]]  # of the array whose numbers were: itself, its shape and dtype
+    _forgotten: tuple[Callable[[], ndarray | None], tuple[int, ...], np.dtype[Any]]  # of the array whose numbers were: itself, shape, dtype
 
     def __init__(self, array: ndarray, whole: bool = True) -> None:
         self.array, self._summary = array, None
@@ -122,6 +126,8 @@ class Snapshot:
         """Stops sharing memory."""
         if self.array is not None:
             self.array = self.array.copy()
+        else:
+            self._forgotten = nothing, *self._forgotten[1:]
 
     def settle(self) -> None:
         """Stops sharing memory, while another thread may be about to write there: it says so first, by `detach`."""

@@ -26,7 +26,7 @@ from retrograd.core.levels import Observer, local, switch
 from retrograd.core.op import Op
 from retrograd.core.tape import Node, Walk, name_of_leaf
 from retrograd.core.tensor import LEAF, Box, Tensor, current_node, real_grad
-from retrograd.errors import PACKAGE, user_frame
+from retrograd.errors import PACKAGE
 from retrograd.nn.module import Module
 from retrograd.nn.parameter import Parameter
 from retrograd.seeing.borrowing import Borrowed
@@ -52,16 +52,25 @@ INSIDE = Inside()
 def name_in(frame: FrameType | None, thing: Any) -> str | None:
     """The variable, or the attribute of `self`, that holds a thing in a frame of the user's or in those that called it."""
     while frame is not None:
-        if not frame.f_code.co_filename.startswith(PACKAGE):
-            scopes = [("", frame.f_locals)]
-            if hasattr(me := frame.f_locals.get("self"), "__dict__"):
-                scopes.append(("self.", vars(me)))
-            scopes.append(("", frame.f_globals))
-            for prefix, scope in scopes:
-                for name, found in list(scope.items()):
-                    if found is thing and name.isidentifier() and name != "self":
-                        return prefix + name
+        if not INSIDE[frame.f_code.co_filename]:
+            here = frame.f_locals
+            found = held_in(here, thing)
+            if found is None and hasattr(me := here.get("self"), "__dict__"):
+                inner = held_in(vars(me), thing)
+                found = None if inner is None else f"self.{inner}"
+            if found is None and here is not frame.f_globals:
+                found = held_in(frame.f_globals, thing)
+            if found is not None:
+                return found
         frame = frame.f_back
+    return None
+
+
+def held_in(scope: dict[str, Any], thing: Any) -> str | None:
+    """The name under which a thing is found in a scope."""
+    for name, found in list(scope.items()):
+        if found is thing and name.isidentifier() and name != "self":
+            return name
     return None
 
 
@@ -95,21 +104,21 @@ class Recorder(Observer):
         self.step: Step | None = None
         self.notes: list[Note] = []
         self.met: list[Value] = []
-        self.values: dict[int, tuple[Value, int]] = {}  # by id of a tensor: its value, and the version that this is of
+        self.values: dict[int, Value] = {}  # by id of a tensor
         self.calls: dict[int, tuple[Value, ...]] = {}  # by id of a node on the tape: the results of its call
         self.earlier: dict[int, Value] = {}  # by id of a node that no call of the step made: its result
+        self.nameless: list[Value] = []  # parameters
         self.called = 0  # how many calls there were
         self.walked_back = False  # there was a backward pass
         self.updated = False  # parameters have been updated
-        self.unfinished: list[
-            tuple[Any, list[Any], bool]
-        ] = []  # updates: the parameter, where the note has what came of it, if an optimizer's
+        self.unfinished: list[Note] = []  # of updates, whose last entry is to be filled with what came of it
         # where the program is
         self.modules: tuple[tuple[str, str], ...] = ()  # that are running
-        self.callers: list[tuple[FrameType | None, Any]] = [(None, None)]  # the frames that called these, and where they were called from
+        self.callers: list[tuple[FrameType | None, FrameType | None]] = [(None, None)]  # the frames that call these, and the user's beneath
         self.place: Any = None  # where something last ran
         self.teller: FrameType | None = None  # see told_by
         self.told: Any = None
+        self.updating: Any = None  # its group whose parameters are told of: the optimizer's class, hyperparameters, the optimizer's number
         self.failing: Any = None  # the node whose rules crashed
 
     # ------------------------------------------------------------ on and off
@@ -193,13 +202,18 @@ class Recorder(Observer):
 
     # ------------------------------------------------------------ places
 
-    def look(self, frame: FrameType | None) -> Any:
-        """Where the user's program is that this frame, or one that called it, belongs to. In a module of the library: where that was called."""
-        known, place = self.callers[-1]
+    def user(self, frame: FrameType | None) -> FrameType | None:
+        """The innermost frame that is not of this package, among this one and those that called it."""
+        call, beneath = self.callers[-1]
         while frame is not None and INSIDE[frame.f_code.co_filename]:
-            if frame is known:
-                return place
+            if frame is call:
+                return beneath
             frame = frame.f_back
+        return frame
+
+    def look(self, frame: FrameType | None) -> Any:
+        """Where the user's program is."""
+        frame = self.user(frame)
         return None if frame is None else (frame.f_code, frame.f_lasti)
 
     def told_by(self, teller: FrameType) -> Any:
@@ -216,7 +230,7 @@ class Recorder(Observer):
         self.lent.sweep()
         self.notes, self.met = [], []
         self.step = Step(self.count, functools.partial(read, self.notes, self.met))
-        self.values, self.calls, self.earlier, self.unfinished = {}, {}, {}, []
+        self.values, self.calls, self.earlier, self.nameless, self.unfinished = {}, {}, {}, [], []
         self.called, self.walked_back, self.updated = 0, False, False
         return self.notes
 
@@ -233,14 +247,13 @@ class Recorder(Observer):
         step, self.step = self.step, None
         failure = self.record.failure
         crashed = step is not None and failure is not None and failure.step == step.number and (failure.operands or self.notes)
-        if step is None or not (crashed or any(note[0] != "entered" for note in self.notes)):
+        if step is None or not (crashed or self.met or any(note[0] != "entered" for note in self.notes)):
             return
-        for tensor, after, _ in self.unfinished:
-            if (p := tensor()) is not None:
+        for _, value, *_, after in self.unfinished:
+            if (p := value.tensor()) is not None:
                 after.append(self.borrow(p._data))
-        for value in self.met:
-            if value.kind == "parameter" and value.name is None:
-                value.name = self.path_of(value)
+        for value in self.nameless:
+            value.name = self.path_of(value)
         self.record.add(step)
         if crashed:  # the operands that failed are values of a step that has been read
             assert failure is not None
@@ -263,11 +276,15 @@ class Recorder(Observer):
     def facts_of(self, node: Node) -> tuple[Any, ...] | None:
         """What a node's rules know, borrowed; of a custom Function, what it saved."""
         if isinstance(node, FunctionCtx):
-            kept = node.saved_arrays()
-            return None if kept is None else tuple(map(self.fact, kept))
-        if node.facts is None or node.tensors or (node.metadata is not None and "packed" in node.metadata):
-            return None
-        return tuple(map(self.fact, node.facts))
+            facts = node.saved_arrays()
+        elif node.tensors or (node.metadata is not None and "packed" in node.metadata):
+            facts = None
+        else:
+            facts = node.facts
+        if not facts:
+            return facts
+        borrow = self.borrow
+        return tuple([borrow(x) if x.__class__ is ndarray else self.fact(x) if x.__class__ is tuple else x for x in facts])
 
     def fact(self, x: Any) -> Any:
         """One of them."""
@@ -280,17 +297,15 @@ class Recorder(Observer):
     def value(self, tensor: Tensor) -> Value:
         """What a tensor is to the running step."""
         known = self.values.get(id(tensor))
-        if known is not None:
-            value, version = known
-            if version == tensor._version[0] and value.tensor() is tensor:  # type: ignore[misc]
-                return value
+        if known is not None and known.snapshot.source is tensor._data and known.is_of(tensor):
+            return known
         node = current_node(tensor)
         found = None
         if node is not None and node is not LEAF and node.grad_fn is not None:
             found = self.value_at(node)
         if found is None or found.shape != tensor._data.shape:
             return self.meet(tensor, node)
-        self.values[id(tensor)] = found, tensor._version[0]
+        self.values[id(tensor)] = found
         return found
 
     def meet(self, tensor: Tensor, node: Any) -> Value:
@@ -303,10 +318,12 @@ class Recorder(Observer):
             kind = "parameter"
         else:
             kind = "input" if node is None else "leaf" if node is LEAF else "earlier"
-            name = name_in(user_frame(1), tensor)
+            name = name_in(self.user(sys._getframe(1)), tensor)
         value = self.new_value(tensor, kind, node, name, self.place)
         if kind == "earlier":
             self.earlier[id(node.grad_fn)] = value
+        elif name is None and kind == "parameter":
+            self.nameless.append(value)
         return value
 
     def new_value(self, tensor: Tensor, kind: str, node: Any, name: str | None = None, place: Any = None) -> Value:
@@ -314,7 +331,7 @@ class Recorder(Observer):
         met = self.met
         value = Value(len(met), kind, self.borrow(tensor._data), node is not None, name, None, 0, place, weakref.ref(tensor))
         met.append(value)
-        self.values[id(tensor)] = value, tensor._version[0]
+        self.values[id(tensor)] = value
         return value
 
     def known(self, thing: Any) -> str | None:
@@ -335,11 +352,13 @@ class Recorder(Observer):
         self.teller = None
         notes = self.running_forward()
         path = self.known(module) or self.register(module)
-        caller = sys._getframe(1)
-        place = self.look(caller)
-        self.callers.append((caller, place))
-        self.modules = *self.modules, (path, type(module).__name__)
-        notes.append(("entered", path, type(module).__name__, module.training, local.grad, place))
+        call = sys._getframe(1)
+        beneath = self.user(call)
+        self.callers.append((call, beneath))
+        kind = module.__class__.__name__
+        self.modules = *self.modules, (path, kind)
+        at = None if beneath is None else (beneath.f_code, beneath.f_lasti)
+        notes.append(("entered", path, kind, module.training, local.grad, at))
 
     def left(self, module: Any) -> None:
         self.modules = self.modules[:-1]
@@ -347,7 +366,7 @@ class Recorder(Observer):
 
     def register(self, module: Module) -> str:
         """Takes down the paths of all that a module holds. The first module's parameters go by their paths alone."""
-        variable = name_in(user_frame(1), module) or type(module).__name__
+        variable = name_in(self.user(sys._getframe(1)), module) or type(module).__name__
         prefix = f"{variable}." if self.record.modules else ""
         self.record.modules[variable] = module
         for path, inner in module.named_modules():
@@ -369,12 +388,12 @@ class Recorder(Observer):
     def add_call(self, op: Op | None, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any], node: Any) -> None:
         """A call that ran just now. `node`: its place on the tape, if it has one."""
         self.teller = None
-        notes = self.running_forward()
+        notes = self.notes if self.step is not None and not self.updated else self.running_forward()
         if not self.may_call():
             return
         self.place = place = self.look(sys._getframe(2))
         operands = [self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args]
-        results = tuple([self.new_value(out, "result", current_node(out)) for out in outs])
+        results = tuple([self.new_value(out, "result", out._node if out._base is None else current_node(out)) for out in outs])
         facts = None
         if node is not None:
             self.calls[id(node)] = results
@@ -398,20 +417,15 @@ class Recorder(Observer):
             self.passes.pop(id(leaf))
             notes.append(("happened", "cleared", self.value(leaf), at))
         elif current_node(target) is LEAF and (grad := real_grad(target)) is not None:
-            self.add_update("", {}, target, grad, at, None)
+            self.add_update("", {}, None, target, grad, at)
             self.updated = True
         else:
             notes.append(("happened", "wrote", self.value(target), at, source))
         self.give_back(target._data)
-        if source.shape == target._data.shape and current_node(target) is not LEAF:
-            self.values[id(target)] = source, target._version[0] + 1
 
     def shared(self, tensor: Tensor, other: Tensor) -> None:
         notes, at = self.running(), self.look(sys._getframe(1))
         notes.append(("happened", "shared", self.value(tensor), at, self.value(other)))
-
-    def exchanged(self, tensor: Tensor) -> None:
-        self.values.pop(id(tensor), None)
 
     # ------------------------------------------------------------ what happens backward
 
@@ -433,11 +447,11 @@ class Recorder(Observer):
         return results[index] if index < len(results) else None  # what is not known of one that an earlier step recorded
 
     def pulled(self, node: Any, g: Any, results: Sequence[Any]) -> None:
-        notes = self.running()
         if not self.walked_back or (id(node) not in self.calls and not self.adopt(node)):
             return
-        v = tuple([self.cotangent(x) for x in g]) if g.__class__ is list else (self.cotangent(g),)
-        notes.append(("pulled", node, v, tuple([self.cotangent(x) for x in results])))
+        cotangent = self.cotangent
+        v = tuple([cotangent(x) for x in g]) if g.__class__ is list else (cotangent(g),)
+        self.notes.append(("pulled", node, v, tuple([None if x is None else cotangent(x) for x in results])))
 
     def cotangent(self, g: Any) -> Snapshot | None:
         """A cotangent's numbers."""
@@ -482,35 +496,38 @@ class Recorder(Observer):
 
     def updates(self, optimizer: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> None:
         self.running()
-        at = self.told_by(sys._getframe(1))
-        numbers = {k: v for k, v in group.items() if k != "params" and not callable(v)}
-        self.add_update(type(optimizer).__name__, numbers, p, grad, at, self.number_of(optimizer))
+        teller = sys._getframe(1)
+        if teller is not self.teller:
+            numbers = {k: v for k, v in group.items() if k != "params" and not callable(v)}
+            self.updating = type(optimizer).__name__, numbers, self.number_of(optimizer)
+        kind, numbers, number = self.updating
+        self.add_update(kind, numbers, number, p, grad, self.told_by(teller))
         self.give_back(p._data)
-        for x in optimizer.state.get(p, {}).values():
-            if isinstance(x, Tensor):
-                self.give_back(x._data)
+        state = optimizer.state.get(p)
+        if state:
+            for x in state.values():
+                if isinstance(x, Tensor):
+                    self.give_back(x._data)
 
-    def add_update(self, optimizer: str, numbers: dict[str, Any], p: Tensor, grad: Tensor, at: Any, number: int | None) -> None:
+    def add_update(self, optimizer: str, numbers: dict[str, Any], number: int | None, p: Tensor, grad: Tensor, at: Any) -> None:
         """A parameter is about to be changed."""
-        passes = self.passes.get(id(p), (None, 0))[1]
-        value = self.value(p)
-        after: list[Any] = []
-        self.notes.append(("updated", value, optimizer, numbers, self.borrow(p._data), self.borrow(grad._data), passes, at, number, after))
-        self.unfinished.append((value.tensor, after, bool(optimizer)))
+        known = self.passes.get(id(p))
+        passes = 0 if known is None or known[0]() is not p else known[1]
+        before, gradient = self.borrow(p._data), self.borrow(grad._data)
+        note: Note = ("updated", self.value(p), optimizer, numbers, before, gradient, passes, at, number, [])
+        self.notes.append(note)
+        self.unfinished.append(note)
 
     def stepped(self, optimizer: Any) -> None:
         self.teller = None
         notes, at = self.running(), self.look(sys._getframe(1))
         given = tuple([self.value(p) for group in optimizer.param_groups for p in group["params"]])
         notes.append(("happened", "stepped", None, at, type(optimizer).__name__, self.number_of(optimizer), given))
-        own = []
-        for update in self.unfinished:
-            tensor, after, by_optimizer = update
-            if not by_optimizer:
-                own.append(update)
-            elif (p := tensor()) is not None:
-                after += self.borrow(p._data), {name: self.state_of(x) for name, x in optimizer.state.get(p, {}).items()}
-        self.unfinished = own
+        for _, value, by, *_, after in self.unfinished:
+            if by and (p := value.tensor()) is not None:
+                state = optimizer.state.get(p)
+                after += self.borrow(p._data), {name: self.state_of(x) for name, x in state.items()} if state else {}
+        self.unfinished = [note for note in self.unfinished if not note[2]]  # writes of the program's own
         self.updated = True
 
     # ------------------------------------------------------------ crashes
