@@ -1,33 +1,27 @@
-"""What watching costs, beside the same steps unwatched; and how large and how quick the page of a small GPT is.
+"""What watching costs, beside the same steps unwatched; and how large and how quick the page is (`benchmarks/page.py`).
 
-Each row is a ratio of two times in one run, in turns. The page is opened in a headless Chromium, where there is one.
+Of what watching costs, each row is a ratio of two times in one run, in turns.
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import retrograd
+from benchmarks import page
 from benchmarks.eager import note_step
 from retrograd.cli.timing import calls_per_round, shown
-from retrograd.cli.workloads import gpt, gpt_numbers
 from retrograd.seeing import see
 from retrograd.seeing.flow import Flow
-from retrograd.seeing.page.page import page
 
 BATCHES = (1, 16, 64)
 EVERY = 100
 ROUNDS, SECONDS = 11, 0.2
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 Step = Callable[[], Any]
 
 
@@ -97,45 +91,6 @@ def ratios(batch: int) -> tuple[float, dict[str, float]]:
     return median(plain), {name: median(values) for name, values in found.items()}
 
 
-def page_of_a_gpt() -> tuple[str, float]:
-    """The page of some steps of the small GPT, and how many seconds it took to write."""
-    parameters, arrays = gpt_numbers(2, 32, 16, 4)
-    step, data = gpt(retrograd, parameters, 2, 2, 32, 16), tuple(retrograd.from_numpy(a) for a in arrays)
-    with see() as record:
-        for _ in range(4):
-            step(*data)
-    start = time.perf_counter()
-    return page(record, "en"), time.perf_counter() - start
-
-
-def opening_seconds(text: str) -> float | None:
-    """How long the browser needs until the page has loaded and its graph stands; None where there is no browser."""
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if browser is None:
-        return None
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "page.html"
-        found = []
-        for document in (text, "<!doctype html><title>empty</title>"):
-            path.write_text(document, encoding="utf-8")
-            command = [
-                browser,
-                "--headless",
-                "--no-sandbox",
-                "--disable-gpu",
-                f"--user-data-dir={folder}/profile",
-                "--dump-dom",
-                path.as_uri(),
-            ]
-            times = []
-            for _ in range(3):
-                start = time.perf_counter()
-                subprocess.run(command, capture_output=True, check=True, timeout=120)
-                times.append(time.perf_counter() - start)
-            found.append(median(times))
-    return found[0] - found[1]  # without what the browser itself takes to start
-
-
 def main(argv: Sequence[str] = ()) -> int:
     """Prints the table. Takes no options. Returns the exit status: 1 if a goal was missed."""
     if argv:
@@ -156,12 +111,5 @@ def main(argv: Sequence[str] = ()) -> int:
             goal = WAYS[name][1]
             limit = goal + 0.02 if goal == 1.0 else goal  # nothing is done; what is left is the clock's noise
             row(f"  {name}", f"{ratio:.3f}x", "" if goal is None else f"{goal:g}x", limit is None or ratio <= limit)
-    text, seconds = page_of_a_gpt()
-    size, opening = len(text.encode()) / 1e6, opening_seconds(text)
-    row("the small GPT's page: to write", shown(seconds), "", True)
-    row("the small GPT's page: size", f"{size:.2f} MB", "10 MB", size < 10)
-    if opening is None:
-        print("the small GPT's page: no Chromium was found to open it")
-    else:
-        row("the small GPT's page: to open", shown(opening), "2 s", opening < 2)
+    page.measure(row)
     return 1 if missed else 0
