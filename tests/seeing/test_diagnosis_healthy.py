@@ -185,3 +185,14 @@ def test_no_false_alarm(program: Callable[[], None], seed: int):
     diagnosis = diagnose(record, "en")
     assert not list(diagnosis), str(diagnosis)
     assert record.steps
+
+
+@pytest.mark.parametrize("program", SOUND_PROGRAMS)
+@pytest.mark.parametrize("options", [{"keep": 1}, {"every": 3, "keep": 2}, {"limit": 5}])
+def test_no_false_alarm_where_little_was_kept(program: Callable[[], None], options: dict[str, int]):
+    """What was not seen is no fault."""
+    torch.manual_seed(0)
+    with torch.see(**options) as record:
+        program()
+    diagnosis = diagnose(record, "en")
+    assert not list(diagnosis), str(diagnosis)

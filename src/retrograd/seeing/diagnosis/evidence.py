@@ -311,6 +311,11 @@ class Evidence:
         """By leaf: the parameters that optimizers which took a step were given."""
         return {leaf_of(value): value for step in self.steps for event in step.events if event.kind == "stepped" for value in event.given}
 
+    @cached_property
+    def optimizers(self) -> set[int | None]:
+        """The numbers of the optimizers that took a step."""
+        return {event.number for step in self.steps for event in step.events if event.kind == "stepped"}
+
     def losses(self) -> dict[Any, list[tuple[Step, Pass, float]]]:
         """Losses that are one number, by the place of the backward pass, in order."""
         found: dict[Any, list[tuple[Step, Pass, float]]] = {}

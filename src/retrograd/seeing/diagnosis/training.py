@@ -189,6 +189,8 @@ def stale(seen: Evidence) -> Iterator[Finding]:
 @detector("not_optimized", "passes", "stepped")
 def not_given_to_an_optimizer(seen: Evidence) -> Iterator[Finding]:
     """Parameters of modules that get gradients, while no optimizer that takes steps has them, and nothing else updates them."""
+    if len(seen.optimizers) < len(seen.record.optimizers):
+        return  # one of them took its steps before those that were kept
     names, first = [], None
     for leaf, moments in seen.moments.items():
         arrival = next((m for m in moments if isinstance(m.what, Arrival) and m.what.leaf.kind == "parameter"), None)
