@@ -137,7 +137,7 @@ function nodeElement({ id, node, open, x, y, right, bottom }) {
   const module = node.kind === "module";
   const kind = t(`kind ${node.kind}`);
   const failed = node.call && data.failure?.call === node.number && data.failure.step === placed.of.number;
-  const label = `${kind} ${name}, ${below}${failed ? `, ${t("failed here")}` : ""}`;
+  const label = `${kind} ${name}, ${below}${failed && below !== t("failed here") ? `, ${t("failed here")}` : ""}`;
   const element = draw("g", {
     class: `node ${node.kind}${open ? " open" : ""}${failed ? " failed" : ""}${node.call && !node.call.grad ? " off" : ""}`, transform: `translate(${x} ${y})`,
     tabindex: "0", role: "button", "data-node": id, "aria-label": label, "aria-expanded": module ? String(open) : null,

@@ -59,7 +59,7 @@ export function wordsOf(step, node) {
   }
   const value = node.call ? step.values[node.call.results[0]] : node.value;
   const shape = value ? sized(data.arrays[value.array].shape) : node.number === data.failure?.call ? t("failed here") : "";
-  const name = node.call ? (value?.name && value.name !== node.call.name ? `${node.call.name} → ${value.name}` : node.call.name) : node.value.label;
+  const name = node.call ? (value && !value.label.startsWith(`${node.call.name}#`) ? `${node.call.name} → ${value.label}` : node.call.name) : node.value.label;
   return [name, shape];
 }
 
