@@ -155,6 +155,21 @@ def parameter_that_leaves_the_domain() -> None:
         optimizer.step()
 
 
+@has("not_finite", "input")
+def infinite_measurement() -> None:
+    net, x = mlp(outputs=1), torch.randn(4, 8)
+    x[0, 0] = float("inf")
+    net(x).mean().backward()  # here
+
+
+@has("not_finite", "input")
+def weight_that_is_none() -> None:
+    net, x = mlp(outputs=1), torch.randn(4, 8)
+    with torch.no_grad():
+        net[0].weight[0, 0] = float("nan")
+    net(x).mean().backward()
+
+
 @has("not_finite", "backward")
 def norm_of_nothing() -> None:
     a, b = torch.ones(3, requires_grad=True), torch.ones(3)

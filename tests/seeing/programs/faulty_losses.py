@@ -56,6 +56,13 @@ def softmax_then_log_softmax() -> None:
     loss.backward()
 
 
+@has("double_softmax", "twice")
+def softmax_of_each_token() -> None:
+    head, x, y = nn.Linear(8, 5), torch.randn(2, 6, 8), torch.randint(0, 5, (2, 6))
+    p = head(x).softmax(-1)
+    F.cross_entropy(p.transpose(1, 2), y).backward()  # here
+
+
 @has("nll_on_logits", "probabilities")
 def nll_of_probabilities() -> None:
     net, (x, y) = nn.Sequential(nn.Linear(8, 3), nn.Softmax(-1)), data()

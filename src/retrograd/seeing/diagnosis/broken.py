@@ -106,7 +106,8 @@ def origin(seen: Evidence) -> Finding | None:
             if isinstance(what, Call):
                 found = forward_origin(scene, what)
             elif isinstance(what, Pass):
-                found = next((f for pull in what.pulls if (f := backward_origin(scene, pull)) is not None), None)
+                found = infinite_input(scene) if any(r is not None and is_bad(r.snapshot) for r in what.roots) else None
+                found = found or next((f for pull in what.pulls if (f := backward_origin(scene, pull)) is not None), None)
             elif isinstance(what, Update) and is_bad(what.after) and not is_bad(what.before) and not is_bad(what.gradient):
                 rate = float(what.hyperparameters.get("lr", 0.0))
                 found = Finding("not_finite", "error", step.number, what.place, {"name": what.leaf.label, "rate": rate}, what, "update")
@@ -123,8 +124,7 @@ def forward_origin(scene: Scene, call: Call) -> Finding | None:
         return None
     for value in call.values():
         if value.call is None and value.kind != "earlier" and is_bad(value.snapshot, "nan"):
-            facts = {"name": value.label, "kind": value.kind, **counted(value.snapshot)}
-            return Finding("not_finite", "error", scene.step.number, value.place or call.place, facts, value, "input")
+            return bad_input(scene, call, value)
     result = next((r for r in mattered if is_bad(r.snapshot)), None)
     if result is None or any(is_bad(v.snapshot) for v in call.values()):
         return None
@@ -133,6 +133,22 @@ def forward_origin(scene: Scene, call: Call) -> Finding | None:
         return None
     facts = {"op": call.name, "result": named(result), **counted(result.snapshot), **at_first(result.snapshot, call)}
     return Finding("not_finite", "error", scene.step.number, call.place, facts, call, "forward")
+
+
+def bad_input(scene: Scene, call: Call, value: Value) -> Finding:
+    """What a call was given is bad already."""
+    facts = {"name": value.label, **counted(value.snapshot)}
+    return Finding("not_finite", "error", scene.step.number, value.place or call.place, facts, value, "input")
+
+
+def infinite_input(scene: Scene) -> Finding | None:
+    """An inf that came in from outside, where no operation is to blame for a bad loss: in a mask it would do no harm."""
+    for call in scene.step.calls:
+        if any(id(r) in scene.leading and is_bad(r.snapshot) for r in call.results):
+            value = next((v for v in call.values() if v.call is None and v.kind != "earlier" and is_bad(v.snapshot)), None)
+            if value is not None:
+                return bad_input(scene, call, value)
+    return None
 
 
 def backward_origin(scene: Scene, pull: Pull) -> Finding | None:

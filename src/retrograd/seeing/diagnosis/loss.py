@@ -88,7 +88,9 @@ def softmax_twice(seen: Evidence) -> Iterator[Finding]:
         operand = call.operands[0]
         inner = made_by(operand, "softmax", "log_softmax")
         facts = {"source": expression_of(operand), "place": call.place, "shape": operand.shape}
-        if inner is not None and inner.params.get("dim") in (call.params.get("dim"), (call.params.get("dim") or 0) - len(operand.shape)):
+        dim = call.params.get("dim") or 0
+        along = inner is not None and inner.params.get("dim") in (dim, dim - len(operand.shape))
+        if inner is not None and (along or (inner.name == "softmax" and is_distribution(seen, operand, dim))):
             logits = before(inner, operand)
             harmless = inner.name == "log_softmax"
             variant = "again" if harmless else "twice"

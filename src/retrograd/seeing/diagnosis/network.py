@@ -257,7 +257,7 @@ def inputs_not_normalised(seen: Evidence) -> Iterator[Finding]:
             if call.name not in LAYERS or call.node is None or not isinstance(call.operands[0], Value):
                 continue
             value = source_of(call.operands[0])
-            if is_data(value) and value.label not in met and (size := rms_of(call.operands[0].snapshot)) > limits.INPUT_RMS:
+            if is_data(value) and value.label not in met and limits.INPUT_RMS < (size := rms_of(call.operands[0].snapshot)) < np.inf:
                 met.add(value.label)
                 s = call.operands[0].snapshot.summary
                 facts = {

@@ -85,14 +85,14 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "not_finite.input": {
         "en": {
-            "what": "{name} ({kind}) has {nans} nan and {infinities} inf among {size} elements when it is first used.",
-            "cause": "Whatever is computed from a nan is nan.",
+            "what": "{name} has {nans} nan and {infinities} inf among {size} elements when it is first used.",
+            "cause": "What is computed from a nan is nan, and an inf spreads likewise.",
             "fix": "clean the data, or look at what made them.",
             "code": "assert torch.isfinite({name}).all()",
         },
         "es": {
-            "what": "{name} ({kind}) tiene {nans} nan y {infinities} inf entre {size} elementos cuando se usa por primera vez.",
-            "cause": "Todo lo que se calcula con un nan es nan.",
+            "what": "{name} tiene {nans} nan y {infinities} inf entre {size} elementos cuando se usa por primera vez.",
+            "cause": "Lo que se calcula con un nan es nan, y un inf se propaga igual.",
             "fix": "limpia los datos, o mira qué los produjo.",
             "code": "assert torch.isfinite({name}).all()",
         },
