@@ -303,10 +303,8 @@ def afar(product: Product, plan: Plan, cores: int) -> float:
     """
     a, b, c = product.m * product.k, product.n * product.k, product.m * product.n
     down, across = -(-product.m // plan.tile_rows), -(-product.n // plan.tile_columns)
-    if across == 1 or (plan.rows_first and down > 1):
-        whole, part, parts = b, a, down
-    else:
-        whole, part, parts = a + c / 2, b, across
+    by_rows = across == 1 or (plan.rows_first and down > 1)
+    whole, part, parts = (b, a, down) if by_rows else (a + c // 2, b, across)
     split = part * (cores - 1) / parts if parts * math.prod(product.batch) % cores else 0
     return FROM_AFAR * (whole + split) * product.dtype.itemsize / CACHE_LINE
 
@@ -418,10 +416,11 @@ class Kernel:
             pack(self.k, self.element, source, product.b, self.panel, self.panel_stride, product.k, width)
         self.blocks(row, product.m, plan.tile_rows, plan.rows, lambda i, rows: self.block(i, rows, j, width))
 
-    def masks(self, width: int) -> list[int]:
-        """How many lanes are valid in each vector of a block's columns."""
+    def vectors(self, width: int) -> list[tuple[VectorBuilder, int]]:
+        """The vectors that hold a block's columns, each with how many of its lanes are valid; the last one is no longer than it must be."""
         lanes = self.plan.lanes
-        return [min(lanes, width - start) for start in range(0, width, lanes)]
+        sizes = [min(lanes, width - start) for start in range(0, width, lanes)]
+        return [(VectorBuilder(self.b, power_of_two(valid)), valid) for valid in sizes]
 
     def block(self, i: ir.Value, rows: int, j: ir.Value, width: int) -> None:
         """One block of results, in registers, and the epilogue for it."""
@@ -434,20 +433,21 @@ class Kernel:
             for r, vector in enumerate(sums):
                 self.finish(wide, vector, b.add(i, index(r)), j, width)
             return
-        masks = self.masks(width)
+        columns = self.vectors(width)
 
         def prefetch(row: ir.Value) -> None:
-            for c in range(len(masks)):
+            for c in range(len(columns)):
                 self.epilogue.prefetch(k, self.pointers[2:], self.batch, b.add(i, row), b.add(j, index(c * k.lanes)))
 
         if self.plan.form == "packed":
-            block = outer_block(k, element, a, product.a, self.panel, self.panel_stride, product.k, rows, [k.lanes] * len(masks), prefetch)
+            whole = [(wide, wide.lanes) for wide, _ in columns]
+            block = outer_block(k, element, a, product.a, self.panel, self.panel_stride, product.k, rows, whole, prefetch)
         else:
             first = at(b, self.w, element, (j, product.b[1]))
-            block = outer_block(k, element, a, product.a, first, product.b[0], product.k, rows, masks, prefetch)
+            block = outer_block(k, element, a, product.a, first, product.b[0], product.k, rows, columns, prefetch)
         for r, vectors in enumerate(block):
-            for c, (vector, mask) in enumerate(zip(vectors, masks, strict=True)):
-                self.finish(k, vector, b.add(i, index(r)), b.add(j, index(c * k.lanes)), mask)
+            for c, (vector, (wide, valid)) in enumerate(zip(vectors, columns, strict=True)):
+                self.finish(wide, vector, b.add(i, index(r)), b.add(j, index(c * k.lanes)), valid)
 
     def finish(self, k: VectorBuilder, value: ir.Value, i: ir.Value, j: ir.Value, valid: int) -> None:
         """Hands one vector of results to the epilogue."""
@@ -467,7 +467,7 @@ def stage(
     plan = choose(replace(product, m=max(1, product.m), n=max(1, product.n)), host, form, epilogue.steps)
     tiles = -(-product.m // plan.tile_rows) * -(-product.n // plan.tile_columns)
     steps = product.m * product.n * ((product.k + epilogue.steps) / host.lanes(product.dtype) + 1)
-    grain = batch * tiles if steps * batch < WORTH_SHARING else math.ceil(TILE * tiles / steps)
+    grain = batch * tiles if steps * batch < WORTH_SHARING else int(TILE * tiles / steps)
 
     def build() -> ir.Module:
         return Kernel(product, plan, epilogue, len(operands)).module

@@ -36,6 +36,13 @@ def shuffle(b: ir.IRBuilder, x: ir.Value, y: ir.Value, lanes: Sequence[int]) -> 
     return b.shuffle_vector(x, y, ir.Constant(ir.VectorType(I32, len(lanes)), list(lanes)))
 
 
+def beginning(b: ir.IRBuilder, vector: ir.Value, lanes: int) -> ir.Value:
+    """The first lanes of a vector; a single one as a scalar."""
+    if not isinstance(vector.type, ir.VectorType) or vector.type.count == lanes:
+        return vector
+    return shuffle(b, vector, vector, range(lanes)) if lanes > 1 else b.extract_element(vector, ir.Constant(I32, 0))
+
+
 def zeros(element: ir.Type, lanes: int) -> ir.Constant:
     """A vector of zeros; of one lane, a scalar."""
     return ir.Constant(element, 0.0) if lanes == 1 else ir.Constant(ir.VectorType(element, lanes), [0.0] * lanes)
@@ -50,28 +57,29 @@ def outer_block(
     panel_stride: int,
     depth: int,
     rows: int,
-    masks: Sequence[int],
+    columns: Sequence[tuple[VectorBuilder, int]],
     prefetch: Callable[[ir.Value], None],
 ) -> Block:
     """Sums of outer products: results [r, c] = sum over p of A[r, p] * panel[p, c], a vector of columns at a time.
 
-    `a` and `panel` point at their first elements; `masks` gives, for each vector of columns, how many of its lanes are valid.
+    `a` and `panel` point at their first elements; `columns` gives, for each vector of columns, its builder and how many of its lanes are
+    valid: the last may be shorter than the others.
     `prefetch` emits what asks for the memory of the results of a row: it is called for one row after the other, spread over the sums.
     """
-    b, size = k.b, rows * len(masks)
+    b, size = k.b, rows * len(columns)
     chains = max(1, min(-(-CHAINS // size), depth // 2))
     unroll = chains if chains > 1 else max(1, min(4, 16 // size, depth))
 
     def step(p: ir.Value, u: int, sums: list[ir.Value]) -> None:
         """Adds the outer product number p + u."""
         line = at(b, panel, element, (p, panel_stride), (index(u), panel_stride))
-        vectors = [k.load(at(b, line, element, (index(c * k.lanes), 1)), element, mask) for c, mask in enumerate(masks)]
+        vectors = [wide.load(at(b, line, element, (index(c * k.lanes), 1)), element, valid) for c, (wide, valid) in enumerate(columns)]
         for r in range(rows):
             cell = at(b, a, element, (index(r), a_strides[0]), (p, a_strides[1]), (index(u), a_strides[1]))
             scalar = k.splat(b.load(cell, typ=element))
             for c, vector in enumerate(vectors):
-                chain = (u % chains) * size + r * len(masks) + c
-                sums[chain] = k.fma(scalar, vector, sums[chain])
+                chain = (u % chains) * size + r * len(columns) + c
+                sums[chain] = k.fma(beginning(b, scalar, columns[c][0].lanes), vector, sums[chain])
 
     def body(p: ir.Value, *sums: ir.Value) -> list[ir.Value]:
         out = list(sums)
@@ -84,9 +92,9 @@ def outer_block(
         start = b.mul(row, index(each))
         return loop(b, start, b.add(start, index(each)), unroll, sums, body)
 
-    sums = [zeros(element, k.lanes)] * (size * chains)
+    sums = [zeros(element, wide.lanes) for wide, _ in columns] * (rows * chains)
     each = depth // rows // unroll * unroll
-    shared = each * rows if each * len(masks) >= WORTH_PREFETCHING else 0
+    shared = each * rows if each * len(columns) >= WORTH_PREFETCHING else 0
     if shared:
         sums = loop(b, 0, rows, 1, sums, share)
     whole = depth // unroll * unroll
@@ -95,7 +103,7 @@ def outer_block(
         step(index(whole), u, sums)
     for chain in range(1, chains):
         sums[:size] = [k.add(x, y) for x, y in zip(sums[:size], sums[chain * size : (chain + 1) * size], strict=True)]
-    return [sums[r * len(masks) : (r + 1) * len(masks)] for r in range(rows)]
+    return [sums[r * len(columns) : (r + 1) * len(columns)] for r in range(rows)]
 
 
 def dot_block(
