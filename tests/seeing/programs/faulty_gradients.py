@@ -119,6 +119,13 @@ def division_by_a_standard_deviation() -> None:
     net(scaled).sum().backward()
 
 
+@has("not_finite", "overflow")
+def half_precision() -> None:
+    w = torch.tensor([300.0], dtype=torch.float16, requires_grad=True)
+    loss = (w * w).sum()  # here
+    loss.backward()
+
+
 @has("not_finite", "forward")
 def softmax_by_hand() -> None:
     w = torch.full((4,), 200.0, requires_grad=True)

@@ -132,7 +132,11 @@ def forward_origin(scene: Scene, call: Call) -> Finding | None:
     if only_inf and call.name in ("masked_fill", "where", "fill"):
         return None
     facts = {"op": call.name, "result": named(result), **counted(result.snapshot), **at_first(result.snapshot, call)}
-    return Finding("not_finite", "error", scene.step.number, call.place, facts, call, "forward")
+    most = float(np.finfo(result.dtype).max)
+    sizes = [max(abs(v.snapshot.summary.least), abs(v.snapshot.summary.most)) for v in call.values()]
+    overflow = only_inf and max(sizes, default=0.0) >= most**0.5
+    facts |= {"most": most, "dtype": str(result.dtype)}
+    return Finding("not_finite", "error", scene.step.number, call.place, facts, call, "overflow" if overflow else "forward")
 
 
 def bad_input(scene: Scene, call: Call, value: Value) -> Finding:
@@ -210,7 +214,7 @@ def at_first(snapshot: Snapshot, call: Call) -> dict[str, Any]:
                 shown.append(f"{operand.label}: {s.least:.4g} … {s.most:.4g}")
         elif isinstance(operand, (int, float)):
             shown.append(f"{operand:.4g}")
-    return {"operands": "; ".join(shown) or "–"}
+    return {"operands": "; ".join(dict.fromkeys(shown)) or "–"}
 
 
 # ---------------------------------------------------------------- crashes

@@ -111,6 +111,20 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "code": "x.clamp(min=1e-8)  # antes de log, sqrt o una división; para softmax con log: log_softmax",
         },
     },
+    "not_finite.overflow": {
+        "en": {
+            "what": "They began in {op}: its result {result} has {nans} nan and {infinities} inf among {size} elements, though its operands are finite: {operands}.",
+            "cause": "The operands are so large that the result goes beyond the largest number of {dtype}, {most}.",
+            "fix": "find out what made them grow: a learning rate, initial weights, inputs that were not normalised. In float16 numbers end early: compute in float32.",
+            "code": "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # before the update",
+        },
+        "es": {
+            "what": "Empezaron en {op}: su resultado {result} tiene {nans} nan y {infinities} inf entre {size} elementos, aunque sus operandos son finitos: {operands}.",
+            "cause": "Los operandos son tan grandes que el resultado supera el mayor número de {dtype}, {most}.",
+            "fix": "averigua qué los hizo crecer: una tasa de aprendizaje, unos pesos iniciales, unas entradas sin normalizar. En float16 los números se acaban pronto: calcula en float32.",
+            "code": "torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)  # antes de la actualización",
+        },
+    },
     "not_finite.backward": {
         "en": {
             "what": "The forward pass is finite. They began in the backward pass of {op}, {result}: Jᵀv has {nans} nan and {infinities} inf among {size} elements. "
