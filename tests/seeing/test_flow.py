@@ -9,7 +9,7 @@ import pytest
 
 import retrograd as torch
 from retrograd import nn
-from retrograd.seeing.flow import Flow, sample
+from retrograd.seeing.flow import Flow, Series, sample
 from retrograd.seeing.flow_texts import FLOW
 from retrograd.seeing.ledger import ledger
 from retrograd.seeing.record import Snapshot, Summary
@@ -198,3 +198,18 @@ def test_a_row_of_a_summary_fits():
     with torch.see(limit=10) as record:
         (x * 2).sum().backward()
     assert Flow(record).layers["mul"].activations.histograms[0, 0] > 30_000
+
+
+def test_a_sample_has_elements_of_every_column():
+    """The stride divides no dim: else of 784 columns the same 16 would be looked at in every row."""
+    columns = np.tile(np.arange(784), (256, 1))
+    assert len(set(sample(columns, 2**12).tolist())) == 784
+    assert sample(columns, 2**12).size <= 2**12
+
+
+def test_a_row_is_found_by_its_step():
+    """If there is one."""
+    series = Series()
+    for step in (0, 3, 5):
+        series.add(step, Snapshot(np.ones(2, np.float32)))
+    assert [series.row(step) for step in (0, 1, 3, 5, 6)] == [0, None, 1, 2, None]

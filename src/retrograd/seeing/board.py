@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import importlib
 import math
+from bisect import bisect_left
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from retrograd.seeing.flow import Flow, Series
+from retrograd.seeing.flow import FIELDS, Flow, Series
 from retrograd.seeing.record import BINS, Record, Step
 
 
@@ -49,31 +50,33 @@ class Board:
 
     def write(self, step: int) -> None:
         """What the flow has of a step."""
-        loss = self.flow.losses[self.flow.steps.index(step)]
+        loss = self.flow.losses[bisect_left(self.flow.steps, step)]
         if not math.isnan(loss):
             self.writer.add_scalar("loss", loss, step)
         for layer in self.flow.layers.values():
             name = layer.name.replace(" ", "_")  # tags have no blanks
             self.write_series(f"output/{name}", layer.activations, step)
             self.write_series(f"gradient_of_output/{name}", layer.gradients, step)
+            row = layer.activations.row(step)
             for tag, shares in (("dead_units", layer.dead), ("saturated", layer.saturated)):
-                if step in layer.activations.steps and not math.isnan(x := shares[layer.activations.steps.index(step)]):
+                if row is not None and not math.isnan(x := shares[row]):
                     self.writer.add_scalar(f"{tag}/{name}", x, step)
         for weights in self.flow.parameters.values():
             self.write_series(f"gradient/{weights.name}", weights.gradients, step)
-            if step in weights.steps:
-                self.writer.add_scalar(f"update_to_weight/{weights.name}", weights.ratios[weights.steps.index(step)], step)
+            at = bisect_left(weights.steps, step)
+            if at < len(weights.steps) and weights.steps[at] == step and weights.norms[at] > 0:
+                self.writer.add_scalar(f"update_to_weight/{weights.name}", weights.updates[at] / weights.norms[at], step)
         self.writer.flush()
 
     def write_series(self, tag: str, series: Series, step: int) -> None:
         """A row as a norm and a histogram."""
-        if step not in series.steps:
+        i = series.row(step)
+        if i is None:
             return
-        i = series.steps.index(step)
-        norm, mean, std, least, most = (float(series.column(name)[i]) for name in ("norm", "mean", "std", "least", "most"))
-        counts = series.histograms[i]
+        norm, mean, std, least, most = series.numbers[i * len(FIELDS) : i * len(FIELDS) + 5]
+        counts = series.counts[i * BINS : (i + 1) * BINS]
         self.writer.add_scalar(f"{tag}/norm", norm, step)
-        n = int(counts.sum())
+        n = sum(counts)
         if n and math.isfinite(least) and math.isfinite(most):
             limits = np.linspace(least, most, BINS + 1)[1:] if most > least else least + np.arange(1, BINS + 1) * 1e-12
             self.writer.add_histogram_raw(

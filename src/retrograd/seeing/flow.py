@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from array import array as numbers_array
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ from retrograd.seeing.record import BINS, Call, Record, Snapshot, Step, Summary
 from retrograd.seeing.spectrum import Spectrum, spectrum
 from retrograd.seeing.text import Part, Shown, Table, bars, curve, number, share
 
-SAMPLED = 2**14
+SAMPLED = 2**12
 IN_HISTOGRAM = 1024  # elements of which a histogram is made
 MOST_LAYERS = 256  # in a step
 FIELDS = ("norm", "mean", "std", "least", "most", "zeros", "bad")  # zeros and what is not finite as shares
@@ -56,6 +57,11 @@ class Series:
         """One of FIELDS over the steps, float64."""
         return np.array(self.numbers).reshape(-1, len(FIELDS))[:, FIELDS.index(name)]
 
+    def row(self, step: int) -> int | None:
+        """Which row is a step's."""
+        at = bisect_left(self.steps, step)
+        return at if at < len(self.steps) and self.steps[at] == step else None
+
     def last(self, name: str) -> float:
         """One of FIELDS in the last step; nan if there is none."""
         return self.numbers[FIELDS.index(name) - len(FIELDS)] if self.steps else math.nan
@@ -67,9 +73,14 @@ class Series:
 
 
 def sample(values: ndarray, most: int) -> ndarray:
-    """At most so many elements, evenly spaced, as a vector."""
+    """At most so many elements, evenly spaced, as a vector; of a matrix not the same few columns in each row."""
     flat = values.ravel(order="K")
-    return flat if flat.size <= most else flat[:: -(-flat.size // most)].copy()
+    if flat.size <= most:
+        return flat
+    stride = -(-flat.size // most)
+    while math.gcd(stride, flat.size) > 1:
+        stride += 1
+    return flat[::stride].copy()
 
 
 def measure(snapshot: Snapshot) -> tuple[list[float], list[int]]:
