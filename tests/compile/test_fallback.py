@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import retrograd as torch
+from retrograd.compile.backend import make_executor
 from retrograd.compile.compiled import Compiled
 from retrograd.compile.replay import Replay
 from retrograd.errors import Uncompilable
@@ -266,6 +267,37 @@ def test_exceptions_of_a_program():
     assert optimizer.state[table]["step"] == 5
     assert not torch.equal(before, table)
     assert len(step.programs()) == 1
+
+
+@pytest.mark.parametrize("backend", [make_executor, Replay])
+def test_numbers_that_are_refused(backend: Callable[..., Any]):
+    """What a function checks of its numbers, its program does: probabilities beyond 1, negative variances."""
+    weight = torch.ones(3, requires_grad=True)
+
+    def entropy(x: Any, y: Any) -> Any:
+        weight.grad = None
+        loss = nn.functional.binary_cross_entropy(x * weight, y)
+        loss.backward()
+        return loss.detach()
+
+    def likelihood(x: Any, y: Any) -> Any:
+        return nn.functional.gaussian_nll_loss(x, x, y)
+
+    x, y = torch.rand(5, 3), torch.rand(5, 3)
+    for function, wrong, error in (
+        (entropy, (x * 9, y), (RuntimeError, "all elements of input should be between 0 and 1")),
+        (entropy, (x, -y), (RuntimeError, "all elements of target should be between 0 and 1")),
+        (entropy, (x * float("nan"), y), (RuntimeError, "all elements of input should be between 0 and 1")),
+        (likelihood, (x, -y), (ValueError, "negative")),
+    ):
+        compiled = Compiled(function, backend=backend, fullgraph=True)
+        for _ in range(3):
+            assert torch.allclose(compiled(x, y), function(x, y))
+        for f in (function, compiled):
+            with pytest.raises(error[0], match=error[1]):
+                f(*wrong)
+        assert torch.allclose(compiled(x, y), function(x, y))
+        assert [v.state for v in compiled.programs()] == ["compiled"]
 
 
 def test_interrupted_by_a_hook():

@@ -351,11 +351,17 @@ def gives_an_argument(table: Any) -> Any:
     return table
 
 
+def leaves_gradients_off(x: Any) -> Any:
+    """Sets a mode and leaves it so."""
+    torch.set_grad_enabled(False)
+    return x * 2
+
+
 UNSEEN: list[tuple[Callable[..., Any], str]] = [
     (of_a_thread, "a thread or a context"), (of_a_context, "a thread or a context"), (of_the_environment, "environment"),
     (of_globals, "globals"), (evaluated, "evaluates"), (taken, "changes waiting.queue"), (warns, "a warning was given"),
     (gives_an_iterator, "a generator that it makes"), (gives_an_array, "a ndarray that it makes"), (gives_an_object, "a Held that it makes"),
-    (changes_an_argument, "changes a list, a dict or a dataclass among its arguments"), (gives_an_argument, "a list or a dict that it was given"),
+    (leaves_gradients_off, "changes whether gradients are on"), (changes_an_argument, "changes a list, a dict or a dataclass among its arguments"), (gives_an_argument, "a list or a dict that it was given"),
 ]  # fmt: skip
 
 
@@ -375,7 +381,11 @@ def test_unseen(function: Callable[..., Any], why: str, filled: None):
     compiled = Compiled(function, backend=Replay)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        results = [compiled(argument) for _ in range(3)]
+        results = []
+        for _ in range(3):
+            with torch.enable_grad():
+                results.append(compiled(argument))
+                assert torch.is_grad_enabled() == (function is not leaves_gradients_off)
     (warning,) = [w for w in caught if w.category is UserWarning]
     assert why in str(warning.message)
     assert len([w for w in caught if w.category is RuntimeWarning]) == (3 if function is warns else 0)
@@ -384,7 +394,7 @@ def test_unseen(function: Callable[..., Any], why: str, filled: None):
     if function is gives_an_argument:
         assert all(r is argument for r in results)
     fresh: Any = {"x": torch.ones(3)} if isinstance(argument, dict) else argument
-    with pytest.raises(Uncompilable, match=why):
+    with torch.enable_grad(), pytest.raises(Uncompilable, match=why):
         Compiled(function, backend=Replay, fullgraph=True)(fresh)
 
 

@@ -113,16 +113,19 @@ class Native:
 
 @dataclass(eq=False)
 class Check:
-    """Raises IndexError unless the numbers `least` and `most` (int64) are in [low, high]."""
+    """Raises IndexError, or `error`, unless the numbers `least` and `most` (int64) are in [low, high]."""
 
     least: View
     most: View
     low: int
     high: int
+    error: Callable[[], Exception] | None = None
 
     def raise_for(self, least: int, most: int) -> None:
-        """Raises IndexError if an index is out of range."""
+        """Raises if a number is out of range."""
         if least < self.low or most > self.high:
+            if self.error is not None:
+                raise self.error()
             wrong = least if least < self.low else most
             raise IndexError(f"index {wrong} is out of range: expected {self.low} <= index <= {self.high}")
 
@@ -434,6 +437,15 @@ class ArrayBuilder:
             dims = range(len(index.shape))
             least, most = (self.view_of(self.reduce(kind, wide, dims)) for kind in ("min", "max"))
             self.statements.append(Check(least, most, low, high))
+
+    def check_none(self, truth: Array, error: Callable[[], Exception]) -> Array:
+        """Has `error()` raised when the program runs, if an element is true, before anything else is done. Returns whether one is."""
+        if not math.prod(truth.shape):
+            return self.number(False, np.dtype(bool))
+        found = self.reduce("max", self.cast(truth, INT64), range(len(truth.shape)), keepdim=False)
+        most = self.view_of(found)
+        self.statements.append(Check(most, most, 0, 0, error))
+        return self.cast(found, np.dtype(bool))
 
     def scatter_sum(self, value: Array, index: Array, dim: int, shape: Sequence[int]) -> Array:
         """Zeros of a shape, to which each element of `value` is added at its index along `dim`; the index broadcasts to the value's shape."""

@@ -31,6 +31,7 @@ from retrograd.compile.printed import Listing, printed
 from retrograd.compile.reach import PLAIN, Reach, same
 from retrograd.compile.report import Kernels, Report
 from retrograd.compile.tied import Knot, tied_leaves
+from retrograd.config import settings
 from retrograd.core.tape import add_hook
 from retrograd.core.tensor import Box, Tensor
 from retrograd.errors import Uncompilable
@@ -80,6 +81,22 @@ class Variant:
     def __str__(self) -> str:
         steps = f", {len(self.program.steps)} steps" if self.program is not None else ""
         return f"{self.state}{steps}, {self.seconds:.3f} s; because of {self.why}"
+
+
+class Surroundings:
+    """What a function may change besides tensors and what it reaches: its arguments, and modes."""
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.modes = mode(), settings.default_dtype
+        self.leaves, self.spec = tree_flatten(opened((list(args), kwargs)))
+
+    def differ(self, after: Surroundings) -> str | None:
+        """What is otherwise afterwards, in words."""
+        if self.modes != after.modes:
+            return "whether gradients are on, or the default dtype"
+        if self.spec != after.spec or not all(a is b or same(a, b) for a, b in zip(self.leaves, after.leaves, strict=True)):
+            return "a list, a dict or a dataclass among its arguments"
+        return None
 
 
 class Programs(list[Variant]):
@@ -188,15 +205,15 @@ class Compiled:
     def add(self, args: tuple[Any, ...], kwargs: dict[str, Any], leaves: list[Any], now: tuple[bool, bool]) -> Any:
         """Records a call; adds its program."""
         start = time.perf_counter()
-        spec, lists = tree_flatten(opened((list(args), kwargs)))[1], lists_in((args, kwargs))
+        before, lists = Surroundings(args, kwargs), lists_in((args, kwargs))
         objects = [(f"argument {i}", x) for i, x in enumerate(leaves) if not isinstance(x, (Tensor, *PLAIN))]
         reach = Reach((self.name(), self.function), *objects)
         guards = Guards(args, kwargs, reach, now)
         why = self.reason(args, kwargs)
         result, program, refused = record(self.function, args, kwargs, self.fullgraph, self.differentiated)
-        after, spec_after = tree_flatten(opened((list(args), kwargs)))
-        if spec_after != spec or not all(a is b or same(a, b) for a, b in zip(after, leaves, strict=True)):
-            program, refused = None, "the function changes a list, a dict or a dataclass among its arguments"
+        changed = before.differ(Surroundings(args, kwargs))
+        if changed is not None:
+            program, refused = None, f"the function changes {changed}"
         elif refused is None or refused.startswith(KEPT):
             program, refused = self.unless_changed(reach, program, refused, passing(result, reach, lists))
         if program is None:

@@ -271,11 +271,12 @@ class Program:
         self.steps[:0] = first
 
     def without_dead_steps(self) -> None:
-        """Drops the calls whose results nobody reads."""
+        """Drops the calls whose results nobody reads, but for those that may raise."""
         alive = {view.buffer for view in self.given_out()}
         kept: list[Step] = []
         for step in reversed(self.steps):
-            useful = isinstance(step, Draw) or any(v.buffer in alive or v.buffer.kind != "made" for v in step.writes())
+            raises = isinstance(step, Call) and step.op.facts.get("raises_for_numbers", False)
+            useful = raises or isinstance(step, Draw) or any(v.buffer in alive or v.buffer.kind != "made" for v in step.writes())
             if useful:
                 kept.append(step)
                 alive |= {v.buffer for v in step.reads()}

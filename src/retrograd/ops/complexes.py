@@ -12,7 +12,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import elementwise, view, write_out
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Tensor, constant
 from retrograd.ops.basis import select, where_op
 
 # ---------------------------------------------------------------- parts
@@ -184,12 +184,12 @@ def imag(input: Tensor) -> Tensor:
 
 def set_real(input: Tensor, value: Any) -> None:
     """`input.real = value`: writes over the real parts."""
-    real(input).copy_(value if isinstance(value, Tensor) else wrap(np.asarray(value)))
+    real(input).copy_(value if isinstance(value, Tensor) else constant(np.asarray(value)))
 
 
 def set_imag(input: Tensor, value: Any) -> None:
     """`input.imag = value`: writes over the imaginary parts."""
-    imag(input).copy_(value if isinstance(value, Tensor) else wrap(np.asarray(value)))
+    imag(input).copy_(value if isinstance(value, Tensor) else constant(np.asarray(value)))
 
 
 # ---------------------------------------------------------------- made of parts

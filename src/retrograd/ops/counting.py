@@ -13,7 +13,8 @@ import numpy as np
 from retrograd import dtypes
 from retrograd.config import settings
 from retrograd.core.families import opaque, write_out
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.levels import refuse_record
+from retrograd.core.tensor import Tensor, constant, wrap
 from retrograd.ops.basis import cast, gather_op
 from retrograd.ops.reduce import wide
 from retrograd.shapes import wrap_dim
@@ -137,7 +138,7 @@ def common(*values: Any) -> list[Tensor]:
 
 def as_tensor(value: Any, dtype: dtypes.dtype) -> Tensor:
     """A tensor or a number in a dtype."""
-    return cast(value, dtype) if isinstance(value, Tensor) else wrap(np.asarray(value, dtype.numpy))
+    return cast(value, dtype) if isinstance(value, Tensor) else constant(np.asarray(value, dtype.numpy))
 
 
 # ---------------------------------------------------------------- places in order
@@ -237,6 +238,7 @@ def check_sorter(boundaries: Tensor, sorter: Tensor) -> Tensor:
         )
     if sorter.dtype is not dtypes.int64:
         raise RuntimeError(f"torch.searchsorted(): sorter must be a tensor of long dtype but got dtype {dtypes.scalar_name(sorter.dtype)}")
+    refuse_record()
     if sorter.shape.numel() and not 0 <= sorter._data.min() <= sorter._data.max() < boundaries.shape[-1]:
         raise RuntimeError("torch.searchsorted(): sorter index out of range")
     return sorter

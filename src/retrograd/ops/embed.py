@@ -103,6 +103,7 @@ def embedding(
     index = cast(input, dtypes.int64)
     rows = embedding_op(weight, index, padding=padding)
     if scale_grad_by_freq and not isinstance(index, Box):
+        refuse_record()
         counts = np.bincount(index._data.reshape(-1), minlength=weight.shape[0])[index._data]
         scale = wrap((1 / np.maximum(counts, 1))[..., None].astype(rows._data.dtype))
         rows = rows.detach() + (rows - rows.detach()) * scale
@@ -144,6 +145,7 @@ def embedding_bag(
     elif input.ndim == 1:
         if offsets is None:
             raise ValueError("offsets has to be a 1D Tensor but got None")
+        refuse_record()
         starts = offsets._data if include_last_offset else np.append(offsets._data, input.shape[0])
         if starts[0] != 0:
             raise ValueError(
@@ -158,21 +160,23 @@ def embedding_bag(
         )
     rows = embedding(input, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse)
     bag = np.repeat(np.arange(len(lengths)), lengths)
-    counted = np.ones(len(bag), bool) if padding_idx is None else input._data != padding_idx % weight.shape[0]
-    if not counted.all():
-        rows, bag = rows[wrap(np.flatnonzero(counted))], bag[counted]
+    if padding_idx is not None:
+        refuse_record()
+        counted = np.flatnonzero(input._data != padding_idx % weight.shape[0])
+        rows, bag = rows[wrap(counted)], bag[counted]
+        per_sample_weights = None if per_sample_weights is None else per_sample_weights[wrap(counted)]
     if per_sample_weights is not None:
-        rows = rows * per_sample_weights[wrap(np.flatnonzero(counted))].unsqueeze(1)
+        rows = rows * per_sample_weights.unsqueeze(1)
     shape = (len(lengths), weight.shape[1])
     if mode == "max":
-        index = wrap(np.repeat(bag[:, None], weight.shape[1], 1))
+        index = constant(np.repeat(bag[:, None], weight.shape[1], 1))
         zeros = constant(np.zeros(shape, weight.dtype.numpy))
         return zeros.scatter_reduce(0, index, rows, "amax", include_self=False) if len(bag) else zeros
-    total = index_sum_op(rows, wrap(bag), dims=(0,), shape=shape)
+    total = index_sum_op(rows, constant(bag), dims=(0,), shape=shape)
     if mode == "sum":
         return total
     n = np.maximum(np.bincount(bag, minlength=len(lengths)), 1)[:, None]
-    return total / wrap(n.astype(weight.dtype.numpy))
+    return total / constant(n.astype(weight.dtype.numpy))
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:

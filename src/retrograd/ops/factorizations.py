@@ -9,7 +9,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import opaque, write_out
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Tensor, constant, wrap
 from retrograd.errors import LinAlgError
 from retrograd.ops import return_types
 from retrograd.ops.basis import conj_of, expand_op, matmul_op, reshape_op, slice_op, where_op
@@ -477,7 +477,7 @@ def householder_product(A: Tensor, tau: Tensor, *, out: Any = None) -> Tensor:
             f"torch.linalg.householder_product: Expected batch dimensions of tau to be equal to input.shape[:-2], but got {list(tau.shape[:-1])}"
         )
     check_floating("torch.linalg.householder_product", A)
-    Q = expand_op(wrap(np.eye(m, n, dtype=A.dtype.numpy)), shape=tuple(A.shape))
+    Q = expand_op(constant(np.eye(m, n, dtype=A.dtype.numpy)), shape=tuple(A.shape))
     V = unit_lower(A)
     for i in reversed(range(k)):
         v = part(V, 0, m, i, i + 1)

@@ -323,7 +323,7 @@ def resolve(x: Tensor, key: Any) -> tuple[Tensor, list[Tensor], list[int]]:
             continue
         if isinstance(k, (bool, np.bool_)):
             x = unsqueeze(x, dim)
-            index = wrap(np.zeros(int(k), np.int64))
+            index = constant(np.zeros(int(k), np.int64))
             indices, dims, dim = [*indices, index], [*dims, dim], dim + 1
             continue
         index_of = as_index(tuple_as_list(k))
@@ -703,8 +703,11 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     tensor([7, 8, 8])
     """
     if repeats is None:
+        refuse_record()
         return wrap(np.repeat(np.arange(input.shape.numel()), input._data))
     x, dim = (ravel(input), 0) if dim is None else (input, wrap_dim(dim, input.ndim))
+    if isinstance(repeats, Tensor):
+        refuse_record()
     times = repeats._data.reshape(-1) if isinstance(repeats, Tensor) else np.array([repeats])
     if times.min(initial=0) < 0:
         raise RuntimeError("repeats can not be negative")
@@ -712,7 +715,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
         raise RuntimeError(
             f"repeats must have the same size as input along dim, but got repeats.size(0) = {times.size} and input.size({dim}) = {x.shape[dim]}"
         )
-    rows = wrap(np.repeat(np.arange(x.shape[dim]), times if times.size != 1 else int(times[0])))
+    rows = constant(np.repeat(np.arange(x.shape[dim]), times if times.size != 1 else int(times[0])))
     return index_select(x, dim, rows)
 
 

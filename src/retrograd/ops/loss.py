@@ -385,6 +385,35 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     return elementwise_loss("huber_loss", huber_error, mean_huber, input, target, reduction, weight, delta=delta)
 
 
+@opaque(name="outside", differentiable=False, raises_for_numbers=True)
+def outside_op(input, *, low, high, raises, text):
+    """Whether an element is not in [low, high]: never, since then it raises."""
+    if input.size and not (input.min() >= low and input.max() <= high):
+        raise (ValueError if raises == "ValueError" else RuntimeError)(text)
+    return np.zeros((), bool)
+
+
+@outside_op.lowering
+def _(k, input, *, low, high, raises, text):
+    if not input.shape:
+        k.refuse("a number")
+    inside = k.logical_and(k.ge(input, k.const(low, input)), k.le(input, k.const(high, input)))
+    return k.check_none(k.logical_not(inside), lambda: (ValueError if raises == "ValueError" else RuntimeError)(text))
+
+
+def check_within(x: Tensor, low: float, high: float, text: str, *, raises: str = "RuntimeError") -> None:
+    """Raises `RuntimeError(text)` (or ValueError) if an element is not in [low, high]; of values of a transform, nothing is known.
+
+    It is an operation for those who record what is to be done again.
+    """
+    if isinstance(x, Box):
+        return
+    if complete_observer() is not None:
+        outside_op(x, low=low, high=high, raises=raises, text=text)
+    else:
+        outside_op.op.forward(x._data, low=low, high=high, raises=raises, text=text)
+
+
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -405,8 +434,7 @@ def binary_cross_entropy(
             f"Using a target size ({target.shape}) that is different to the input size ({input.shape}) is deprecated. Please ensure they have the same size."
         )
     for what, x in (("input", input), ("target", target)):
-        if not isinstance(x, Box) and x._data.size and not (x._data.min() >= 0 and x._data.max() <= 1):
-            raise RuntimeError(f"all elements of {what} should be between 0 and 1")
+        check_within(x, 0.0, 1.0, f"all elements of {what} should be between 0 and 1")
     return elementwise_loss("binary_cross_entropy", bernoulli_entropy, mean_bernoulli, input, target, reduction, weight)
 
 
@@ -490,9 +518,9 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = Fals
     if not isinstance(var, Tensor):
         if var < 0:
             raise ValueError("var has negative entry/entries")
-        var = wrap(np.full(input.shape, var, input.dtype.numpy))
-    elif not isinstance(var, Box) and bool((var._data < 0).any()):
-        raise ValueError("var has negative entry/entries")
+        var = constant(np.full(input.shape, var, input.dtype.numpy))
+    else:
+        check_within(var, 0.0, math.inf, "var has negative entry/entries", raises="ValueError")
     if var.shape != input.shape:
         if var.shape == input.shape[:-1]:
             var = reshape(var, (*var.shape, 1))

@@ -11,7 +11,8 @@ from numpy import ndarray
 
 from retrograd import dtypes
 from retrograd.core.families import linear, opaque
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.levels import refuse_record
+from retrograd.core.tensor import Tensor, constant
 from retrograd.ops.basis import reshape_op, scatter_sum_op
 from retrograd.ops.pointwise import abs as absolute
 from retrograd.ops.pointwise import pow, sign
@@ -344,11 +345,12 @@ def max_unpool(
     lead, count = tuple(x.shape[:2]), math.prod(x.shape[2:])
     flat, where = (reshape_op(v, shape=(*lead, count)) for v in (x, indices))
     area = math.prod(size)
+    refuse_record()
     if indices._data.size and not (indices._data.min() >= 0 and indices._data.max() < area):
         raise RuntimeError(
             f"Found an invalid max index: {int(indices._data.max())} (output volumes are of size {'x'.join(map(str, size))})"
         )
-    y = scatter_op(wrap(np.zeros((*lead, area), x._data.dtype)), where, flat, dim=2)
+    y = scatter_op(constant(np.zeros((*lead, area), x._data.dtype)), where, flat, dim=2)
     return like_input(reshape_op(y, shape=(*lead, *size)), input)
 
 

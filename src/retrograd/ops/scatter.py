@@ -12,7 +12,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import opaque, write_out
-from retrograd.core.tensor import Box, Tensor, constant, wrap
+from retrograd.core.tensor import Box, Tensor, constant
 from retrograd.ops.basis import (
     cast,
     clone,
@@ -193,7 +193,7 @@ def scatter(
     """
     given = value if src is None else src
     if not isinstance(given, Tensor):
-        given = wrap(np.full(index.shape, number(given, input)))
+        given = constant(np.full(index.shape, number(given, input)))
     if reduce is not None:
         if reduce not in ("add", "multiply"):
             raise RuntimeError("reduce argument must be either add or multiply.")

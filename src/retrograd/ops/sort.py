@@ -12,7 +12,8 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import opaque, write_out
-from retrograd.core.tensor import Box, Tensor, wrap
+from retrograd.core.levels import refuse_record
+from retrograd.core.tensor import Box, Tensor, constant
 from retrograd.ops import return_types
 from retrograd.ops.arithmetic import lerp
 from retrograd.ops.basis import cast, expand_op, gather_op, lt, ne, permute_op, reshape_op, sum_op, where_op
@@ -357,11 +358,12 @@ def check_quantile(name: str, input: Tensor, q: Any, interpolation: str) -> Tens
     if not isinstance(q, Tensor):
         if not 0 <= q <= 1:
             raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
-        return wrap(np.asarray(q, input.dtype.numpy))
+        return constant(np.asarray(q, input.dtype.numpy))
     if q.ndim > 1:
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
     if q.dtype is not input.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
+    refuse_record()
     if not isinstance(q, Box) and not np.logical_and(q._data >= 0, q._data <= 1).all():
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
     return q

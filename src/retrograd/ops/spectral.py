@@ -8,7 +8,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.core.families import opaque, write_out
-from retrograd.core.tensor import Tensor, wrap
+from retrograd.core.tensor import Tensor, constant, wrap
 from retrograd.ops import return_types
 from retrograd.ops.arithmetic import maximum
 from retrograd.ops.basis import cast, conj_of, eq, expand_op, gt, matmul_op, reshape_op, sum_op, where_op
@@ -445,7 +445,7 @@ def tolerances(A: Tensor, atol: Any, rtol: Any) -> tuple[Tensor, Tensor]:
 
 def number(value: Any, to: dtypes.dtype) -> Tensor:
     """A number or a tensor as a tensor of a dtype."""
-    return cast(value, to) if isinstance(value, Tensor) else wrap(np.asarray(value, to.numpy))
+    return cast(value, to) if isinstance(value, Tensor) else constant(np.asarray(value, to.numpy))
 
 
 def singular_values(A: Tensor, hermitian: bool) -> Tensor:
