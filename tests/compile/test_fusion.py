@@ -76,3 +76,13 @@ def test_what_is_overwritten_meanwhile_is_not_moved_behind_that():
 
     _, program, _ = record(scaled, (w, x), {})
     compare(program, [w, x])
+
+
+def test_long_sums_of_few_results_are_shared_out_by_their_terms():
+    """The gradient of a narrow layer over many samples; a number of samples that has no such divisor stays as it is."""
+    for samples, parts in ((4000, 8), (3500, 7), (3998, None)):
+        x, g = torch.randn(samples, 30), torch.randn(samples, 40)
+        program = record(lambda g, x: g.T @ x + 1, (g, x), {})[1]
+        machine = compare(program, [g, x])
+        (head,) = [unit.head for unit in machine.units if isinstance(unit, Nest) and unit.head is not None]
+        assert head.target.shape == ((40, 30) if parts is None else (parts, 40, 30))

@@ -28,12 +28,13 @@ from retrograd.compile.arrays import (
     reshape_view,
     writes_of,
 )
-from retrograd.compile.graph import Buffer, View
+from retrograd.compile.graph import Buffer, View, dense_strides
 from retrograd.compile.loops import Access, Loop, Nest, Node, all_accesses, loop_of, map_accesses, pieces, refinement, split
 
 MOST_LOOPS = 48  # in one nest: a body's values should fit into registers
 SMALL = 1 << 15  # elements that one core may as well do alone
 PARTS = 8  # how many parts a nest should have, so that every core finds some
+LONG = 16  # how many times more terms than rows and columns make sums long
 
 
 @dataclass(eq=False)
@@ -70,6 +71,8 @@ class Fusion:
                 self.place(part)
         elif isinstance(statement, Product) and 0 in (*statement.target.shape, *statement.a.shape):
             self.take(Map(statement.target, Array("const", (), (), statement.target.dtype, 0.0)))
+        elif isinstance(statement, Product) and (parts := parts_of(statement)) > 1:
+            self.take_in_parts(statement, parts)
         elif isinstance(statement, (Product, Convolution)):
             self.append(self.headed_nest(statement))
         else:
@@ -81,6 +84,18 @@ class Fusion:
         if isinstance(statement, Reduce):
             number = identity(statement.kind, statement.target.dtype)
             self.take(Map(statement.target, Array("const", (), (), statement.target.dtype, number)))
+
+    def take_in_parts(self, product: Product, parts: int) -> None:
+        """A product with long sums as a batch of shorter ones, and their sum."""
+        (m, n), k = product.target.shape, product.a.shape[-1]
+        dtype = product.target.dtype
+        partial = View(self.fresh(parts * m * n * dtype.itemsize), 0, (parts, m, n), dense_strides((parts, m, n), dtype.itemsize), dtype)
+        a, b = product.a, product.b
+        first = View(a.buffer, a.offset, (parts, m, k // parts), (a.strides[1] * (k // parts), *a.strides), dtype)
+        second = View(b.buffer, b.offset, (parts, k // parts, n), (b.strides[0] * (k // parts), *b.strides), dtype)
+        self.take(Product(partial, first, second))
+        target = View(product.target.buffer, product.target.offset, (1, m, n), (0, *product.target.strides), dtype)
+        self.take(Reduce(target, "sum", Array("read", (), partial.shape, dtype, partial), (0,)))
 
     def settle(self, statement: Any) -> Any:
         """The statement with its views on the buffers that are meant."""
@@ -175,6 +190,20 @@ class Fusion:
         again = partial.with_steps([steps[d] for d in outer])
         target = first.target.with_steps([first.target.steps[d] for d in outer])
         yield Loop(sizes, target, Node("read", (), again.dtype, None, again), loop.reduce, frozenset([outer.index(at)]))
+
+
+def parts_of(product: Product) -> int:
+    """Into how many parts a product's sums are cut.
+
+    Cores share out the results of a product. Where these are few and the sums are long, as in the gradient of a narrow layer over many
+    samples, each would read most of both factors; so they share out the terms, and each reads its own samples.
+    """
+    if len(product.target.shape) != 2:
+        return 1
+    (m, n), k = product.target.shape, product.a.shape[-1]
+    if m * n * k < 16 * SMALL or k < LONG * max(m, n):
+        return 1
+    return next((parts for parts in range(PARTS, PARTS // 2 - 1, -1) if k % parts == 0), 1)
 
 
 def written_by(unit: Unit) -> set[Buffer]:
