@@ -39,14 +39,15 @@ def complement(k: Arithmetic, x: ir.Value) -> ir.Value:
     a = k.abs(x)
     far = complement_of_positive(k, k.min(a, pick(x, 11.0, 28.0)))
     far = k.select(k.lt(x, 0.0), k.sub(2.0, far), far)
-    return k.select(k.lt(a, 0.47), k.sub(1.0, small_erf(k, x)), far)
+    return k.select(k.lt(a, pick(x, 0.7, 0.47)), k.sub(1.0, small_erf(k, x)), far)
 
 
 def complement_of_positive(k: Arithmetic, x: ir.Value) -> ir.Value:
     """erfc(x) for x >= 0 as exp(-x**2) / (1 + 2x) * (1 + p), with p a polynomial in (x - 3.75) / (x + 3.75)."""
     square, square_low = product(k, x, x)
     r, n, low = reduce_exp(k, k.neg(square))
-    power = small_expm1(k, k.sub(r, square_low))
+    exponent, exponent_low = total(k, r, k.neg(square_low))
+    power = small_expm1(k, exponent)
     t = k.div(k.sub(x, 3.75), k.add(x, 3.75))
     above, above_low = total(k, 1.0, polynomial(k, t, pick(x, c.ERFCX_SINGLE, c.ERFCX_DOUBLE)))
     twice = k.add(x, x)
@@ -55,7 +56,10 @@ def complement_of_positive(k: Arithmetic, x: ir.Value) -> ir.Value:
     inverse = k.div(1.0, below)
     ratio = k.mul(above, inverse)
     lost = k.fma(k.neg(ratio), below_low, k.add(k.fma(k.neg(ratio), below, above), above_low))
-    return scale(k, k.add(ratio, k.fma(ratio, power, k.mul(lost, inverse))), n, low)
+    more, more_low = product(k, ratio, power)
+    y, y_low = total(k, ratio, more)
+    rest = k.fma(lost, inverse, k.fma(k.add(ratio, more), exponent_low, more_low))
+    return scale(k, k.add(y, k.add(y_low, rest)), n, low)
 
 
 def lgamma(k: Arithmetic, x: ir.Value) -> ir.Value:
