@@ -69,6 +69,80 @@ def test_what_is_recorded_later_is_served():
         assert ask(server, f"/newer?{query}&after={seen}")[0] == 204
 
 
+def test_what_takes_long_is_served_when_it_is_asked_for():
+    recorder = Recorder(1, 2, 1000)
+    with serve(recorder, language="en") as server, recorder as record:
+        query = urlsplit(server.url).query
+        train(4)
+
+        def asked(path: str) -> tuple[int, object]:
+            status, body, _ = ask(server, f"{path}&{query}")
+            return status, json.loads(body) if status == 200 else None
+
+        first = json.loads(ask(server, f"/newer?after=0&{query}")[1])
+        (shown,) = first["steps"]
+        assert all(call["jacobians"] is None for call in shown["calls"])
+        assert (shown["checks"], "results" in first) == ({}, False)
+        number = shown["number"]
+        train(3)  # the step that the browser has is not the last any more
+        _, jacobians = asked(f"/jacobians?step={number}&call=0")
+        mul = jacobians["jacobians"]
+        assert [(j["rows"], j["columns"], j["kind"]) for js in mul for j in js] == [(2, 2, "diagonal")] * 2
+        assert jacobians["arrays"][mul[1][0]["matrix"]]["shape"] == [2, 2]
+        _, checks = asked(f"/checks?step={number}&value=0")
+        assert {c["verdict"] for c in checks} <= {"exact", "rounding"}
+        assert len(checks) == 5
+        for name in ("ledger", "flow", "diagnosis"):
+            status, result = asked(f"/results?name={name}")
+            assert (status, result["watched"]) == (200, record.watched)
+            assert result["en"] != result["es"]
+        for path in (
+            "/jacobians?step=99&call=0",
+            f"/jacobians?step={number}&call=99",
+            f"/checks?step={number}&value=-1",
+            "/results?name=x",
+            "/checks?x=1",
+        ):
+            assert asked(path)[0] == 404
+        assert ask(server, "/jacobians?step=0&call=0&token=wrong")[0] == 403
+
+
+def test_asking_does_not_disturb_a_program_that_writes():
+    """While it writes over its numbers, every answer is of numbers that there were at one time."""
+    recorder = Recorder(1, 2, 10_000)
+    w = torch.ones(1000, requires_grad=True)
+    done = threading.Event()
+
+    def program() -> None:
+        with recorder:
+            optimizer = torch.optim.SGD([w], lr=0.5)
+            while not done.is_set():
+                optimizer.zero_grad()
+                (w * w.detach()).sum().backward()
+                optimizer.step()
+
+    with serve(recorder, language="en") as server:
+        thread = threading.Thread(target=program)
+        thread.start()
+        query = urlsplit(server.url).query
+        looked = 0
+        try:
+            while looked < 15:
+                newer = json.loads(ask(server, f"/newer?after=-1&{query}")[1])
+                for step in newer["steps"]:
+                    (update,) = step["updates"] or (None,)
+                    if update is None:
+                        continue
+                    before, after = (newer["arrays"][update[k]]["stats"] for k in ("before", "after"))
+                    assert before["std"] == after["std"] == 0.0  # all of an array's numbers are of one time
+                    assert after["mean"] == pytest.approx(before["mean"] / 2, abs=1e-30)
+                    looked += 1
+                    assert ask(server, f"/results?name=ledger&{query}")[0] == 200
+        finally:
+            done.set()
+            thread.join()
+
+
 def test_a_server_that_is_stopped_is_gone():
     with torch.see() as record:
         train(1)

@@ -19,7 +19,7 @@ from retrograd.seeing.structures import Jacobian
 
 EXPLICIT = 1024  # entries of a Jacobian that the page holds written out
 WORK = 30_000_000  # numbers, about, that are looked at for the structure of Jacobians
-CHECKS = 10_000_000  # the same, for the checks of chains
+CHECKS = 3_000_000  # the same, for the checks of chains
 EACH = 50_000  # what a link of a chain costs besides its numbers
 
 Add = Callable[[Snapshot], Any]

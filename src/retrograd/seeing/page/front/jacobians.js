@@ -15,7 +15,7 @@ export function operandName(call, at) {
 export function mathOf(text) {
   if (!text) return null;
   const parsed = new DOMParser().parseFromString(text, "text/html");
-  return make("div", { class: "formula", tabindex: "0" }, ...parsed.body.childNodes);
+  return make("div", { class: "formula" }, ...parsed.body.childNodes);
 }
 
 export const formulasOf = (call) => (call.formulas === null ? [] : data.formulas[call.formulas][state.language]);

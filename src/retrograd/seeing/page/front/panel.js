@@ -81,7 +81,7 @@ export function caption(moment) {
 function walkSheet() {
   const s = step(), moment = s.moments[state.moment];
   const title = heading(caption(moment));
-  if (!moment) return [title, ...roomNotes(s), make("dl", { class: "facts" }, fact(t("loss"), shown(numberOf(s.loss))), fact(t("kind operation"), counted(s.calls.length)), fact(t("kind parameter"), counted(new Set(s.values.filter((v) => v.kind === "parameter").map((v) => v.label)).size))), s.dropped ? note("dropped", { count: counted(s.dropped) }) : null];
+  if (!moment) return [note("start"), ...roomNotes(s), make("dl", { class: "facts" }, fact(t("loss"), shown(numberOf(s.loss))), fact(t("operations"), counted(s.calls.length)), fact(t("parameters"), counted(new Set(s.values.filter((v) => v.kind === "parameter").map((v) => v.label)).size))), s.dropped ? note("dropped", { count: counted(s.dropped) }) : null];
   if (moment.kind === "call") return [title, note("about call"), ...callBlock(moment.call)];
   if (moment.kind === "seed") {
     const pass = s.passes[moment.pass];

@@ -20,7 +20,7 @@ export function partsView(parts) {
   return parts.map((part) => {
     if (typeof part === "string") return make("p", { class: "text" }, part);
     const line = (tag, row, marked) => make("tr", { class: marked ? "marked" : null }, row.map((cell, i) => make(tag, { class: part.right.includes(i) ? "right" : null }, cell)));
-    return make("div", { class: "scroll", tabindex: "0" }, make("table", {}, part.title ? make("caption", {}, part.title) : null, make("thead", {}, line("th", part.columns)), make("tbody", {}, part.rows.map((row, i) => line("td", row, part.marked.includes(i))))), part.note ? make("p", { class: "quiet" }, part.note) : null);
+    return make("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": part.title || part.columns.join(", ") }, make("table", {}, part.title ? make("caption", {}, part.title) : null, make("thead", {}, line("th", part.columns)), make("tbody", {}, part.rows.map((row, i) => line("td", row, part.marked.includes(i))))), part.note ? make("p", { class: "quiet" }, part.note) : null);
   });
 }
 
