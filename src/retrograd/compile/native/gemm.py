@@ -120,7 +120,7 @@ class Store:
         k.store(k.add(k.load(place, element, lanes_mask), value) if self.accumulate else value, place, lanes_mask)
 
     def prefetch(self, k: VectorBuilder, pointers: Sequence[ir.Value], batch: Sequence[ir.Value], i: ir.Value, j: ir.Value) -> None:
-        """Nothing."""
+        """Asks for nothing: the processor foresees the writes to one array."""
 
 
 def reserve(b: ir.IRBuilder, kind: ir.Type) -> ir.Value:
@@ -167,7 +167,7 @@ class Swapped:
             self.inner.emit(VectorBuilder(k.b, 1), pointers, cell, batch, k.b.add(j, lane), i, None)
 
     def prefetch(self, k: VectorBuilder, pointers: Sequence[ir.Value], batch: Sequence[ir.Value], i: ir.Value, j: ir.Value) -> None:
-        """Nothing."""
+        """Asks for nothing: the elements of a vector lie apart."""
 
 
 # ---- the plan -----------------------------------------------------------------------------------------------------------
