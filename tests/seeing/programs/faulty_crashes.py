@@ -150,6 +150,17 @@ def whole_numbers_as_targets() -> None:
 
 
 @has("failure", "range")
+def past_the_end() -> None:
+    x = torch.zeros(3, requires_grad=True)
+    x[5].backward()  # here
+
+
+@has("failure", "other")
+def saved_weights_of_another_size() -> None:
+    mlp().load_state_dict(mlp(outputs=4).state_dict())  # here
+
+
+@has("failure", "range")
 def token_that_is_not_there() -> None:
     embed = nn.Embedding(10, 4)
     embed(torch.tensor([[1, 10]]))  # here

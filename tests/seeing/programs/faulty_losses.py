@@ -19,6 +19,14 @@ def column_in_a_class() -> None:
 
 
 @has("broadcast")
+def judged_only() -> None:
+    net, x = mlp(outputs=1), torch.randn(16, 8)
+    with torch.no_grad():
+        error = F.mse_loss(net(x), x.sum(1))  # here
+    assert error.item() > 0
+
+
+@has("broadcast")
 def errors_by_hand() -> None:
     w, x, y = torch.randn(4, 1, requires_grad=True), torch.randn(16, 4), torch.randn(16)
     error = y - x @ w  # here

@@ -235,6 +235,14 @@ def why_it_crashed(seen: Evidence) -> Iterator[Finding]:
     yield Finding("failure", "error", failure.step, failure.place, facts | more, failure.backward, variant)
 
 
+ABOUT_OPERANDS = {  # what messages say when an operation cannot take what it was given
+    "range": r"out of bounds|out of range",
+    "dtype": r"same dtype|floating point type|expected scalar type",
+    "shape": r"shapes? cannot|broadcast|must match|invalid for input of size|to have \d+ channels|different to the input size|equal size|"
+    r"[Ss]izes? of tensors?",
+}
+
+
 def operation_of(failure: Failure) -> str:
     """What was running, or had kept what was written over."""
     kept = re.search(r"\bof (\w+?)Backward\d*,", failure.message)
@@ -270,14 +278,10 @@ def variant_of(failure: Failure, scene: Scene | None, scenes: list[Scene]) -> tu
         return "leaf", {}
     if "only for scalar outputs" in message:
         return "scalar", {}
-    if re.search(
-        r"shapes? cannot|broadcast|must match|invalid for input of size|to have \d+ channels|different to the input size|sizes? ", message
-    ):
-        return "shape", {}
-    if "same dtype" in message or "floating point type" in message:
-        return "dtype", {}
-    if "out of bounds" in message or "out of range" in message:
-        return "range", {}
+    if operation_of(failure) != "–":
+        for variant, words in ABOUT_OPERANDS.items():
+            if re.search(words, message):
+                return variant, {}
     return "other", {}
 
 

@@ -17,20 +17,22 @@ TARGETED = (*ELEMENTWISE, "binary_cross_entropy", "binary_cross_entropy_with_log
 AFTER_ERROR = frozenset({"square", "abs", "pow_scalar", "mul", "div", "sqrt", "neg", *REDUCTIONS})
 
 
-def loss_calls(seen: Evidence, *names: str) -> Iterator[tuple[Scene, Call]]:
-    """The calls of these losses from which a way leads to where a backward pass began; one of each line."""
+def loss_calls(seen: Evidence, *names: str, judging: bool = False) -> Iterator[tuple[Scene, Call]]:
+    """The calls of these losses from which a way leads to where a backward pass began, or, for `judging`, of a step without one; one a line."""
     met = set()
     for scene in seen.scenes:
         for call in scene.step.calls:
-            if call.name.removesuffix("_reduced") in names and call.place not in met and any(id(r) in scene.leading for r in call.results):
+            if call.name.removesuffix("_reduced") not in names or call.place in met:
+                continue
+            if (judging and not scene.roots) or any(id(r) in scene.leading for r in call.results):
                 met.add(call.place)
                 yield scene, call
 
 
-@detector("broadcast", "passes")
+@detector("broadcast")
 def silent_broadcast(seen: Evidence) -> Iterator[Finding]:
     """An error of (n, 1) against (n,), which are n by n numbers."""
-    for scene, call in loss_calls(seen, *ELEMENTWISE):
+    for scene, call in loss_calls(seen, *ELEMENTWISE, judging=True):
         pair = [expanded(x) for x in call.operands[:2] if isinstance(x, Value)]
         if len(pair) == 2 and pair[0].shape != pair[1].shape and max(v.snapshot.size for v in pair) < call.operands[0].snapshot.size:
             yield broadcast(scene, call, pair[0], pair[1], call.operands[0].shape, "error")
