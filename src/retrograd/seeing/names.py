@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from retrograd.autograd.function import FunctionCtx
-from retrograd.seeing.record import Call, Record, Step, Value
+from retrograd.seeing.record import Call, Place, Record, Step, Value
 
 Span = tuple[int, int, int, int]
 MODULES = ("forward", "__call__")  # functions whose results have their module's path for a name
@@ -98,11 +98,15 @@ def named(step: Step) -> dict[tuple[int, int], str]:
     Several operations may run for one expression, `out = net(x)`: the last of them has the name.
     """
     found: dict[tuple[int, int], str] = {}
+    known: dict[Place, tuple[str, ...]] = {}
     for run in runs(step.calls):
         place = run[0].place
-        if place is None or place.span is None:
+        if place is None:
             continue
-        names = parsed(tuple(linecache.getlines(place.file))).get(place.span, ())
+        if place not in known:
+            span = place.span
+            known[place] = () if span is None else parsed(tuple(linecache.getlines(place.file))).get(span, ())
+        names = known[place]
         every = period(run) if names else 1
         for call in run[every - 1 :: every]:
             own = names
