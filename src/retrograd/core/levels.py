@@ -93,7 +93,7 @@ def unwatched() -> Iterator[None]:
 def only_looked_at() -> bool:
     """Whether nothing else is unusual in this thread than an observer who only looks on."""
     watched = local.observer
-    usual = local.grad and not local.inference and local.anomaly is None and not local.saved_hooks
+    usual = local.grad and not local.depth and not local.inference and local.anomaly is None and not local.saved_hooks
     return usual and watched is not None and not watched.complete
 
 

@@ -37,7 +37,7 @@ from typing import Any, NoReturn, Protocol
 import numpy as np
 from numpy import ndarray
 
-from retrograd.core.levels import Interpreter, local, switch
+from retrograd.core.levels import Interpreter, local, only_looked_at, switch
 from retrograd.core.tape import QUIET, Node, Port, count, quiet, restore, silence
 from retrograd.core.tensor import LEAF, Box, Tensor, View, current_node, wrap
 
@@ -538,7 +538,7 @@ def make_entry(op: Op) -> Any:
         kind = args[0].__class__ if args else None
         if kind is not Tensor and local.raw and kind is not Box:
             return forward(*args, **params) if kind is ndarray or kind in SCALARS else dispatch(args, params)
-        if switch.special or kind is not Tensor:
+        if kind is not Tensor or (switch.special and not only_looked_at()):
             return dispatch(args, params)
         return eager(args if prepare is None else prepare(args), params)
 

@@ -297,8 +297,10 @@ class Recorder(Observer):
     def value(self, tensor: Tensor) -> Value:
         """What a tensor is to the running step."""
         known = self.values.get(id(tensor))
-        if known is not None and known.snapshot.source is tensor._data and known.is_of(tensor):
-            return known
+        if known is not None and known.is_of(tensor):
+            snapshot, data = known.snapshot, tensor._data
+            if snapshot.array is data or snapshot.source is data:  # nobody has written there since
+                return known
         node = current_node(tensor)
         found = None
         if node is not None and node is not LEAF and node.grad_fn is not None:
@@ -388,7 +390,7 @@ class Recorder(Observer):
     def add_call(self, op: Op | None, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any], node: Any) -> None:
         """A call that ran just now. `node`: its place on the tape, if it has one."""
         self.teller = None
-        notes = self.notes if self.step is not None and not self.updated else self.running_forward()
+        notes = self.running_forward() if self.step is None or self.updated else self.notes
         if not self.may_call():
             return
         self.place = place = self.look(sys._getframe(2))
@@ -449,9 +451,10 @@ class Recorder(Observer):
     def pulled(self, node: Any, g: Any, results: Sequence[Any]) -> None:
         if not self.walked_back or (id(node) not in self.calls and not self.adopt(node)):
             return
-        cotangent = self.cotangent
-        v = tuple([cotangent(x) for x in g]) if g.__class__ is list else (cotangent(g),)
-        self.notes.append(("pulled", node, v, tuple([None if x is None else cotangent(x) for x in results])))
+        borrow, cotangent = self.borrow, self.cotangent
+        v = tuple(map(cotangent, g)) if g.__class__ is list else (cotangent(g),)
+        outgoing = tuple([borrow(x) if x.__class__ is ndarray else None if x is None else cotangent(x) for x in results])
+        self.notes.append(("pulled", node, v, outgoing))
 
     def cotangent(self, g: Any) -> Snapshot | None:
         """A cotangent's numbers."""
