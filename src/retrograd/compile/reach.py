@@ -327,10 +327,11 @@ class Reach:
             self.follow_contents(label, value)
         else:
             for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+                where = f"{label}[{key!r}]" if isinstance(key, PLAIN) else f"{label}[a {type(key).__name__}]"
                 if isinstance(value, tuple):
-                    self.follow(f"{label}[{key}]", item)
+                    self.follow(where, item)
                 else:
-                    self.put(f"{label}[{key!r}]", value, key, item)
+                    self.put(where, value, key, item)
         if type(value) not in BUILTINS and hasattr(value, "__dict__"):
             self.follow_object(label, value)
 
