@@ -11,6 +11,7 @@ import re
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -531,6 +532,14 @@ def test_every_kind_of_fault_is_tested():
     known = {(fault, variant) for fault, variant, *_ in [*FAULTY, *FAULTY_PROGRAMS]}
     assert {fault for fault, _ in known} >= set(DETECTORS)
     assert known >= {tuple(key.split(".")) for key in TEXTS if "." in key}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_guide_names_every_fault(language: str):
+    """In the page about see; a crash it calls by another name."""
+    page = (Path(__file__).parents[2] / "docs" / language / "see.md").read_text(encoding="utf-8")
+    missing = [TEXTS[fault][language]["name"] for fault in DETECTORS if fault != "failure" and TEXTS[fault][language]["name"] not in page]
+    assert not missing
 
 
 NOTEBOOK = ["import retrograd as torch\nmodel = torch.nn.Linear(3, 1)\nopt = torch.optim.SGD(model.parameters(), lr=0.1)",
