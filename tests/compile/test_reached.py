@@ -208,6 +208,27 @@ def test_modules_imported_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert [v.state for v in compiled.programs()] == ["compiled"] * 2
 
 
+def test_attributes_that_do_not_matter():
+    """Of an object that is asked for attributes by constant names, the others may change."""
+    held = Held()
+    held.count = 0  # type: ignore[attr-defined]
+
+    def f(x: Any) -> Any:
+        y = x * getattr(held, "by", 2.0)
+        return y + 1 if hasattr(held, "more") else y
+
+    compiled = Compiled(f, backend=Replay)
+    x = torch.arange(3.0)
+    for i in range(9):
+        held.count += 1  # type: ignore[attr-defined]
+        if i == 3:
+            held.by = 5.0
+        if i == 6:
+            held.more = None  # type: ignore[attr-defined]
+        assert torch.equal(compiled(x), f(x))
+    assert [v.state for v in compiled.programs()] == ["compiled"] * 3
+
+
 # ---------------------------------------------------------------- what is made once
 
 

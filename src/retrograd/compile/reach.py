@@ -37,7 +37,7 @@ MOST_COPIED = 1024
 MISSING: Any = type("Missing", (), {"__repr__": lambda self: "nothing"})()
 UNSET = (None, False, MISSING)  # what is there before something is made for the first time
 PLAIN = (int, float, complex, bool, str, bytes, type(None))
-WORKED_OUT = {"getattr", "setattr", "delattr", "hasattr", "vars", "dir"}  # what takes attributes by names that are worked out
+ALL = {"vars", "dir"}  # what gives all attributes
 UNSEEN = {"globals": "a variable by a name that is worked out (globals())", "eval": "what it evaluates", "exec": "what it executes"}
 BUILTINS = (int, float, complex, bool, str, bytes, list, tuple, dict, set, frozenset, deque)
 FIXED = (types.FunctionType, staticmethod, property)  # what a class gives of itself as it is
@@ -150,7 +150,7 @@ class Reach:
     def __init__(self, *roots: tuple[str, Any]) -> None:
         self.roots = roots
         self.attributes: set[str] = {"forward", "__call__"}
-        self.written: set[str] = set()
+        self.optional: set[str] = set()
         self.strings: set[str] = set()
         self.every = False  # whether attributes are taken by names that are worked out
         while True:  # until no more names are found, which more attributes of objects may have
@@ -248,6 +248,8 @@ class Reach:
     def follow_attributes(self, label: str, value: Any) -> None:
         """What is in the `__dict__` of an object, as far as it matters; and what is found in its class for want of it."""
         held, foreign = vars(value), is_foreign_class(type(value))
+        if self.every and not isinstance(value, Tensor):
+            self.places.append(Place(f"how many attributes {label} has", held, LENGTH, len(held)))
         for name, found in list(held.items()):
             if name in self.attributes or self.every:
                 self.put(f"{label}.{name}", held, name, found)
@@ -256,7 +258,7 @@ class Reach:
                 if isinstance(found, (list, dict, set, deque)) and len(found) <= MOST_COPIED:
                     self.places.append(Place(f"{label}.{name}", found, COPY, copied(found)))
         known = {name for base in type(value).__mro__ if is_users_class(base) for name in vars(base)}
-        for name in sorted((self.written | (self.attributes & known)) - set(held)):
+        for name in sorted((self.optional | (self.attributes & known)) - set(held)):
             if not isinstance(value, Tensor) and not hasattr(getattr(type(value), name, None), "__set__"):
                 self.places.append(Place(f"{label}.{name}", held, name, MISSING))
 
@@ -296,10 +298,10 @@ class Reach:
     def take(self, names: Names, known: dict[str, Any]) -> None:
         """Takes in what code mentions, whose globals are `known`."""
         self.attributes |= names.attributes
-        self.written |= names.written
+        self.optional |= names.optional
         self.strings |= names.strings
         builtin = names.read - set(known)
-        self.every = self.every or bool(builtin & WORKED_OUT) or "__dict__" in names.attributes
+        self.every = self.every or bool(builtin & (ALL | names.worked_out)) or "__dict__" in names.attributes
         for name in sorted(builtin & set(UNSEEN)):
             self.unwatched = UNSEEN[name]
         if {"environ", "getenv"} & (names.attributes | names.read):
