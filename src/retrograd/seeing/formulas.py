@@ -52,7 +52,7 @@ FORMULAS: dict[str, tuple[str, ...]] = {
     "l1_loss_reduced sum": ("total(i, abs(sub(x, i) - sub(z, i)))", "sign(x - z) * v", "-sign(x - z) * v"),
     "nll_loss": ("-sub(x, z)", "-v * sub(e, z)"), "normalize": ("(x - mu) / sigma * w + b",), "embedding": ("sub(W, i)", "total(i, T(sub(e, i)) @ v)"),
     "index": ("sub(x, i)", "T(sub(e, i)) @ v"), "gather": ("sub(x, i)", "T(sub(e, i)) @ v"), "select": ("sub(x, i)", "T(sub(e, i)) @ v"),
-    "max_pool": ("max(x)", "v if x == y else 0"), "avg_pool": ("mean(x)", "v / n"), "adaptive_avg_pool": ("mean(x)", "v / n"),
+    "max_pool": ("max(x)", "v if x == y else 0"), "avg_pool": ("mean(x)", "total(j, sub(v, j) / n)"), "adaptive_avg_pool": ("mean(x)", "total(j, sub(v, j) / n)"),
     "cumsum": ("total(j, sub(x, j))", "total(j, sub(v, j))"), "clone": ("x", "v"), "_to_copy": ("x", "v"), "view": ("x", "v"),
     "expand": ("x", "total(i, sub(v, i))"), "permute": ("T(x)", "T(v)"), "trace": ("trace(x)", "v * I"),
     "addcmul": ("x + a * w * z", "v", "a * z * v", "a * w * v"), "linalg_inv": ("x**-1", "-T(y) @ v @ T(y)"), "linalg_det": ("det(x)", "y * T(x**-1) * v"),
