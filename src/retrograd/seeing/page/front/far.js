@@ -4,9 +4,10 @@ import { byId } from "./tools.js";
 import { view, size } from "./view.js";
 
 const SOLID = 0.12; // beneath this scale boxes are of one colour
+const NAMED = 40; // pixels that an open group has at least to get its name
 const COLOURS = { operation: "--forward", parameter: "--weight", buffer: "--weight", leaf: "--weight", input: "--input", earlier: "--input", module: "--quiet" };
 
-/** Paints boxes { x, y, right, bottom, kind, open, name, waiting } and lines (of type Path2D). */
+/** Paints boxes { x, y, right, bottom, kind, open, name, waiting, ring } and lines (of type Path2D); `ring`: the colour of a ring around what is to be seen even from here. */
 export function paintFar(boxes, lines) {
   const canvas = byId("far"), { width, height } = size(), fine = window.devicePixelRatio || 1;
   if (canvas.width !== Math.round(width * fine) || canvas.height !== Math.round(height * fine)) Object.assign(canvas, { width: Math.round(width * fine), height: Math.round(height * fine) });
@@ -36,14 +37,19 @@ export function paintFar(boxes, lines) {
   }
   context.globalAlpha = 1;
   context.setTransform(fine, 0, 0, fine, 0, 0);
+  context.lineWidth = 3;
+  for (const { x, y, right, bottom, ring } of boxes) if (ring) {
+    context.strokeStyle = colour(ring);
+    context.strokeRect(x * view.k + view.x - 4, y * view.k + view.y - 4, (right - x) * view.k + 8, (bottom - y) * view.k + 8);
+  }
   Object.assign(context, { font: "600 12px system-ui, sans-serif", textBaseline: "top", lineWidth: 4, lineJoin: "round", fillStyle: colour("--ink"), strokeStyle: colour("--ground") });
   const written = []; // names do not stand over one another
-  for (const { x, y, right, bottom, open, name } of boxes) if (open && (right - x) * view.k > 60 && (bottom - y) * view.k > 60) {
-    const at = [Math.max(4, x * view.k + view.x + 5), y * view.k + view.y + 4], room = (right - x) * view.k - 10;
-    if (at[1] < -16 || written.some(([left, top, width]) => Math.abs(at[1] - top) < 16 && at[0] < left + width && left < at[0] + room)) continue;
-    written.push([...at, room]);
-    context.strokeText(name, ...at, room);
-    context.fillText(name, ...at, room);
+  for (const { x, y, right, bottom, open, name } of boxes) if (open && Math.min(right - x, bottom - y) * view.k > NAMED) {
+    const left = Math.max(4, x * view.k + view.x + 5), top = y * view.k + view.y + 4, end = left + context.measureText(name).width;
+    if (top < -16 || written.some((other) => Math.abs(top - other.top) < 16 && left < other.end && other.left < end)) continue;
+    written.push({ left, top, end });
+    context.strokeText(name, left, top);
+    context.fillText(name, left, top);
   }
 }
 

@@ -106,7 +106,7 @@ function paint() {
   const [left, top, right, bottom] = [-margin - view.x, -margin - view.y, width + margin - view.x, height + margin - view.y].map((x) => x / view.k);
   const inView = (shape) => shape.x < right && shape.y < bottom && shape.right > left && shape.bottom > top;
   const boxes = placed.boxes.filter(inView), lines = placed.lines.filter(inView);
-  if (far) paintFar(boxes.map((box) => ({ ...box, name: box.open ? wordsOf(placed.of, box.node)[0] : "", waiting: state.moment >= 0 && !marks.done(box.id) })), lines.map((line) => line.path));
+  if (far) paintFar(boxes.map(fromAfar), lines.map((line) => line.path));
   else clearFar();
   const kept = new Set([state.chosen, document.activeElement?.dataset?.node]); // even out of view
   const large = ({ x, y, right, bottom, open, id }) => !far || marks.current.has(id) || (open && Math.min(right - x, bottom - y) * view.k > SMALL);
@@ -129,6 +129,11 @@ function paint() {
     last[layer] = element;
   }
 }
+
+const fromAfar = (box) => ({
+  ...box, name: box.open ? wordsOf(placed.of, box.node)[0] : "", waiting: state.moment >= 0 && !marks.done(box.id),
+  ring: marks.current.has(box.id) ? (marks.backward ? "--backward" : "--forward") : state.chosen === box.id ? "--ink" : null,
+});
 
 const lineElement = ({ id, d }) => draw("path", { class: "edge", d, "marker-end": "url(#arrow)", "data-edge": id });
 

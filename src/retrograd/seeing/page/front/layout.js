@@ -32,17 +32,18 @@ function pieced(items, edges) {
 function rowsOf(children, links, of, widest) {
   const before = new Map(children.map((id) => [id, []])), after = new Map(children.map((id) => [id, []]));
   for (const { from, to } of links) { before.get(to).push(from); after.get(from).push(to); }
-  const row = new Map(), time = new Map(children.map((id, n) => [id, n])), taken = [];
+  const row = new Map(), time = new Map(children.map((id, n) => [id, n])), since = new Map(), taken = [];
   for (const id of children) {
     const above = before.get(id), width = above.length ? of.get(id).width : 0;
     let r = Math.max(-1, ...above.map((x) => row.get(x) ?? -1)) + 1;
     while (width && taken[r] && taken[r] + width > widest) r++;
     taken[r] = (taken[r] ?? 0) + width;
     row.set(id, r);
+    since.set(id, Math.max(-Infinity, ...above.map((x) => (after.get(x).length > 1 ? time.get(x) : since.get(x) ?? -Infinity)))); // what it alone takes goes along with it
   }
   for (const id of children.toReversed()) if (after.get(id).length) {
-    const now = time.get(id), next = Math.min(...after.get(id).map((x) => time.get(x))), last = Math.max(-Infinity, ...before.get(id).map((x) => time.get(x)));
-    if (next - now <= now - last) row.set(id, Math.min(...after.get(id).map((x) => row.get(x))) - 1);
+    const now = time.get(id), next = Math.min(...after.get(id).map((x) => time.get(x)));
+    if (next - now <= now - since.get(id)) row.set(id, Math.min(...after.get(id).map((x) => row.get(x))) - 1);
   }
   const used = [...new Set(row.values())].sort((a, b) => a - b), place = new Map(used.map((r, n) => [r, n]));
   return new Map(children.map((id) => [id, place.get(row.get(id))]));

@@ -76,7 +76,7 @@ async function reach(id, tab = "node") {
 function search() {
   const wanted = byId("search").value.trim().toLowerCase();
   const tree = treeOf(step());
-  const hits = wanted ? [...tree.nodes.values()].filter((n) => n.id !== "root").map((n) => [n.id, wordsOf(step(), n).join("  ")]).filter(([, text]) => text.toLowerCase().includes(wanted)).slice(0, 30) : [];
+  const hits = wanted ? [...tree.nodes.values()].filter((n) => n.first !== undefined).map((n) => [n.id, wordsOf(step(), n).join("  ")]).filter(([, text]) => text.toLowerCase().includes(wanted)).slice(0, 30) : [];
   byId("found").hidden = !wanted;
   byId("found").replaceChildren(...(hits.length ? hits.map(([id, text]) => make("li", {}, make("button", { onclick: () => { byId("found").hidden = true; reach(id); } }, text))) : [make("li", { class: "quiet" }, t("no match"))]));
 }
