@@ -38,6 +38,8 @@ FORMULAS: dict[str, tuple[str, ...]] = {
     "linear": ("x @ T(W) + b", "v @ W", "T(v) @ x", "total(i, sub(v, i))"), "mm": ("x @ z", "v @ T(z)", "T(x) @ v"),
     "bmm": ("x @ z", "v @ T(z)", "T(x) @ v"), "mv": ("x @ z", "v @ T(z)", "T(x) @ v"), "dot": ("T(x) @ z", "v * z", "v * x"),
     "convolution": ("conv(x, W) + b", "conv(T(W), v)", "conv(x, v)", "total(i, sub(v, i))"),
+    "convolution_transpose": ("conv(T(W), x) + b", "conv(W, v)", "conv(v, x)", "total(i, sub(v, i))"),
+    "linalg_solve": ("x**-1 @ z", "-T(x**-1) @ v @ T(y)", "T(x**-1) @ v"),
     "sum": ("total(i, sub(x, i))", "v"), "mean": ("1 / n * total(i, sub(x, i))", "v / n"), "prod": ("prod(x)", "y / x * v"),
     "var": ("1 / (n - 1) * total(i, (sub(x, i) - mean(x))**2)", "2 / (n - 1) * (x - mean(x)) * v"),
     "std": ("sqrt(var(x))", "(x - mean(x)) / ((n - 1) * y) * v"), "amax": ("max(x)", "v if x == y else 0"),
