@@ -134,6 +134,31 @@ def test_one_step_in_so_many():
     assert all(len(s.updates) == 4 for s in record.steps)
 
 
+def test_gradients_that_are_cleared_after_the_watched_step_are_not_copied():
+    """It is watched until something runs again; what lives on then is copied, before it is written to."""
+    net, x, y = network()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    weight = net[2].weight
+    seen = []
+    with torch.see(every=3) as record:
+        for i in range(5):
+            nn.functional.mse_loss(net(x), y).backward()
+            gradient = weight.grad._data.copy()
+            optimizer.step()
+            seen.append((weakref.ref(weight.grad._data), gradient, weight.detach()._data.copy()))
+            if i < 3:
+                optimizer.zero_grad()
+    assert [s.number for s in record.steps] == [0, 3]
+    for step, shared in zip(record.steps, (True, False), strict=True):
+        source, gradient, after = seen[step.number]
+        (arrival,) = [a for a in step.passes[0].arrivals if a.leaf.name == "2.weight"]
+        (update,) = [u for u in step.updates if u.leaf.name == "2.weight"]
+        assert (source() is arrival.g.array) == shared
+        np.testing.assert_array_equal(arrival.g.array, gradient)
+        np.testing.assert_array_equal(update.after.array, after)
+        assert [v.path for v in step.visits] == ["net", "net.0", "net.1", "net.2"]
+
+
 def test_a_step_that_is_dropped_is_gone():
     """At once, with all its numbers: nothing in it refers back."""
     net, x, y = network()

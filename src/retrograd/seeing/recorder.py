@@ -94,6 +94,7 @@ class Recorder(Observer):
         self.every = every
         self.record = new(keep)
         self.on = False
+        self.leaving = False  # the step is over, and the next is not to be watched
         self.count = 0  # steps that the program has taken, watched or not
         self.passes: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
         self.paths: dict[int, tuple[weakref.ref[Any], str, str]] = {}  # by id of a parameter, buffer or module: its path, and kind or class
@@ -167,7 +168,7 @@ class Recorder(Observer):
         if self.on:
             local.observer = None
             switch.add(-1)
-            self.on = False
+            self.on = self.leaving = False
         self.teller = None
         self.finish()
         self.lent.settle()
@@ -195,9 +196,8 @@ class Recorder(Observer):
             return
         self.count += 1
         wanted = self.count % self.every == 0
-        if self.on and not wanted:
-            self.pause()
-        elif wanted and local.observer is None:
+        self.leaving = self.on and not wanted  # when something runs again: gradients that are cleared until then need not be copied
+        if wanted and local.observer is None:
             self.start()
 
     # ------------------------------------------------------------ places
@@ -352,13 +352,15 @@ class Recorder(Observer):
 
     def entered(self, module: Any) -> None:
         self.teller = None
-        notes = self.running_forward()
         path = self.known(module) or self.register(module)
         call = sys._getframe(1)
         beneath = self.user(call)
         self.callers.append((call, beneath))
         kind = module.__class__.__name__
         self.modules = *self.modules, (path, kind)
+        if self.leaving:
+            return self.pause()
+        notes = self.running_forward()
         at = None if beneath is None else (beneath.f_code, beneath.f_lasti)
         notes.append(("entered", path, kind, module.training, local.grad, at))
 
@@ -389,6 +391,8 @@ class Recorder(Observer):
 
     def add_call(self, op: Op | None, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any], node: Any) -> None:
         """A call that ran just now. `node`: its place on the tape, if it has one."""
+        if self.leaving:
+            return self.pause() if node is not None else None  # what needs no gradient belongs to no step
         self.teller = None
         notes = self.running_forward() if self.step is None or self.updated else self.notes
         if not self.may_call():
@@ -412,6 +416,8 @@ class Recorder(Observer):
         return True
 
     def wrote(self, target: Tensor, value: Tensor) -> None:
+        if self.leaving:
+            return self.pause()
         notes, at = self.running(), self.look(sys._getframe(1))
         source = self.value(value)
         leaf = next((r() for r, n in self.passes.values() if n and (t := r()) is not None and t._grad is target), None)
@@ -426,12 +432,16 @@ class Recorder(Observer):
         self.give_back(target._data)
 
     def shared(self, tensor: Tensor, other: Tensor) -> None:
+        if self.leaving:
+            return
         notes, at = self.running(), self.look(sys._getframe(1))
         notes.append(("happened", "shared", self.value(tensor), at, self.value(other)))
 
     # ------------------------------------------------------------ what happens backward
 
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
+        if self.leaving:
+            return self.pause()
         notes, at = self.running(), self.look(sys._getframe(1))
         notes.append(("walked", tuple([self.value_at(edge) for edge in edges]), at))
         self.walked_back = True
@@ -498,6 +508,8 @@ class Recorder(Observer):
     # ------------------------------------------------------------ updates
 
     def updates(self, optimizer: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> None:
+        if self.leaving:
+            return self.pause()
         self.running()
         teller = sys._getframe(1)
         if teller is not self.teller:
@@ -522,6 +534,8 @@ class Recorder(Observer):
         self.unfinished.append(note)
 
     def stepped(self, optimizer: Any) -> None:
+        if self.leaving:
+            return self.pause()
         self.teller = None
         notes, at = self.running(), self.look(sys._getframe(1))
         given = tuple([self.value(p) for group in optimizer.param_groups for p in group["params"]])
