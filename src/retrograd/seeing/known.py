@@ -73,7 +73,7 @@ def of_linear(case: Case) -> Jacobian:
     if case.at == 0:
         return kron(case, 1, lambda: case.array(1)[None], case.rows().reshape(1, count, out), case.positions().reshape(1, count, size))
     if case.at == 2:
-        return case.entries("repeated", np.ones(case.m), columns=np.broadcast_to(np.arange(out), (count, out)), times=count)
+        return case.entries("repeated", np.ones(case.m), columns=np.broadcast_to(case.positions(), case.result), times=case.m // case.n)
     rows = case.rows().reshape(count, out).T[None]
     return kron(case, 0, lambda: case.array(0).reshape(1, count, size), rows, case.positions().reshape(1, out, size), sort=True)
 

@@ -18,7 +18,7 @@ from retrograd.seeing.record import Call, Record, Snapshot, Step, Value
 from retrograd.seeing.structures import Jacobian
 
 EXPLICIT = 1024  # entries of a Jacobian that the page holds written out
-WORK = 30_000_000  # numbers, about, that are looked at for the structure of Jacobians
+WORK = 12_000_000  # numbers, about, that are looked at for the structure of Jacobians
 CHECKS = 3_000_000  # the same, for the checks of chains
 EACH = 50_000  # what a link of a chain costs besides its numbers
 
