@@ -120,10 +120,14 @@ def acosh(k: Arithmetic, x: ir.Value) -> ir.Value:
     """The inverse hyperbolic cosine of x: nan below 1."""
     above = k.sub(x, 1.0)
     large = k.gt(x, 2.0 ** (format_of(x).digits + 2))  # where it is log(2x)
-    root = k.sqrt(k.fma(above, above, k.mul(above, 2.0)))
+    twice = k.mul(above, 2.0)
+    square = k.fma(above, above, twice)
+    root = k.sqrt(square)
     sum_, lost = total(k, root, above)
     f, e = parts_of_sum(k, k.select(large, x, sum_))
-    lost = k.select(k.lt(sum_, 0.25), lost, 0.0)  # further away it does not matter
+    more = k.add(k.fma(k.neg(root), root, square), k.fma(above, above, k.sub(twice, square)))  # what the square and its root have lost
+    lost = k.add(lost, k.div(more, k.max(k.mul(root, 2.0), 2.0**-126)))
+    lost = k.select(k.lt(sum_, 0.5), k.div(lost, k.add(sum_, 1.0)), 0.0)  # further away it does not matter
     result = log_of_parts(k, f, k.add(e, k.select(large, k.const(1, x), 0.0)), lost)
     return k.select(k.lt(x, 1.0), k.const(math.nan, x), result)
 
