@@ -5,7 +5,7 @@ import { data, REST } from "./state.js";
 const onWay = new Set(); // what is on its way
 let free = 0; // when the next question may be asked
 
-/** Asks the server, once at a time for each address; the answer goes to `came`. */
+/** Asks the server, once at a time for each address; the answer goes to `came`, null if the step is gone. */
 export async function ask(path, came) {
   if (!data.live || onWay.has(path)) return;
   onWay.add(path);
@@ -15,7 +15,7 @@ export async function ask(path, came) {
   const began = performance.now();
   try {
     const answer = await fetch(`${path}${data.live}`);
-    if (answer.ok) came(await answer.json());
+    came(answer.ok ? await answer.json() : null);
   } catch { /* the server is gone: `follow` says so */ }
   free = performance.now() + REST * (performance.now() - began);
   onWay.delete(path);

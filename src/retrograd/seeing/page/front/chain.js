@@ -166,10 +166,10 @@ function chainView(chain, again, reveal) {
 /** What the library compared the gradient with, and how far it was off. */
 function checksView(s, target, again) {
   const checks = s.checks[target];
-  if (!checks && data.live) ask(`/checks?step=${s.number}&value=${target}`, (found) => { s.checks[target] = found; again(); });
+  if (!checks && data.live) ask(`/checks?step=${s.number}&value=${target}`, (found) => { s.checks[target] = found ?? []; again(); });
   const mark = { exact: "✓", rounding: "✓", unsure: "≈", cancelled: "≈", differs: "✗", none: "–" };
   const list = checks?.map((c) => make("li", { class: c.verdict, "data-check": c.kind, "data-verdict": c.verdict, "data-error": String(c.error) }, make("span", { "aria-hidden": "true" }, `${mark[c.verdict]} `), c.text[state.language]));
-  return [make("h4", {}, t("chain checks")), list?.length ? make("ul", { class: "checks" }, list) : make("p", { class: "note quiet" }, t(data.live ? "chain checking" : "chain unchecked", { name: s.values[target].label }))];
+  return [make("h4", {}, t("chain checks")), list?.length ? make("ul", { class: "checks" }, list) : make("p", { class: "note quiet" }, t(data.live && !checks ? "chain checking" : "chain unchecked", { name: s.values[target].label }))];
 }
 
 /** The links, nearest to the loss first; each opens. */

@@ -24,10 +24,10 @@ export const formulasOf = (call) => (call.formulas === null ? [] : data.formulas
 export function jacobiansOf(n, at, again) {
   const call = step().calls[n];
   if (call.jacobians) return call.jacobians[at] ?? [];
-  if (data.live) ask(`/jacobians?step=${step().number}&call=${n}`, ({ jacobians, arrays }) => {
-    const by = addArrays(arrays);
-    for (const j of jacobians?.flat() ?? []) if (j && j.matrix !== null) j.matrix += by;
-    call.jacobians = jacobians ?? [];
+  if (data.live) ask(`/jacobians?step=${step().number}&call=${n}`, (found) => {
+    const by = addArrays(found?.arrays ?? []);
+    call.jacobians = found?.jacobians ?? [];
+    for (const j of call.jacobians.flat()) if (j && j.matrix !== null) j.matrix += by;
     again();
   });
   return null;

@@ -54,7 +54,7 @@ export function showPanel() {
 /** What the library says: the ledger, the flow, the diagnosis. Of a live page it is asked for while it is looked at. */
 function resultSheet() {
   const name = state.tab, found = data.results[name];
-  if (data.live && found?.watched !== data.watched) ask(`/results?name=${name}`, (came) => { data.results[name] = came; if (state.tab === name) again(); });
+  if (data.live && !(found?.watched >= data.watched)) ask(`/results?name=${name}`, (came) => { if (came) data.results[name] = came; if (state.tab === name) again(); });
   return found ? partsView(found[state.language]) : [note("J coming")];
 }
 
