@@ -72,7 +72,7 @@ function curve(points) {
   let d = `M${points[0].join(" ")}`;
   for (let i = 1; i < points.length; i++) {
     const [x, y] = points[i], [before, above] = points[i - 1], middle = (above + y) / 2;
-    d += Math.abs(x - before) < 1 ? `L${x} ${y}` : `C${before} ${middle} ${x} ${middle} ${x} ${y}`;
+    if (y - above > 0.5) d += Math.abs(x - before) < 1 ? `L${x} ${y}` : `C${before} ${middle} ${x} ${middle} ${x} ${y}`;
   }
   return d;
 }

@@ -6,7 +6,7 @@ import { byId } from "./tools.js";
 const MEASURES = {
   title: 30, pad: 14, // of the box of an open group
   gap: 34, // between rows
-  longest: 2400, longestOfHeld: 250, // of lines, the second from what no call made: what would be longer is cut, and stands as words at its ends
+  longest: 2400, longestOfHeld: 320, // of lines, the second from what no call made: what would be longer is cut, and stands as words at its ends
   worded: 150, // wide at least are these ends
   widest: 2400, // of a row, if the group is not much larger
 };
@@ -60,15 +60,21 @@ function rough(id, of, links, measures) {
     heights[r] = Math.max(heights[r] ?? 0, of.get(child).height);
     widths[r] = (widths[r] ?? 0) + of.get(child).width + 18;
   }
-  group.tops = heights.map((_, r) => measures.title + heights.slice(0, r).reduce((sum, h) => sum + h + measures.gap, 0));
-  if (id !== "root") Object.assign(group, { height: group.tops.at(-1) + heights.at(-1) + measures.pad, width: Math.max(group.least, ...widths) });
+  let bottom = measures.title - measures.gap;
+  group.bottoms = heights.map((height) => (bottom += measures.gap + height));
+  if (id !== "root") Object.assign(group, { height: bottom + measures.pad, width: Math.max(group.least, ...widths) });
 }
 
 /** The edges that would be too long, or that do not go forward in time. */
 function tooLong(edges, pieces, of, measures) {
-  const top = (id) => { let y = 0; for (let at = id; of.get(at).parent !== null; at = of.get(at).parent) { const group = of.get(of.get(at).parent); y += group.tops[group.rows.get(at)]; } return y; };
+  const bottom = (id) => {
+    let y = 0;
+    for (let at = id, group = of.get(of.get(at).parent); group; at = group.id, group = of.get(group.parent)) y += group.bottoms[group.rows.get(at)] - (at === id ? 0 : of.get(at).height);
+    return y;
+  };
+  const length = ({ from, to }) => bottom(to) - of.get(to).height - bottom(from);
   const forward = ({ group, from, to }) => !of.has(from) || !of.has(to) || of.get(group).rows.get(from) < of.get(group).rows.get(to);
-  return edges.filter((edge) => top(edge.to) - top(edge.from) > (edge.held ? measures.longestOfHeld : measures.longest) || !pieces.get(edge.id).every(forward)).map((edge) => edge.id);
+  return edges.filter((edge) => length(edge) > (edge.held ? measures.longestOfHeld : measures.longest) || !pieces.get(edge.id).every(forward)).map((edge) => edge.id);
 }
 
 /** Places what is in one group: dagre's answer, as [x, y] of the middles of nodes, the xs that each piece passes at in the rows between, and the size. */
