@@ -93,6 +93,14 @@ def test_a_program_without_modules_and_optimizers():
         found["nothing"]
 
 
+def test_a_parameter_made_while_watched_is_shown_as_it_was_used():
+    with torch.see() as record:
+        net = nn.Linear(4, 1)  # made empty, then filled
+        net(torch.ones(3, 4)).sum().backward()
+    for name, p in net.named_parameters():
+        assert record.ledger()[name].before.array.tolist() == p.tolist()
+
+
 def test_no_gradient():
     """Used, but on no way to the loss."""
     w, other = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)

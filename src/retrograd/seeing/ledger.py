@@ -186,14 +186,14 @@ class Book:
         self.record, self.step = record, step
         self.updates: dict[Any, list[Update]] = {}
         self.arrivals: dict[Any, Arrival] = {}  # the last one
-        self.met: dict[Any, Value] = {}  # as they were first met
+        self.met: dict[Any, Value] = {}  # in the order in which they were first met, as they were met last: when first met they may be without numbers yet
         for update in step.updates:
             self.updates.setdefault(key_of(update.leaf), []).append(update)
         for arrival in (a for p in step.passes for a in p.arrivals):
             self.arrivals[key_of(arrival.leaf)] = arrival
         for value in step.values:
             if value.kind in ("parameter", "leaf"):
-                self.met.setdefault(key_of(value), value)
+                self.met[key_of(value)] = value
         self.stepped = [event for event in step.events if event.kind == "stepped"]
         self.held = {key_of(value) for event in self.stepped for value in event.given}
 
