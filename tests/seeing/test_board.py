@@ -59,6 +59,7 @@ def test_scalars_and_histograms_by_step(tmp_path: Path):
 def test_without_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """The extra is named."""
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    monkeypatch.delitem(sys.modules, "retrograd.utils.tensorboard", raising=False)
     with torch.see() as record:
         pass
     with pytest.raises(ImportError, match=r"retrograd\[tensorboard\]"):

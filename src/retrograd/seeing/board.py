@@ -1,6 +1,6 @@
 """TensorBoard: the loss, scalars and histograms of a flow as event files, written as steps finish.
 
-The files are written by tensorboardX (extra `tensorboard`); `tensorboard --logdir FOLDER` shows them.
+The files are written through `utils.tensorboard`; `tensorboard --logdir FOLDER` shows them.
 """
 
 from __future__ import annotations
@@ -33,11 +33,7 @@ class Board:
     """
 
     def __init__(self, record: Record, folder: str | Path, flow: Flow | None = None) -> None:
-        try:
-            writer = importlib.import_module("tensorboardX").SummaryWriter
-        except ImportError:
-            raise ImportError("event files for TensorBoard are written by tensorboardX: pip install 'retrograd[tensorboard]'") from None
-        self.writer: Any = writer(str(folder))
+        self.writer: Any = importlib.import_module("retrograd.utils.tensorboard").SummaryWriter(str(folder))
         self.record, self.flow = record, Flow(record) if flow is None else flow
         for step in self.flow.steps:
             self.write(step)

@@ -186,7 +186,7 @@ class Book:
         self.record, self.step = record, step
         self.updates: dict[Any, list[Update]] = {}
         self.arrivals: dict[Any, Arrival] = {}  # the last one
-        self.met: dict[Any, Value] = {}  # in the order in which they were first met, as they were met last: when first met they may be without numbers yet
+        self.met: dict[Any, Value] = {}  # as they were met last: the first time, they may be without numbers yet
         for update in step.updates:
             self.updates.setdefault(key_of(update.leaf), []).append(update)
         for arrival in (a for p in step.passes for a in p.arrivals):

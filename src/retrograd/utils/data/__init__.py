@@ -1,6 +1,7 @@
 """Datasets and how they are read: samplers, batches, worker processes."""
 
 from retrograd.utils.data.collate import default_collate, default_convert
+from retrograd.utils.data.dataloader import DataLoader
 from retrograd.utils.data.dataset import (
     ChainDataset,
     ConcatDataset,
@@ -11,7 +12,6 @@ from retrograd.utils.data.dataset import (
     TensorDataset,
     random_split,
 )
-from retrograd.utils.data.loader import DataLoader
 from retrograd.utils.data.sampler import (
     BatchSampler,
     RandomSampler,
