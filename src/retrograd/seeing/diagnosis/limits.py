@@ -13,7 +13,8 @@ DEAD_UNITS = 4  # a layer that is all zero: with fewer units that happens by cha
 # Gradients over depth. Healthy nets differ by 10 to 100 between layers; a sigmoid loses a factor of 4 or more at each.
 DEPTH_LAYERS = 4  # fewer are no depth
 DEPTH_RATIO = 1e4  # between the norms of the cotangents of layers' outputs, first to last layer
-DEPTH_PER_LAYER = 3.0  # and that much for each layer, so that it is depth and not one odd layer
+DEPTH_PER_LAYER = 3.0  # and that much for each layer
+DEPTH_ODD = 0.6  # of all that is lost or gained, at most so much at one layer; of three, an even loss would be a third at each
 TIME_USES = 8  # uses of one weight in one pass: a recurrence, whose depth is time; DEPTH_RATIO holds for it too
 TIME_PER_USE = 1.6  # gates lose about 1.5 at each step when training begins, and plain recurrences with large weights next to nothing
 

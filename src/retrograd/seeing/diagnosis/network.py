@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -167,20 +166,27 @@ def over_depth(seen: Evidence, fault: str) -> Iterator[Finding]:
     scenes = [scene for scene in seen.scenes if scene.step.passes]
     for scene in scenes:
         for depth in depths_of(scene):
-            (near, front), (far, back) = depth.uses[0], depth.uses[-1]
-            first, last = norm_at(scene, front), norm_at(scene, back)
-            small, large = (first, last) if fault == "vanishing" else (last, first)
-            if not np.isfinite(small) or not np.isfinite(large) or large == 0:
+            norms = [(norm_at(scene, call), name, call) for name, call in depth.uses]
+            while norms and norms[-1][0] == 0:  # what the loss does not reach: masked, or never asked for
+                norms.pop()
+            if len(norms) < 2:
                 continue
-            ratio = large / max(small, sys.float_info.min)
-            if ratio >= limits.DEPTH_RATIO and ratio ** (1 / (len(depth.uses) - 1)) >= depth.factor:
+            (first, near, front), (last, far, _) = norms[0], norms[-1]
+            logs = np.log(np.maximum([x for x, _, _ in norms], np.finfo(np.float32).tiny))
+            rises = np.diff(logs if fault == "vanishing" else logs[::-1])
+            whole = rises.sum()
+            if (
+                whole >= np.log(limits.DEPTH_RATIO)
+                and whole >= len(rises) * np.log(depth.factor)
+                and rises.max() <= limits.DEPTH_ODD * whole
+            ):
                 facts = {
                     "near": near,
                     "far": far,
                     "first": first,
                     "last": last,
-                    "ratio": ratio,
-                    "layers": len(depth.uses),
+                    "ratio": float(np.exp(whole)),
+                    "layers": len(norms),
                     "name": depth.name,
                 }
                 severity = "hint" if (fault, depth.variant) == ("vanishing", "time") else "warning"
