@@ -263,11 +263,12 @@ def inputs_not_normalised(seen: Evidence) -> Iterator[Finding]:
             if call.name not in LAYERS or call.node is None or not isinstance(call.operands[0], Value):
                 continue
             value = source_of(call.operands[0])
-            if is_data(value) and value.label not in met and limits.INPUT_RMS < (size := rms_of(call.operands[0].snapshot)) < np.inf:
-                met.add(value.label)
+            name = expression_of(value, "x")
+            if is_data(value) and (name, call.place) not in met and limits.INPUT_RMS < (size := rms_of(call.operands[0].snapshot)) < np.inf:
+                met.add((name, call.place))
                 s = call.operands[0].snapshot.summary
                 facts = {
-                    "name": expression_of(value, "x"),
+                    "name": name,
                     "variable": value.name or "x",
                     "rms": size,
                     "least": s.least,
