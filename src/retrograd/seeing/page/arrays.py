@@ -43,15 +43,16 @@ def exact(array: ndarray) -> dict[str, Any]:
     """All numbers of an array: float64 where float32 cannot hold them."""
     if array.dtype.kind == "c":
         return {"code": "f8", "complex": True, "data": base64_of(np.stack([array.real, array.imag], -1).astype(np.float64))}
-    narrow = array.astype(np.float32)
     with np.errstate(invalid="ignore", over="ignore"):
+        narrow = array.astype(np.float32)
         same = (array.dtype.itemsize <= 4 and array.dtype.kind not in "iu") or np.array_equal(narrow.astype(array.dtype), array)
     return {"code": "f4", "data": base64_of(narrow)} if same else {"code": "f8", "data": base64_of(array.astype(np.float64))}
 
 
 def in_eight_bits(array: ndarray) -> dict[str, Any]:
     """Numbers as whole ones from 1 to 255, 128 being 0, and the scale; 0 is what is not finite."""
-    numbers = (np.abs(array) if array.dtype.kind == "c" else array).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # memory that was not written yet may hold any bits
+        numbers = (np.abs(array) if array.dtype.kind == "c" else array).astype(np.float64)
     good = np.isfinite(numbers)
     scale = float(np.abs(numbers, where=good, out=np.zeros_like(numbers)).max(initial=0.0))
     levels = np.zeros(numbers.shape, np.uint8)

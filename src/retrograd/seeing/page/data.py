@@ -19,7 +19,7 @@ from retrograd.seeing.language import LANGUAGES
 from retrograd.seeing.ledger import ledger
 from retrograd.seeing.names import named
 from retrograd.seeing.page.arrays import Arrays, number
-from retrograd.seeing.page.graph import Groups
+from retrograd.seeing.page.graph import Groups, came_from_outside
 from retrograd.seeing.page.products import Products
 from retrograd.seeing.page.walk import moments
 from retrograd.seeing.record import Arrival, Call, Event, Failure, Pass, Place, Record, Snapshot, Step, Update, Value
@@ -100,6 +100,7 @@ class Builder:
         images = images_of(step)
         root = step.root
         source = sources(step)
+        values = [self.value(v, groups, images.get(v.number)) for v in step.values]
         calls = [self.call(c, groups, source) for c in step.calls]
         plain, told = groups.plain(), moments(step)
         failure = self.record.failure
@@ -109,12 +110,16 @@ class Builder:
             if failure.backward is None and failure.operation is not None:
                 self.failing = len(calls)
                 calls.append(self.failed_call(failure, plain))
+                taken = {v.number for call in step.calls for v in call.values()}
+                for x in failure.operands:  # what it alone takes stands where it does
+                    if isinstance(x, Value) and x.call is None and x.number not in taken and not came_from_outside(x):
+                        values[x.number]["group"] = calls[-1]["group"]
         return {
             "number": step.number,
             "root": None if root is None else root.number,
             "loss": scalar(root),
             "dropped": step.dropped,
-            "values": [self.value(v, groups, images.get(v.number)) for v in step.values],
+            "values": values,
             "calls": calls,
             "groups": plain,
             "passes": [self.one_pass(p, images) for p in step.passes],

@@ -8,13 +8,16 @@ from typing import Any
 from retrograd.seeing.record import Call, Event, Pass, Step, Update
 
 Moment = dict[str, Any]
+MEMORY = ("wrote", "shared")  # kinds of events
 
 
 def moments(step: Step) -> list[Moment]:
     """Each moment by its kind and the numbers of what it is about: a call, a backward pass's seed, its pulls, arrivals in `.grad`, updates, events.
 
-    What happens to many tensors at once, by one optimizer or one `zero_grad`, is one moment.
+    What happens to many tensors at once, by one optimizer or one `zero_grad`, is one moment. What happens to the memory of tensors that no
+    operation knows, as while a module is made, is none.
     """
+    known = {v.number for call in step.calls for v in (*call.values(), *call.results)}
     passes = {id(p): i for i, p in enumerate(step.passes)}
     updates = {id(u): i for i, u in enumerate(step.updates)}
     events = {id(e): i for i, e in enumerate(step.events)}
@@ -34,6 +37,8 @@ def moments(step: Step) -> list[Moment]:
             else:
                 done.append({"kind": "update", "updates": [updates[id(what)]]})
         elif isinstance(what, Event) and what.kind != "stepped":
+            if what.kind in MEMORY and (what.value is None or what.value.number not in known):
+                continue
             last = done[-1] if done else {}
             if what.kind == "cleared" and last.get("kind") == "cleared":
                 last["events"].append(events[id(what)])

@@ -1,9 +1,9 @@
 // Draws the laid-out graph: only what is in view, and large enough to be read, is in the document. From afar it is painted.
 
-import { byId, draw, make } from "./tools.js";
+import { FONTS, byId, clipped, draw, make, widthOf } from "./tools.js";
 import { data, state, step, t } from "./state.js";
 import { thumbnail } from "./arrays.js";
-import { treeOf, visible, visibleGraph, wordsOf } from "./shapes.js";
+import { SIDE, treeOf, visible, visibleGraph, wordsOf } from "./shapes.js";
 import { layout, cancel } from "./layout.js";
 import { FAR, view, size, fit, listen, lookAt, schedule } from "./view.js";
 import { paintFar, clearFar } from "./far.js";
@@ -139,7 +139,7 @@ const lineElement = ({ id, d }) => draw("path", { class: "edge", d, "marker-end"
 
 function nodeElement({ id, node, open, x, y, right, bottom }) {
   const [name, below] = wordsOf(placed.of, node), width = right - x, height = bottom - y;
-  const module = node.kind === "module";
+  const module = node.kind === "module", room = width - 2 * SIDE;
   const kind = t(`kind ${node.kind}`);
   const failed = node.call && data.failure?.call === node.number && data.failure.step === placed.of.number;
   const label = `${kind} ${name}, ${below}${failed && below !== t("failed here") ? `, ${t("failed here")}` : ""}`;
@@ -149,9 +149,9 @@ function nodeElement({ id, node, open, x, y, right, bottom }) {
     onclick: () => choose(id), onfocus: (e) => { if (e.target.matches(":focus-visible")) show(id); }, onkeydown: (e) => { if (e.key === "Enter") { e.preventDefault(); choose(id); } },
   }, draw("title", {}, label));
   element.append(draw("rect", { width, height, rx: node.call || module ? 8 : 20 }));
-  if (open) element.append(draw("text", { class: "name", x: 14, y: 20 }, `▾ ${name}`));
+  if (open) element.append(draw("text", { class: "name", x: SIDE, y: 20 }, clipped(`▾ ${name}`, room, FONTS.name)));
   else {
-    element.append(draw("text", { class: "name", x: width / 2, y: 22 }, clip(module ? `▸ ${name}` : name, width)), draw("text", { class: "below", x: width / 2, y: 39 }, clip(below, width)));
+    element.append(draw("text", { class: "name", x: width / 2, y: 22 }, clipped(module ? `▸ ${name}` : name, room, FONTS.name)), draw("text", { class: "below", x: width / 2, y: 39 }, clipped(below, room, FONTS.below)));
     if (!module) element.append(draw("g", { class: "strips" }));
   }
   return element;
@@ -167,12 +167,10 @@ function wordsElement({ id, x, y, right, bottom }) {
     return draw("text", {
       ...at, class: "word", tabindex: "0", role: "link", "aria-label": label, "data-from": key === "comes from" ? others.join(" ") : null,
       onclick: () => lead(others[0]), onkeydown: (e) => { if (e.key === "Enter") { e.preventDefault(); lead(others[0]); } },
-    }, draw("title", {}, label), `↓ ${clip(nameOf(others[0]), width / 2 - 7 * more.length)}${more}`);
+    }, draw("title", {}, label), `${clipped(`↓ ${nameOf(others[0])}`, width / 2 - 8 - widthOf(more, FONTS.word), FONTS.word)}${more}`);
   };
   return draw("g", { class: "words", "data-words": id }, word(from, "comes from", { x: x + 4, y: y - 5 }), word(to, "goes to", { x: x + width / 2 + 8, y: bottom + 12 }));
 }
-
-const clip = (text, width) => (text.length > width / 7 ? `${text.slice(0, Math.max(1, Math.floor(width / 7) - 1))}…` : text);
 
 const picture = (index) => { if (!thumbnails.has(index)) thumbnails.set(index, thumbnail(index)); return thumbnails.get(index); };
 

@@ -6,9 +6,11 @@ import { byId } from "./tools.js";
 const MEASURES = {
   title: 30, pad: 14, // of the box of an open group
   gap: 34, // between rows
+  beside: 18, // between nodes of a row
   longest: 2400, longestOfHeld: 320, // of lines, the second from what no call made: what would be longer is cut, and stands as words at its ends
   worded: 150, // wide at least are these ends
   widest: 2400, // of a row, if the group is not much larger
+  shelf: 1400, // wide at most is what stands side by side without hanging together
 };
 
 /** Groups by id: their children in the order of time, and the pieces of edges in each. Of each edge its pieces, outermost group's in the middle. */
@@ -29,7 +31,7 @@ function pieced(items, edges) {
 }
 
 /** The rows of a group's children: each beneath all it takes, in the next row if that is full; or just above its first user, if that is nearer in time. */
-function rowsOf(children, links, of, widest) {
+function rowsOf(children, links, of, widest, shelf) {
   const before = new Map(children.map((id) => [id, []])), after = new Map(children.map((id) => [id, []]));
   for (const { from, to } of links) { before.get(to).push(from); after.get(from).push(to); }
   const row = new Map(), time = new Map(children.map((id, n) => [id, n])), since = new Map(), taken = [];
@@ -45,8 +47,32 @@ function rowsOf(children, links, of, widest) {
     const now = time.get(id), next = Math.min(...after.get(id).map((x) => time.get(x)));
     if (next - now <= now - since.get(id)) row.set(id, Math.min(...after.get(id).map((x) => row.get(x))) - 1);
   }
-  const used = [...new Set(row.values())].sort((a, b) => a - b), place = new Map(used.map((r, n) => [r, n]));
-  return new Map(children.map((id) => [id, place.get(row.get(id))]));
+  return shelved(children, links, of, row, shelf);
+}
+
+/** What hangs together by links, as lists of ids in their order. */
+function partsOf(ids, links) {
+  const above = new Map(ids.map((id) => [id, id])), parts = new Map();
+  const top = (id) => { while (above.get(id) !== id) { above.set(id, above.get(above.get(id))); id = above.get(id); } return id; };
+  for (const { from, to } of links) above.set(top(to), top(from));
+  for (const id of ids) { if (!parts.has(top(id))) parts.set(top(id), []); parts.get(top(id)).push(id); }
+  return [...parts.values()];
+}
+
+/** Rows without gaps: what does not hang together stands side by side where there is room, else beneath what came before. */
+function shelved(children, links, of, row, shelf) {
+  const done = new Map();
+  let base = 0, across = 0, tall = 0;
+  for (const part of partsOf(children, links)) {
+    const used = [...new Set(part.map((id) => row.get(id)))].sort((a, b) => a - b), place = new Map(used.map((r, n) => [r, n])), widths = used.map(() => 0);
+    for (const id of part) widths[place.get(row.get(id))] += of.get(id).width;
+    const width = Math.max(...widths);
+    if (across && across + width > shelf) { base += tall; across = tall = 0; }
+    for (const id of part) done.set(id, base + place.get(row.get(id)));
+    across += width;
+    tall = Math.max(tall, used.length);
+  }
+  return done;
 }
 
 /** Gives the rows of an open group and of all within; its size is what it will be about. */
@@ -54,11 +80,11 @@ function rough(id, of, links, measures) {
   const group = of.get(id);
   for (const child of group.children) if (of.get(child).open) rough(child, of, links, measures);
   const area = group.children.reduce((sum, child) => sum + of.get(child).width * of.get(child).height, 0);
-  group.rows = rowsOf(group.children, links.get(id) ?? [], of, Math.max(measures.widest, 2 * Math.sqrt(area)));
+  group.rows = rowsOf(group.children, links.get(id) ?? [], of, Math.max(measures.widest, 2 * Math.sqrt(area)), measures.shelf);
   const heights = [], widths = [];
   for (const [child, r] of group.rows) {
     heights[r] = Math.max(heights[r] ?? 0, of.get(child).height);
-    widths[r] = (widths[r] ?? 0) + of.get(child).width + 18;
+    widths[r] = (widths[r] ?? 0) + of.get(child).width + measures.beside;
   }
   let bottom = measures.title - measures.gap;
   group.bottoms = heights.map((height) => (bottom += measures.gap + height));
@@ -80,7 +106,7 @@ function tooLong(edges, pieces, of, measures) {
 /** Places what is in one group: dagre's answer, as [x, y] of the middles of nodes, the xs that each piece passes at in the rows between, and the size. */
 function arranged(group, of, measures) {
   const graph = new dagre.graphlib.Graph();
-  graph.setGraph({ rankdir: "TB", nodesep: 18, ranksep: measures.gap, edgesep: 10, ranker: "none", rankalign: "bottom" }); // dagre has a rank between any two rows, for labels
+  graph.setGraph({ rankdir: "TB", nodesep: measures.beside, ranksep: measures.gap, edgesep: 10, ranker: "none", rankalign: "bottom" }); // dagre has a rank between any two rows, for labels
   for (const child of group.children) {
     const { width, height } = of.get(child);
     graph.setNode(child, { width, height, rank: 2 * group.rows.get(child) });
@@ -94,7 +120,35 @@ function arranged(group, of, measures) {
   dagre.layout(graph);
   const nodes = Object.fromEntries(graph.nodes().map((n) => [n, [graph.node(n).x, graph.node(n).y]]));
   const between = Object.fromEntries([...group.pieces].map(([key, { from, to }]) => [key, graph.edge(from, to).points.slice(1, -1).filter((_, n) => n % 2).map((p) => p.x)]));
-  return { nodes, between, width: graph.graph().width, height: graph.graph().height };
+  return { nodes, between, width: inOrder(group, of, nodes, between, measures.beside), height: graph.graph().height };
+}
+
+/** Puts what does not hang together side by side in the order of time, and mirrors what has time go from right to left; returns the width of it all. */
+function inOrder(group, of, nodes, between, beside) {
+  const last = Math.max(...group.rows.values()), filled = []; // of each row, how far it is filled
+  const rowOf = (id) => (group.rows.get(id) ?? (id.startsWith("in ") ? -1 : last + 1)) + 1;
+  const parts = partsOf([...group.children, ...Object.keys(nodes).filter((id) => !of.has(id))], [...group.pieces.values()]), partOf = new Map();
+  parts.forEach((part) => part.forEach((id) => partOf.set(id, part)));
+  const lines = new Map(parts.map((part) => [part, []]));
+  for (const [key, { from }] of group.pieces) lines.get(partOf.get(from)).push(key);
+  for (const part of parts) {
+    const keys = lines.get(part), rows = part.map(rowOf), top = Math.min(...rows), bottom = Math.max(...rows), before = new Map();
+    let left = Infinity, right = -Infinity, forward = 0;
+    const reach = (x, half) => { left = Math.min(left, x - half); right = Math.max(right, x + half); };
+    for (const id of part) {
+      const [x] = nodes[id], r = rowOf(id);
+      reach(x, (of.get(id)?.width ?? 1) / 2);
+      if (of.has(id)) { forward += Math.sign(x - (before.get(r) ?? x)); before.set(r, x); }
+    }
+    for (const key of keys) for (const x of between[key]) reach(x, 5);
+    let start = 0;
+    for (let r = top; r <= bottom; r++) start = Math.max(start, filled[r] ?? 0);
+    for (let r = top; r <= bottom; r++) filled[r] = start + right - left + beside;
+    const moved = (x) => (forward < 0 ? start + right - x : start + x - left);
+    for (const id of part) nodes[id] = [moved(nodes[id][0]), nodes[id][1]];
+    for (const key of keys) between[key] = between[key].map(moved);
+  }
+  return Math.max(...filled.filter((x) => x !== undefined)) - beside;
 }
 
 /** Where all nodes are, the points that edges go through, and the edges that are cut. `kept` has the groups of the layout before: those that are the same stay. */
@@ -168,7 +222,7 @@ function settled(edges, cut, of, pieces, found) {
   return { nodes, paths, cut: [...cut], width: Math.max(width, 1), height: Math.max(height, 1) };
 }
 
-const WORKS = [pieced, rowsOf, rough, tooLong, arranged, layOut, settled]; // must not use anything from outside but each other and `dagre`
+const WORKS = [pieced, partsOf, rowsOf, shelved, rough, tooLong, arranged, inOrder, layOut, settled]; // must not use anything from outside but each other and `dagre`
 let worker = null;
 let over = null; // ends the layout that is under way: with what was found, or null
 

@@ -27,16 +27,18 @@ function say() {
   button();
 }
 
-/** Opens the outermost modules as long as the graph stays small. */
+const FEW = 40;
+
+/** Opens the outermost modules as long as no more than a few nodes come of it. */
 function openFew() {
   state.open = new Set();
   const tree = treeOf(step());
   let row = [...tree.nodes.get("root").children];
-  let count = row.length;
+  let count = 0;
   while (row.length) {
     const groups = row.map((id) => tree.nodes.get(id)).filter((n) => n.kind === "module");
     count += groups.reduce((sum, g) => sum + g.children.length, 0);
-    if (count > 40) break;
+    if (count > FEW) break;
     groups.forEach((g) => state.open.add(g.id));
     row = groups.flatMap((g) => g.children);
   }

@@ -71,7 +71,7 @@ export function caption(moment) {
   }
   if (moment.kind === "update") {
     const first = s.updates[moment.updates[0]];
-    return t(first.optimizer ? (moment.updates.length > 1 ? "update" : "update one") : "written", { optimizer: first.optimizer, count: moment.updates.length, name: labelOf(first.leaf) });
+    return t(first.optimizer ? "update" : "written", { optimizer: first.optimizer, count: moment.updates.length, name: labelOf(first.leaf) });
   }
   if (moment.kind === "crash") return t("crash", { kind: data.failure.kind });
   const events = moment.events.map((n) => s.events[n]);
@@ -81,7 +81,7 @@ export function caption(moment) {
 function walkSheet() {
   const s = step(), moment = s.moments[state.moment];
   const title = heading(caption(moment));
-  if (!moment) return [note("start"), ...roomNotes(s), make("dl", { class: "facts" }, fact(t("loss"), shown(numberOf(s.loss))), fact(t("operations"), counted(s.calls.length)), fact(t("parameters"), counted(new Set(s.values.filter((v) => v.kind === "parameter").map((v) => v.label)).size))), s.dropped ? note("dropped", { count: counted(s.dropped) }) : null];
+  if (!moment) return [note("start"), ...roomNotes(s), make("dl", { class: "facts" }, fact(t("loss"), shown(numberOf(s.loss))), fact(t("operations"), counted(s.calls.length)), fact(t("parameters"), counted(new Set(s.values.filter((v) => v.kind === "parameter" || v.kind === "leaf").map((v) => v.label)).size))), s.dropped ? note("dropped", { count: counted(s.dropped) }) : null];
   if (moment.kind === "call") return [title, note("about call"), ...callBlock(moment.call)];
   if (moment.kind === "seed") {
     const pass = s.passes[moment.pass];
@@ -163,16 +163,21 @@ function nodeSheet() {
     const pulls = s.passes.flatMap((p, n) => p.pulls.filter((pull) => pull.call === node.number).map((pull) => [pull, p, n]));
     const path = node.call.modules.at(-1), math = formulasOf(node.call)[0];
     const failed = data.failure?.call === node.number && data.failure.step === s.number;
+    const came = node.call.results.map(cameTo);
     const title = [heading(node.call.name, node.call.grad ? null : make("span", { class: "shape" }, ` ${t("off")}`)), make("p", { class: "quiet" }, path ? `${path[0]} (${path[1]})` : t("outside"))];
     if (failed) title.push(...crashBlock());
     if (failed && !data.failure.backward) return title;
     const backward = pulls.flatMap(([pull, p, n]) => [make("h4", { class: "pass" }, t(s.passes.length > 1 ? "backward pass" : "backward", { number: n + 1, count: s.passes.length })), ...pullBlock(pull, p)]);
-    return [...title, chainButton(node), math ? make("h4", {}, t("formula")) : null, mathOf(math), ...callBlock(node.number), ...backward];
+    return [...title, chainButton(node), math ? make("h4", {}, t("formula")) : null, mathOf(math), ...callBlock(node.number), ...backward, ...came.flatMap(({ arrivals, updates }) => [...arrivals.flatMap(arrivalBlock), ...updates.map(updateBlock)])];
   }
-  const value = node.value;
-  const arrivals = s.passes.flatMap((p) => p.arrivals).filter((a) => a.leaf === node.number);
-  const updates = s.updates.filter((u) => u.leaf === node.number);
+  const value = node.value, { arrivals, updates } = cameTo(node.number);
   return [heading(value.label, " ", make("span", { class: "shape" }, t(`kind ${value.kind}`))), arrivals.length ? chainButton(node) : null, ...historyOf(value.name), arrayView(t("value"), value.array), ...arrivals.flatMap(arrivalBlock), ...updates.map(updateBlock), arrivals.length || !value.requires_grad ? null : note("no gradient"), sourceView(value.place)];
+}
+
+/** What came to rest in a value's `.grad`, and what updated it. */
+function cameTo(value) {
+  const s = step();
+  return { arrivals: s.passes.flatMap((p) => p.arrivals).filter((a) => a.leaf === value), updates: s.updates.filter((u) => u.leaf === value) };
 }
 
 /** Leads to the chain of what a node stands for, if backward went through it. */

@@ -1,7 +1,10 @@
 // The nodes and edges of a step that can be seen: those in open groups, and closed groups as one node each.
 
 import { data, state, t, counted } from "./state.js";
-import { sized } from "./tools.js";
+import { FONTS, sized, widthOf } from "./tools.js";
+
+const WIDEST = 230; // pixels of a node
+export const SIDE = 12; // free beside its words
 
 const trees = new WeakMap();
 
@@ -77,7 +80,7 @@ export function visibleGraph(step) {
     const open = id === "root" || (node.children && state.open.has(id));
     if (node.children && !node.children.length && id !== "root") return;
     const [name, below] = id === "root" ? ["", ""] : wordsOf(step, node);
-    const width = Math.max(96, Math.min(230, 24 + 7.6 * Math.max(name.length, 0.9 * below.length)));
+    const width = Math.max(96, Math.min(WIDEST, 2 * SIDE + Math.max(widthOf(node.kind === "module" ? `▸ ${name}` : name, FONTS.name), widthOf(below, FONTS.below))));
     items.push({ id, parent, width, height: node.kind === "module" ? 52 : 58, open });
     if (open) node.children.forEach((child) => walk(child, id));
   };

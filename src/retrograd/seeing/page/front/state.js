@@ -27,9 +27,9 @@ export const labelOf = (value) => step().values[value].label;
 /** How many elements an array of the page has. */
 export const sizeOf = (index) => product(data.arrays[index].shape);
 
-/** A text in the language, with its braces filled. */
+/** A text in the language, with its braces filled; of one thing, the text for one, if there is such a text. */
 export function t(key, filling = {}) {
-  const text = data.texts[state.language][key] ?? key;
+  const texts = data.texts[state.language], text = (String(filling.count) === "1" && texts[`${key} one`]) || (texts[key] ?? key);
   return text.replace(/\{(\w+)\}/g, (_, name) => filling[name] ?? "");
 }
 

@@ -41,6 +41,29 @@ export const sized = (shape) => (shape.length ? shape.join("×") : "( )");
 
 export const product = (shape) => shape.reduce((a, b) => a * b, 1);
 
+export const FONTS = { name: "600 13px system-ui, sans-serif", below: "12px system-ui, sans-serif", word: "700 11px system-ui, sans-serif" }; // as page.css has them
+const pen = document.createElement("canvas").getContext("2d");
+const widths = new Map();
+
+/** How wide a text is in a font, in pixels. */
+export function widthOf(text, font) {
+  const key = `${font} ${text}`;
+  if (!widths.has(key)) { pen.font = font; widths.set(key, pen.measureText(text).width); }
+  return widths.get(key);
+}
+
+/** As much of a text as there is room for. */
+export function clipped(text, width, font) {
+  const whole = widthOf(text, font);
+  if (whole <= width) return text;
+  const letters = [...text];
+  for (let n = Math.ceil((letters.length * width) / whole); n > 1; n--) {
+    const shorter = `${letters.slice(0, n).join("")}…`;
+    if (widthOf(shorter, font) <= width) return shorter;
+  }
+  return `${letters[0]}…`;
+}
+
 /** The bytes of base64. */
 export function bytesOf(text) {
   const binary = atob(text);

@@ -4,6 +4,7 @@ import { byId } from "./tools.js";
 
 const LEAST = 0.01, MOST = 3;
 const LEGIBLE = 0.45;
+const EDGE = 20, LEGEND = 44; // pixels that are kept free around the graph, and beneath it for the legend
 export const FAR = 0.4; // beneath this scale no text can be read
 
 export const view = { x: 0, y: 0, k: 1 }; // where the graph's corner is, in pixels, and the scale
@@ -44,9 +45,9 @@ export function lookAt({ x, y, width, height }, least = 0) {
 /** Has all of the width in view, if it is not just too wide to be legible, and of the height as much as is legible. */
 export function fit({ width, height }) {
   const box = size();
-  const across = (box.width - 40) / width, down = (box.height - 40) / height;
+  const across = (box.width - 2 * EDGE) / width, down = (box.height - EDGE - LEGEND) / height;
   const k = Math.max(LEAST, Math.min(1.1, across > LEGIBLE / 2 ? Math.max(across, LEGIBLE) : across, Math.max(down, LEGIBLE)));
-  Object.assign(view, { k, x: (box.width - width * k) / 2, y: Math.max(20, (box.height - height * k) / 2) });
+  Object.assign(view, { k, x: Math.max(EDGE, (box.width - width * k) / 2), y: Math.max(EDGE, (box.height + EDGE - LEGEND - height * k) / 2) });
   schedule();
 }
 

@@ -26,7 +26,7 @@ function timesOf(s) {
       gets(`c${pull.call}`, i, pull.v.find((v) => v !== null));
     } else if (m.kind === "arrival") {
       const arrival = s.passes[m.pass].arrivals[m.arrival];
-      gets(`v${arrival.leaf}`, i, arrival.after);
+      gets(sourceOf(s, arrival.leaf), i, arrival.after);
     }
   });
   times.set(s, { done, back });
@@ -45,7 +45,7 @@ function eventsAt(s, moment) {
   else if (pull) call(pull.call, (i) => pull.outgoing[i] !== null);
   else if (m?.kind === "seed") s.passes[m.pass].roots.forEach((r) => { if (r !== null) current.add(sourceOf(s, r)); });
   else if (m?.kind === "crash") { if (data.failure.call !== null) current.add(`c${data.failure.call}`); }
-  else if (m?.kind === "arrival") current.add(`v${s.passes[m.pass].arrivals[m.arrival].leaf}`);
+  else if (m?.kind === "arrival") current.add(sourceOf(s, s.passes[m.pass].arrivals[m.arrival].leaf));
   else if (m) for (const value of [...(m.updates ?? []).map((n) => s.updates[n].leaf), ...(m.events ?? []).map((n) => s.events[n].value)]) if (value !== null) current.add(sourceOf(s, value));
   return { current, edges, backward: ["seed", "pull", "arrival"].includes(m?.kind) };
 }
@@ -60,14 +60,14 @@ function marksAt(s, moment) {
   };
 }
 
-/** Goes to a moment. */
-export function goTo(moment, { tab = true } = {}) {
-  const s = step();
+/** Goes to a moment. Where the walk begins, the graph becomes large enough to be read. */
+export function goTo(moment) {
+  const s = step(), begins = state.moment < 0;
   state.moment = Math.max(-1, Math.min(s.moments.length - 1, moment));
-  if (tab && state.moment >= 0) state.tab = "walk";
+  if (state.moment >= 0) state.tab = "walk";
   refreshWalk();
   const [first] = eventsAt(s, state.moment).current;
-  if (first) show(first);
+  if (first) show(first, begins);
 }
 
 /** Marks, slider and words of the moment. */
