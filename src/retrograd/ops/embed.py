@@ -12,6 +12,7 @@ from retrograd.core.levels import refuse_record
 from retrograd.core.tensor import Box, Tensor, constant, wrap
 from retrograd.ops.basis import cast, expand_op, reshape_op, where_op
 from retrograd.ops.index import index_op, index_sum_op
+from retrograd.ops.logic import check_within
 
 
 @opaque(name="embedding")
@@ -192,15 +193,12 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """
     if tensor.dtype is not dtypes.int64:
         raise RuntimeError(f"one_hot is only applicable to index tensor of type LongTensor, but got {dtypes.scalar_name(tensor.dtype)}.")
-    if isinstance(tensor, Box) and num_classes > 0:
-        return cast(tensor.unsqueeze(-1) == constant(np.arange(num_classes)), dtypes.int64)
-    values = tensor._data
-    if values.size == 0 and num_classes <= 0:
+    if num_classes < 1 and tensor.numel() == 0:
         raise RuntimeError("Can not infer total number of classes from empty tensor.")
-    if values.min(initial=0) < 0:
-        raise RuntimeError("Class values must be non-negative.")
+    check_within(tensor, 0, np.iinfo(np.int64).max, "Class values must be non-negative.")
     if num_classes == -1:
-        num_classes = int(values.max()) + 1
-    elif num_classes < 1 or values.max(initial=-1) >= num_classes:
-        raise RuntimeError("num_classes should be positive" if num_classes < 1 else "Class values must be smaller than num_classes.")
-    return wrap((values[..., None] == np.arange(num_classes)).astype(np.int64))
+        num_classes = int(tensor.max()) + 1
+    if num_classes < 1:
+        raise RuntimeError("num_classes should be positive")
+    check_within(tensor, 0, num_classes - 1, "Class values must be smaller than num_classes.")
+    return cast(tensor.unsqueeze(-1) == constant(np.arange(num_classes)), dtypes.int64)

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from retrograd import dtypes
-from retrograd.core.families import elementwise
-from retrograd.core.levels import refuse_record
-from retrograd.core.tensor import Tensor
+from retrograd.core.families import elementwise, opaque
+from retrograd.core.levels import complete_observer, refuse_record
+from retrograd.core.tensor import Box, Tensor
 from retrograd.ops.basis import eq, ge, gt, le, lt, mul, ne
 from retrograd.ops.pointwise import abs, common_dtype, pow
 
@@ -355,6 +355,35 @@ def check_tensors(name: str, input: Any, other: Any) -> None:
     for i, x in enumerate((input, other)):
         if not isinstance(x, Tensor):
             raise TypeError(f"{name}(): argument '{('input', 'other')[i]}' (position {i + 1}) must be Tensor, not {type(x).__name__}")
+
+
+@opaque(name="outside", differentiable=False, raises_for_numbers=True)
+def outside_op(input, *, low, high, raises, text):
+    """Whether an element is not in [low, high]: never, since then it raises."""
+    if input.size and not (input.min() >= low and input.max() <= high):
+        raise (ValueError if raises == "ValueError" else RuntimeError)(text)
+    return np.zeros((), bool)
+
+
+@outside_op.lowering
+def _(k, input, *, low, high, raises, text):
+    if not input.shape:
+        k.refuse("a number")
+    inside = k.logical_and(k.ge(input, k.const(low, input)), k.le(input, k.const(high, input)))
+    return k.check_none(k.logical_not(inside), lambda: (ValueError if raises == "ValueError" else RuntimeError)(text))
+
+
+def check_within(x: Tensor, low: float, high: float, text: str, *, raises: str = "RuntimeError") -> None:
+    """Raises `RuntimeError(text)` (or ValueError) if an element is not in [low, high]; of values of a transform, nothing is known.
+
+    It is an operation for those who record what is to be done again.
+    """
+    if isinstance(x, Box):
+        return
+    if complete_observer() is not None:
+        outside_op(x, low=low, high=high, raises=raises, text=text)
+    else:
+        outside_op.op.forward(x._data, low=low, high=high, raises=raises, text=text)
 
 
 def equals(self: Tensor, other: Any) -> Any:

@@ -22,6 +22,7 @@ from retrograd.core.tensor import Box, Tensor, constant, wrap
 from retrograd.ops.activation import logsigmoid, sigmoid
 from retrograd.ops.arithmetic import clamp, xlogy
 from retrograd.ops.basis import cast, expand, expand_op, gather_op, reshape, reshape_op, scatter_sum_op, sum_op, where_op
+from retrograd.ops.logic import check_within
 from retrograd.ops.pointwise import exp, log, log1p, sign
 from retrograd.ops.softmax import log_softmax
 from retrograd.shapes import broadcast_shapes
@@ -383,35 +384,6 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
     return elementwise_loss("huber_loss", huber_error, mean_huber, input, target, reduction, weight, delta=delta)
-
-
-@opaque(name="outside", differentiable=False, raises_for_numbers=True)
-def outside_op(input, *, low, high, raises, text):
-    """Whether an element is not in [low, high]: never, since then it raises."""
-    if input.size and not (input.min() >= low and input.max() <= high):
-        raise (ValueError if raises == "ValueError" else RuntimeError)(text)
-    return np.zeros((), bool)
-
-
-@outside_op.lowering
-def _(k, input, *, low, high, raises, text):
-    if not input.shape:
-        k.refuse("a number")
-    inside = k.logical_and(k.ge(input, k.const(low, input)), k.le(input, k.const(high, input)))
-    return k.check_none(k.logical_not(inside), lambda: (ValueError if raises == "ValueError" else RuntimeError)(text))
-
-
-def check_within(x: Tensor, low: float, high: float, text: str, *, raises: str = "RuntimeError") -> None:
-    """Raises `RuntimeError(text)` (or ValueError) if an element is not in [low, high]; of values of a transform, nothing is known.
-
-    It is an operation for those who record what is to be done again.
-    """
-    if isinstance(x, Box):
-        return
-    if complete_observer() is not None:
-        outside_op(x, low=low, high=high, raises=raises, text=text)
-    else:
-        outside_op.op.forward(x._data, low=low, high=high, raises=raises, text=text)
 
 
 def binary_cross_entropy(

@@ -435,13 +435,16 @@ def normal(
             f"normal(): the shapes of mean {list(np.shape(means))} and std {list(np.shape(stds))} do not broadcast"
         ) from None
 
+    given_mean, given_std = isinstance(mean, Tensor), isinstance(std, Tensor)
+    centres, spreads = None if given_mean else mean, None if given_std else std
+
     def normal_around(*arrays: Any) -> Any:
         given = list(arrays)
-        centre = given.pop(0) if isinstance(mean, Tensor) else mean
-        spread = given.pop(0) if isinstance(std, Tensor) else std
+        centre = given.pop(0) if given_mean else centres
+        spread = given.pop(0) if given_std else spreads
         if np.size(spread):
             check_std(float(np.min(spread)))
-        if isinstance(std, Tensor):
+        if given_std:
             return np.asarray(random.normal(gen, shape, kind) * spread + centre, kind)
         return np.asarray(random.normal(gen, shape, kind, 0.0, spread) + centre, kind)
 
