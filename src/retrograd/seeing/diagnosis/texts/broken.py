@@ -4,8 +4,8 @@ from __future__ import annotations
 
 TEXTS: dict[str, dict[str, dict[str, str]]] = {
     "no_gradient": {
-        "en": {"name": "no gradient", "title": "Parameters that get no gradient", "what": "In {steps} steps no backward pass brought a gradient to {names}."},
-        "es": {"name": "sin gradiente", "title": "Parámetros que no reciben gradiente", "what": "En {steps} pasos ningún pase hacia atrás llevó un gradiente a {names}."},
+        "en": {"name": "no gradient", "title": "Parameters that get no gradient", "what": "No backward pass brought a gradient to {names} (steps watched: {steps})."},
+        "es": {"name": "sin gradiente", "title": "Parámetros que no reciben gradiente", "what": "Ningún pase hacia atrás llevó un gradiente a {names} (pasos observados: {steps})."},
     },
     "no_gradient.unused": {
         "en": {

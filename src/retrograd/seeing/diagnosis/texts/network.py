@@ -54,9 +54,9 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     "mode": {"en": {"name": "train and eval mode", "title": "The wrong mode", "what": "what depends on the mode: {modules}."},
              "es": {"name": "modo train o eval", "title": "El modo equivocado", "what": "lo que depende del modo: {modules}."}},
     "mode.eval": {
-        "en": {"title": "Training in eval mode", "what": "{name} was in eval mode in all {steps} training calls; what depends on the mode: {modules}.",
+        "en": {"title": "Training in eval mode", "what": "{name} was in eval mode whenever it was trained (calls: {steps}); what depends on the mode: {modules}.",
                "cause": "In eval mode dropout does nothing, and batch normalisation uses old statistics and takes no new ones.", "fix": "switch back after each evaluation.", "code": "{name}.train()"},
-        "es": {"title": "Entrenamiento en modo eval", "what": "{name} estaba en modo eval en las {steps} llamadas de entrenamiento; lo que depende del modo: {modules}.",
+        "es": {"title": "Entrenamiento en modo eval", "what": "{name} estaba en modo eval siempre que se entrenaba (llamadas: {steps}); lo que depende del modo: {modules}.",
                "cause": "En modo eval el dropout no hace nada, y la normalización por lotes usa estadísticas viejas y no toma nuevas.", "fix": "vuelve al modo de entrenamiento tras cada evaluación.", "code": "{name}.train()"},
     },
     "mode.train": {

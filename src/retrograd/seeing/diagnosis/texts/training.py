@@ -139,7 +139,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "en": {
             "name": "learning rate 0",
             "title": "The learning rate is 0",
-            "what": "All updates of {steps} steps by {optimizer} ({kind}) had lr=0: nothing is learnt.",
+            "what": "All updates by {optimizer} ({kind}) had lr=0 (steps watched: {steps}): nothing is learnt.",
             "cause": "The rate was set to 0, or a schedule has brought it there.",
             "fix": "set a learning rate, or look at the schedule.",
             "code": "for group in {optimizer}.param_groups:\n    group['lr'] = 1e-3",
@@ -147,7 +147,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "es": {
             "name": "tasa de aprendizaje 0",
             "title": "La tasa de aprendizaje es 0",
-            "what": "Todas las actualizaciones de {steps} pasos de {optimizer} ({kind}) tenían lr=0: no se aprende nada.",
+            "what": "Todas las actualizaciones de {optimizer} ({kind}) tenían lr=0 (pasos observados: {steps}): no se aprende nada.",
             "cause": "La tasa se fijó en 0, o un planificador la ha llevado ahí.",
             "fix": "fija una tasa de aprendizaje, o revisa el planificador.",
             "code": "for group in {optimizer}.param_groups:\n    group['lr'] = 1e-3",
@@ -157,7 +157,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "en": {
             "name": "updates by weight decay only",
             "title": "Only weight decay changes these parameters",
-            "what": "The gradient of {names} was exactly zero in all {steps} updates; weight decay ({decay}) took the norm from {before} to {after}.",
+            "what": "The gradient of {names} was exactly zero in every update (seen: {steps}); weight decay ({decay}) took the norm from {before} to {after}.",
             "cause": "Zero is a gradient too: the optimizer goes on shrinking weights that the loss does not depend on, or no longer does.",
             "fix": "find out why no gradient gets there (dead units, a product with zero, an operation without slope); or leave them out of the decay.",
             "code": 'torch.optim.{kind}([{{"params": used}}, {{"params": unused, "weight_decay": 0.0}}])',
@@ -165,7 +165,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "es": {
             "name": "solo decaimiento de pesos",
             "title": "Solo el decaimiento de pesos cambia estos parámetros",
-            "what": "El gradiente de {names} fue exactamente cero en las {steps} actualizaciones; el decaimiento ({decay}) llevó la norma de {before} a {after}.",
+            "what": "El gradiente de {names} fue exactamente cero en todas las actualizaciones (vistas: {steps}); el decaimiento ({decay}) llevó la norma de {before} a {after}.",
             "cause": "Cero también es un gradiente: el optimizador sigue encogiendo pesos de los que la pérdida no depende, o ya no depende.",
             "fix": "averigua por qué no llega gradiente (unidades muertas, un producto con cero, una operación sin pendiente); o exclúyelos del decaimiento.",
             "code": 'torch.optim.{kind}([{{"params": used}}, {{"params": unused, "weight_decay": 0.0}}])',
