@@ -152,4 +152,4 @@ def find(record: Record, what: Any, step: int) -> Value:
         return next(call for call in calls if call.number == number).results[output]
 
 
-__all__ = ["find", "named"]
+__all__ = ["find", "named", "ran"]

@@ -17,7 +17,7 @@ from retrograd.seeing.flow import Flow
 from retrograd.seeing.formulas import FORMULAS, mathml
 from retrograd.seeing.language import LANGUAGES
 from retrograd.seeing.ledger import ledger
-from retrograd.seeing.names import named
+from retrograd.seeing.names import named, ran
 from retrograd.seeing.page.arrays import Arrays, number
 from retrograd.seeing.page.graph import Groups, came_from_outside
 from retrograd.seeing.page.products import Products
@@ -159,6 +159,7 @@ class Builder:
             "modules": [list(m) for m in call.modules],
             "group": None if group is None else group.number,
             "grad": call.grad,
+            "ran": ran(call),
             "jacobians": self.products.of_call(call) if call.pulls and not self.brief else None,
         }
 
@@ -174,7 +175,7 @@ class Builder:
         return {
             "name": failure.operation, "operands": [operand(x) for x in failure.operands], "sources": [None] * len(failure.operands),
             "formulas": None, "params": {}, "results": [], "place": self.place(failure.place), "modules": [list(m) for m in failure.modules],
-            "group": group, "grad": True, "jacobians": None,
+            "group": group, "grad": True, "ran": True, "jacobians": None,
         }  # fmt: skip
 
     def one_pass(self, pass_: Pass, images: dict[int, tuple[int, int]]) -> dict[str, Any]:

@@ -18,23 +18,27 @@ export function treeOf(step) {
   step.calls.forEach((call, n) => add({ id: `c${n}`, kind: "operation", call, number: n, parent: groupId(call.group) }));
   step.values.forEach((value, n) => { if (value.call === null) add({ id: `v${n}`, kind: value.kind, value, number: n, parent: groupId(value.group) }); });
   const edges = [];
-  const used = new Map(); // by a value's node: its first user
-  step.calls.forEach((call, n) => call.operands.forEach((operand, position) => {
-    if (operand.value === undefined) return;
-    const from = sourceOf(step, operand.value);
-    if (from === `c${n}`) return;
-    if (!used.has(from)) used.set(from, n);
-    edges.push({ from, to: `c${n}`, value: operand.value, position });
-  }));
+  const used = new Map(); // by node: when it was first taken
+  const take = (call, n) => {
+    const when = call.ran ? n : Math.min(n, (used.get(`c${n}`) ?? n) - 1e-3); // what only a backward pass knows of ran before whoever takes it
+    nodes.get(`c${n}`).first = when;
+    call.operands.forEach((_, position) => {
+      const from = takenFrom(step, n, position);
+      if (from === null || from === `c${n}`) return;
+      used.set(from, Math.min(when, used.get(from) ?? when));
+      edges.push({ from, to: `c${n}` });
+    });
+  };
+  step.calls.forEach((call, n) => { if (call.ran) take(call, n); });
+  step.calls.forEach((call, n) => { if (!call.ran) take(call, n); });
   for (const node of [...nodes.values()]) {
     if (node.parent === null || (node.value && !used.has(node.id))) continue;
     nodes.get(node.parent).children.push(node.id);
-    if (node.value) node.first = used.get(node.id) - 0.5;
+    if (node.value) node.first = used.get(node.id) - 5e-4;
     if (!node.call) continue;
-    node.first = node.number;
     for (let group = nodes.get(node.parent); group.group; group = nodes.get(group.parent)) {
       group.count++;
-      group.first = Math.min(group.first, node.number);
+      group.first = Math.min(group.first, node.first);
       group.last = Math.max(group.last, node.number);
     }
   }
@@ -47,6 +51,13 @@ export function treeOf(step) {
 /** The node that a value comes from. */
 export const sourceOf = (step, value) => (step.values[value].call === null ? `v${value}` : `c${step.values[value].call}`);
 
+/** The node that an operand of a call comes from: as a value, or by the tape alone; null if from none. */
+export function takenFrom(step, call, at) {
+  const { operands, sources } = step.calls[call];
+  if (operands[at].value !== undefined) return sourceOf(step, operands[at].value);
+  return sources[at] ? `c${sources[at][0]}` : null;
+}
+
 /** The node itself, or the outermost closed group around it. */
 export function visible(tree, id) {
   let seen = id;
@@ -58,7 +69,7 @@ export function visible(tree, id) {
 export function wordsOf(step, node) {
   if (node.kind === "module") {
     const { path, kind } = node.group, calls = t("calls", { count: counted(node.count) });
-    return path ? [path, `${kind} · ${calls}`] : [t("part", { first: node.first, last: node.last }), calls];
+    return path ? [path, `${kind} · ${calls}`] : [t("part", { first: Math.ceil(node.first), last: node.last }), calls];
   }
   const value = node.call ? step.values[node.call.results[0]] : node.value;
   const shape = value ? sized(data.arrays[value.array].shape) : node.number === data.failure?.call ? t("failed here") : "";

@@ -2,7 +2,7 @@
 
 import { byId, make } from "./tools.js";
 import { data, state, step, t } from "./state.js";
-import { treeOf, sourceOf } from "./shapes.js";
+import { treeOf, sourceOf, takenFrom } from "./shapes.js";
 import { setMarks, show } from "./graph.js";
 import { caption, showPanel } from "./panel.js";
 
@@ -38,7 +38,7 @@ function eventsAt(s, moment) {
   const m = s.moments[moment], current = new Set(), edges = [];
   const call = (n, taken) => {
     current.add(`c${n}`);
-    s.calls[n].operands.forEach((x, i) => { if (x.value !== undefined && taken(i)) edges.push([sourceOf(s, x.value), `c${n}`]); });
+    s.calls[n].operands.forEach((_, i) => { const from = takenFrom(s, n, i); if (from !== null && taken(i)) edges.push([from, `c${n}`]); });
   };
   const pull = m?.kind === "pull" && s.passes[m.pass].pulls[m.pull];
   if (m?.kind === "call") call(m.call, () => true);
