@@ -274,6 +274,19 @@ def test_names_of_old_programs():
     assert torch.pi == np.pi
 
 
+def test_switches_of_other_libraries_are_accepted():
+    """As programs for PyTorch set them, by import or by attribute."""
+    from retrograd.backends import cudnn
+
+    before = cudnn.benchmark
+    torch.backends.cudnn.benchmark = True
+    assert cudnn.benchmark
+    cudnn.benchmark = before
+    assert not cudnn.is_available()
+    assert cudnn.version() is None
+
+
+
 def test_out_may_not_overlap_with_operands():
     """A result is never written over what it is computed from, nor into memory that would have to grow over it."""
     x, places = torch.arange(5.0), torch.tensor([2, 1, 0])

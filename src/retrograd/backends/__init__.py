@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from retrograd.backends import cudnn
+
 
 def unavailable() -> bool:
     """False."""
     return False
 
 
-cudnn = SimpleNamespace(
-    deterministic=True, benchmark=False, enabled=False, allow_tf32=False, is_available=unavailable, version=lambda: None
-)
 cuda = SimpleNamespace(matmul=SimpleNamespace(allow_tf32=False), is_built=unavailable)
 mps = SimpleNamespace(is_available=unavailable, is_built=unavailable)
 mkldnn = SimpleNamespace(is_available=unavailable)
+
+__all__ = ["cuda", "cudnn", "mkldnn", "mps"]
