@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
-import numpy as np
 import pytest
 
 import retrograd as torch
 from retrograd.compile.backend import make_executor
 from retrograd.compile.compiled import Compiled
 from retrograd.compile.replay import Replay
-from tests.compile.side_by_side import Job, batches, compared, perceptron, training
+from retrograd.utils.checkpoint import checkpoint
+from tests.compile.side_by_side import Job, batches, compared
 
 nn = torch.nn
 F = nn.functional
@@ -41,3 +40,57 @@ def test_one_hot(backend: Any):
 def test_normal_around_a_tensor():
     """Nothing of the call is kept by what draws."""
     compared(lambda: Job(lambda x: (torch.normal(x, 2.0), torch.normal(1.0, x.exp()))), [(torch.randn(5),) for _ in range(4)])
+
+
+# ---------------------------------------------------------------- checkpoints
+
+
+def checkpointed(preserve: bool = True) -> Any:
+    """A step whose first layers keep nothing for the backward pass."""
+
+    def build() -> Job:
+        first = nn.Sequential(nn.Linear(8, 6), nn.LayerNorm(6), nn.Tanh(), nn.Dropout(0.4))
+        net = nn.Sequential(first, nn.Linear(6, 3))
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+        def step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(net[1](checkpoint(first, x, preserve_rng_state=preserve)), y)
+            loss.backward()
+            optimizer.step()
+            return loss.detach(), torch.rand(2)
+
+        return Job(step, net, optimizer)
+
+    return build
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["replay", "native"])
+def test_checkpoint(native: bool):
+    """The second run draws what the first did, in a program too, and leaves the generator where it was."""
+    compared(checkpointed(), batches(5), native=native)
+
+
+def test_checkpoint_without_draws():
+    """Where nothing is drawn, a program does not look at the generator; results can be differentiated outside."""
+    net = nn.Sequential(nn.Linear(3, 4), nn.Softmax(1), nn.Linear(4, 2))
+    f = Compiled(lambda x: checkpoint(net, x).sum(), fullgraph=True, backend=Replay)
+    for _ in range(4):
+        net.zero_grad(set_to_none=True)
+        f(x := torch.randn(2, 3)).backward()
+        got = [p.grad for p in net.parameters()]
+        wanted = torch.autograd.grad(net(x).sum(), tuple(net.parameters()))
+        assert all(torch.allclose(a, b) for a, b in zip(got, wanted, strict=True))
+    assert "draw" not in f.graph()
+
+
+def test_fork_rng():
+    """What is drawn within leaves no trace."""
+
+    def step(x: Any) -> Any:
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            noise = torch.randn(3)
+        return x + noise + torch.rand(3)
+
+    compared(lambda: Job(step), [(torch.randn(3),) for _ in range(5)])

@@ -28,7 +28,7 @@ from numpy import ndarray
 from retrograd.autograd.modes import set_grad_enabled
 from retrograd.autograd.reverse import grad
 from retrograd.compile.arguments import opened
-from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Source, Tie, Update, View, Write
+from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Source, Tie, Update, View, Write, draws
 from retrograd.compile.parting import split
 from retrograd.compile.witness import watching_python
 from retrograd.core.levels import Observer, local, observed
@@ -294,7 +294,7 @@ class Recorder(Observer):
         if not self.open or self.refused is not None:
             return
         inputs = [x for met in self.met.values() if (x := met.tensor()) is not None and x.requires_grad and x._data.dtype.kind in "fc"]
-        quiet = not any(isinstance(s, Draw) for s in self.steps) and not self.written and not self.set
+        quiet = not draws(self.steps) and not self.written and not self.set
         self.tie = Tie([self.source(x) for x in inputs], len(self.open), quiet)
         if chosen or not quiet:
             self.tie.chosen = sorted(i for i in chosen if i < len(self.open)) or list(range(len(self.open)))

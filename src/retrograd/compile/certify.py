@@ -78,7 +78,7 @@ class Trial(Start):
             self.actual[b] = array
             self.before[b] = copy_of(array, b.nbytes) if b in written else array
         self.generators = sorted({g for step in program.steps if isinstance(step, Draw) for g in generators_of(step)}, key=id)
-        self.states = [state_of(g) for g in self.generators]
+        self.states = [g.place() for g in self.generators]
 
     @staticmethod
     def found(buffer: Buffer, arguments: Sequence[Tensor]) -> ndarray:
@@ -97,14 +97,14 @@ class Trial(Start):
             memory[b] = np.zeros(max(b.nbytes, 1), np.uint8) if start is None else start
             if start is not None and start is not self.actual[b]:
                 memory[b] = start.copy()
-        after = [state_of(g) for g in self.generators]
+        after = [g.place() for g in self.generators]
         for g, state in zip(self.generators, self.states, strict=True):
-            put_state(g, state)
+            g.go_to(state)
         try:
             executor.run(list(memory.values()), self.scalars.copy())
         finally:
             for g, state in zip(self.generators, after, strict=True):
-                put_state(g, state)
+                g.go_to(state)
         return memory
 
     def seen(self) -> Iterator[tuple[str, View, Callable[[Sequence[Any]], Any]]]:
@@ -336,14 +336,14 @@ class Doubled:
                 memory[b] = flat.astype(np.float64)
             else:
                 memory[b] = copy_of(start, b.nbytes)
-        after = [state_of(g) for g in trial.generators]
+        after = [g.place() for g in trial.generators]
         for g, state in zip(trial.generators, trial.states, strict=True):
-            put_state(g, state)
+            g.go_to(state)
         try:
             Replay(self.program).run(list(memory.values()), trial.scalars.copy())
         finally:
             for g, state in zip(trial.generators, after, strict=True):
-                put_state(g, state)
+                g.go_to(state)
 
         def value(view: View) -> ndarray | None:
             wide = self.view(view)
@@ -465,15 +465,3 @@ def generators_of(step: Draw) -> list[Generator]:
             waiting += [cell.cell_contents for cell in getattr(value, "__closure__", None) or ()]
             waiting.append(getattr(value, "__self__", None))
     return list({id(g): g for g in found}.values())
-
-
-def state_of(generator: Generator) -> Any:
-    """What decides what a generator draws next."""
-    return generator._seed, generator.bits.state, generator.spare
-
-
-def put_state(generator: Generator, state: Any) -> None:
-    """Sets what decides what a generator draws next."""
-    seed, bits, spare = state
-    generator._seed, generator.spare = seed, spare
-    generator.bits.state = bits

@@ -191,6 +191,11 @@ class Update:
 Step = Call | Write | Draw | Update
 
 
+def draws(steps: Sequence[Step]) -> bool:
+    """Whether steps draw or seed, and do not just go back to where a generator has been (`Generator.mark`)."""
+    return any(isinstance(step, Draw) and step.name not in ("mark", "back") for step in steps)
+
+
 @dataclass(eq=False)
 class Program:
     """A recorded program.
@@ -271,7 +276,9 @@ class Program:
         self.steps[:0] = first
 
     def without_dead_steps(self) -> None:
-        """Drops the calls whose results nobody reads, but for those that may raise."""
+        """Drops the calls whose results nobody reads, but for those that may raise; and ways back to where generators are anyway."""
+        if not draws(self.steps):
+            self.steps = [step for step in self.steps if not isinstance(step, Draw)]
         alive = {view.buffer for view in self.given_out()}
         kept: list[Step] = []
         for step in reversed(self.steps):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from retrograd.compile.certify import copy_of, generators_of, put_state, state_of, trial_scalars
+from retrograd.compile.certify import copy_of, generators_of, trial_scalars
 from retrograd.compile.executor import Executor
 from retrograd.compile.graph import Buffer, Draw, Program
 from retrograd.compile.report import Part, Report
@@ -40,7 +40,7 @@ class Measurement:
 
         Generators are left as they were.
         """
-        states = [state_of(g) for g in self.generators]
+        states = [g.place() for g in self.generators]
         whole, parts = float("inf"), np.full(len(executor.parts()), np.inf)
         try:
             end = time.perf_counter() + LONG
@@ -55,7 +55,7 @@ class Measurement:
                     break
         finally:
             for g, state in zip(self.generators, states, strict=True):
-                put_state(g, state)
+                g.go_to(state)
         return whole, [float(t) for t in parts]
 
     def reset(self) -> None:

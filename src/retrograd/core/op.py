@@ -266,8 +266,8 @@ class Op:
             edges = None
         if self.outputs:
             outs = self.wrap_several(y, args, datas, edges, params)
-            if special and local.observer is not None:
-                local.observer.ran(self, args, params, outs)
+            if special:
+                self.tell(args, params, outs)
             return outs
         if y.__class__ is not ndarray:
             y = np.asarray(y)
@@ -276,11 +276,20 @@ class Op:
         out = wrap(y)
         if edges is not None and y.dtype.kind in CONTINUOUS:
             out._node = self.record(args, datas, (y,), (out,), edges, params)
-        if special and local.observer is not None:
-            local.observer.ran(self, args, params, (out,))
-        if special and local.inference:
-            out.extra().inference = True
+        if special:
+            self.tell(args, params, (out,))
+            if local.inference:
+                out.extra().inference = True
         return out
+
+    def tell(self, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Tensor]) -> None:
+        """Tells who watches of a call; then hooks may exchange what it saved."""
+        if local.observer is not None:
+            local.observer.ran(self, args, params, outs)
+        if local.saved_hooks:
+            node = next((out._node for out in outs if out._node is not None), None)
+            if node is not None:
+                pack_saved(node.grad_fn)
 
     def wrap_several(self, ys: Sequence[Any], args: Any, datas: Any, edges: Any, params: dict[str, Any]) -> tuple[Tensor, ...]:
         """Tensors around several results."""
@@ -306,11 +315,8 @@ class Op:
         node.tensors = False
         node.hooks = node.metadata = None
         node.seq = count()
-        if switch.special:
-            if local.saved_hooks:
-                pack_saved(node, args, outs)
-            if local.anomaly is not None:
-                local.anomaly.remember(node)
+        if switch.special and local.anomaly is not None:
+            local.anomaly.remember(node)
         return node
 
     def pool(self, values: Sequence[Any], ys: Sequence[Any], params: dict[str, Any]) -> tuple[Any, ...]:
@@ -548,7 +554,7 @@ def make_entry(op: Op) -> Any:
 SCALARS = frozenset((np.float32, np.float64))  # what a walk carries in place of arrays without dims
 
 
-def pack_saved(node: Node, args: Sequence[Any], outs: Sequence[Any]) -> None:
+def pack_saved(node: Node) -> None:
     """Lets the innermost `saved_tensors_hooks` exchange what is saved."""
     pack, unpack = local.saved_hooks[-1]
     assert node.facts is not None

@@ -53,9 +53,7 @@ class Generator:
         seed = int(seed)
         if not -(2**63) <= seed < 2**64:
             raise RuntimeError(f"Overflow when unpacking long: a seed is a number of 64 bits, and got {seed}")
-        self.begin(seed % 2**64)
-        if switch.special and local.observer is not None:
-            local.observer.drew("manual_seed", partial(self.begin, seed % 2**64), (), None)
+        self.move("manual_seed", partial(self.begin, seed % 2**64))
         return self
 
     def begin(self, seed: int) -> None:
@@ -118,6 +116,37 @@ class Generator:
     def clone_state(self) -> Generator:
         """Another generator that draws the same numbers from here on."""
         return Generator().set_state(self.get_state())
+
+    def place(self) -> Any:
+        """All that decides what comes next, for `go_to`."""
+        return self._seed, None if self._bits is None else self._bits.state, self.spare
+
+    def go_to(self, place: Any) -> None:
+        """Goes on from where `place()` was called."""
+        self._seed, state, self.spare = place
+        if state is None:
+            self._bits = None
+        else:
+            self.bits.state = state
+
+    def mark(self) -> Callable[[], None]:
+        """Notes a place; what is returned takes the generator back there. A recorded program does both anew."""
+        places: list[Any] = []
+
+        def note(generator: Generator) -> None:
+            places[:] = [generator.place()]
+
+        def back(generator: Generator) -> None:
+            generator.go_to(places[0])
+
+        self.move("mark", partial(note, self))
+        return partial(self.move, "back", partial(back, self))
+
+    def move(self, name: str, function: Callable[[], None]) -> None:
+        """Does something to the generator that gives no numbers; whoever watches is told."""
+        function()
+        if switch.special and local.observer is not None:
+            local.observer.drew(name, function, (), None)
 
     def draw32(self, n: int) -> ndarray:
         """The next `n` numbers of 32 bits, as uint64."""

@@ -71,13 +71,13 @@ def set_rng_state(new_state: Tensor) -> None:
 
 @contextlib.contextmanager
 def fork_rng(devices: Any = None, enabled: bool = True) -> Iterator[None]:
-    """What is drawn within leaves no trace in the default generator."""
-    state = get_rng_state()
+    """What is drawn within leaves no trace in the default generator, if `enabled`."""
+    back = random.default_generator.mark() if enabled else None
     try:
         yield
     finally:
-        if enabled:
-            set_rng_state(state)
+        if back is not None:
+            back()
 
 
 def source(generator: Generator | None) -> Generator:

@@ -8,8 +8,9 @@ from typing import Any
 
 from retrograd.autograd.graph import saved_tensors_hooks
 from retrograd.autograd.modes import enable_grad
+from retrograd.core.random import default_generator
 from retrograd.core.tensor import Tensor
-from retrograd.ops.sample import fork_rng, get_rng_state, set_rng_state
+from retrograd.ops.sample import fork_rng
 
 
 class CheckpointError(RuntimeError):
@@ -97,13 +98,13 @@ def checkpoint(
     """
     if determinism_check not in ("default", "none"):
         raise ValueError(f"determinism_check should be one of ('default', 'none') but got {determinism_check}")
-    state = get_rng_state() if preserve_rng_state else None
+    back = default_generator.mark() if preserve_rng_state else None
     first, second = context_fn() if context_fn is not None else (contextlib.nullcontext(), contextlib.nullcontext())
 
     def again() -> None:
         with second, fork_rng(enabled=preserve_rng_state):
-            if state is not None:
-                set_rng_state(state)
+            if back is not None:
+                back()
             function(*args, **kwargs)
 
     frame = Frame(again, determinism_check == "default")
