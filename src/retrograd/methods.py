@@ -151,6 +151,8 @@ RENAMED: dict[str, Any] = {
     "itemsize": property(convert.element_size),
     "nbytes": property(lambda self: convert.numel(self) * convert.element_size(self)),
     "is_cuda": property(lambda self: False),
+    "is_xpu": property(lambda self: False),
+    "is_mps": property(lambda self: False),
     "is_sparse": property(lambda self: False),
     "is_meta": property(lambda self: False),
     "view": shape.view_,
