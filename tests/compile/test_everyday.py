@@ -94,3 +94,21 @@ def test_fork_rng():
         return x + noise + torch.rand(3)
 
     compared(lambda: Job(step), [(torch.randn(3),) for _ in range(5)])
+
+
+# ---------------------------------------------------------------- modes
+
+
+def test_results_in_inference_mode():
+    """They are what the mode makes of results, whoever switches it on; others are not."""
+    net = nn.Linear(3, 2)
+    outside, inside, usual = (Compiled(f, backend=Replay) for f in (net.forward, torch.inference_mode()(net.forward), net.forward))
+    for _ in range(4):
+        x = torch.randn(4, 3)
+        with torch.inference_mode():
+            assert outside(x).is_inference()
+        assert inside(x).is_inference()
+        assert not usual(x).is_inference()
+    with torch.inference_mode():
+        assert all(part.is_inference() for part in torch.ones(4).chunk(2))
+        assert all(part.is_inference() for part in torch.ones(4, 2).max(1))

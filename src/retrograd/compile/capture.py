@@ -388,7 +388,7 @@ class Recorder(Observer):
         if x._node is LEAF:
             self.refuse("the result is a leaf that the function made")
         tied = next((i for i, y in enumerate(self.open) if y is x), None)
-        return Result(view, x._node if tied is None else None, tied)
+        return Result(view, x._node if tied is None else None, tied, inference=x._extra is not None and x._extra.inference)
 
     def final_gradients(self) -> list[tuple[Source, Any]]:
         """What is in `.grad` at the end, of the leaves that live on."""

@@ -499,7 +499,11 @@ class Entry:
                 before += self.allocate(result.view.buffer)
                 name = f"out{len(done)}"
                 done[id(result)] = name
-                leaves.append(name if result.tied is not None else f"({name} := {self.tensor(result.view, result.node)})")
+                text = self.tensor(result.view, result.node)
+                if result.inference:
+                    self.names["inferred"] = inferred
+                    text = f"inferred({text})"
+                leaves.append(name if result.tied is not None else f"({name} := {text})")
                 if result.tied is not None:
                     self.tied[result.tied] = name, result.view
         for view in self.program.tie.saved if self.program.tie is not None else ():
@@ -570,6 +574,12 @@ def same_source(a: Source, b: Source) -> bool:
 def sharing(tensor: Tensor, version: Any) -> Tensor:
     """A tensor with the version counter of the others on its memory."""
     tensor._version = version
+    return tensor
+
+
+def inferred(tensor: Tensor) -> Tensor:
+    """A tensor as inference mode makes it."""
+    tensor.extra().inference = True
     return tensor
 
 

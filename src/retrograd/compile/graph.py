@@ -320,7 +320,7 @@ class Tie:
 class Result:
     """A tensor that is returned: elements of a buffer, and what its `grad_fn` was (by then freed).
 
-    `tied`, if given, says which of those results it is that need a gradient.
+    `tied`, if given, says which of those results it is that need a gradient. `inference`: it was made in inference mode.
 
     `same_as`, if given, is the Source of the tensor that is itself returned (of the leaf, if it is its gradient); `chain` then the views
     of it that lead to the result.
@@ -332,3 +332,4 @@ class Result:
     same_as: Source | None = None
     chain: tuple[Any, ...] = ()
     of_gradient: bool = False
+    inference: bool = False

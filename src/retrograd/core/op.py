@@ -278,18 +278,19 @@ class Op:
             out._node = self.record(args, datas, (y,), (out,), edges, params)
         if special:
             self.tell(args, params, (out,))
-            if local.inference:
-                out.extra().inference = True
         return out
 
     def tell(self, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Tensor]) -> None:
-        """Tells who watches of a call; then hooks may exchange what it saved."""
+        """What else is done with a call where something is unusual: who watches is told, and hooks may exchange what it saved."""
         if local.observer is not None:
             local.observer.ran(self, args, params, outs)
         if local.saved_hooks:
             node = next((out._node for out in outs if out._node is not None), None)
             if node is not None:
                 pack_saved(node.grad_fn)
+        if local.inference:
+            for out in outs:
+                out.extra().inference = True
 
     def wrap_several(self, ys: Sequence[Any], args: Any, datas: Any, edges: Any, params: dict[str, Any]) -> tuple[Tensor, ...]:
         """Tensors around several results."""
