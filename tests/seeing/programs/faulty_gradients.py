@@ -38,6 +38,9 @@ class Cut(nn.Module):
     def copied(self, h: Any) -> Any:
         return torch.tensor(h)
 
+    def one_hot(self, h: Any) -> Any:
+        return F.one_hot(h.argmax(-1), 16).float()  # here
+
 
 def trained(net: Any, steps: int = 2, lr: float = 0.01, loss: Any = F.cross_entropy) -> None:
     x, y = data()
@@ -66,6 +69,22 @@ def in_a_method_without_gradients() -> None:
 @has("no_gradient", "number")
 def copied_by_tensor() -> None:
     trained(Cut("copied"))
+
+
+@has("no_gradient", "discrete")
+def only_the_largest() -> None:
+    trained(Cut("one_hot"))  # there: # here
+
+
+@has("no_gradient", "number")
+def loss_that_is_a_leaf() -> None:
+    net, (x, y) = mlp(), data()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss = torch.tensor(F.cross_entropy(net(x), y).item(), requires_grad=True)  # here
+        loss.backward()
+        optimizer.step()
 
 
 @has("no_gradient", "number")

@@ -205,6 +205,16 @@ def optimizer_of_the_network_before() -> None:
         optimizer.step()  # here
 
 
+@has("not_optimized")
+def bias_left_out() -> None:
+    w, b, x = torch.randn(4, 1, requires_grad=True), torch.zeros(1, requires_grad=True), torch.randn(16, 4)
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (x @ w + b - 1).square().mean().backward()
+        optimizer.step()  # here
+
+
 @has("two_optimizers")
 def body_in_both() -> None:
     body, one, two, x = nn.Linear(8, 8), nn.Linear(8, 1), nn.Linear(8, 1), torch.randn(16, 8)

@@ -429,3 +429,53 @@ def triplets() -> None:
     net, x = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)), torch.randn(30, 8)
     criterion = nn.TripletMarginLoss()
     train(net.parameters(), lambda: criterion(net(x[:10]), net(x[10:20]), net(x[20:])))
+
+
+@sound
+def several_tasks() -> None:
+    """One body, a head for each task, and a backward pass for each."""
+    body, heads, x = nn.Linear(8, 16), nn.ModuleList([nn.Linear(16, 1) for _ in range(3)]), torch.randn(16, 8)
+    optimizer = torch.optim.Adam([*body.parameters(), *heads.parameters()], lr=1e-3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        for i, head in enumerate(heads):
+            F.mse_loss(head(body(x).relu()), x[:, i : i + 1]).backward()
+        optimizer.step()
+
+
+@sound
+def one_optimizer_after_the_other() -> None:
+    """First the head alone, then everything, by an optimizer of its own."""
+    body, head, (x, y) = nn.Sequential(nn.Linear(8, 16), nn.ReLU()), nn.Linear(16, 3), data()
+    body.requires_grad_(False)
+    for parameters in (head.parameters(), [*body.parameters(), *head.parameters()]):
+        optimizer = torch.optim.SGD(parameters, lr=0.05)
+        for _ in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(head(body(x)), y).backward()
+            optimizer.step()
+        body.requires_grad_(True)
+
+
+@sound
+def updates_through_data() -> None:
+    w, b, x = torch.randn(8, 1, requires_grad=True), torch.zeros(1, requires_grad=True), torch.randn(16, 8)
+    for _ in range(6):
+        (x @ w + b - 1).square().mean().backward()
+        w.data = w.data - 0.05 * w.grad.data
+        b.data -= 0.05 * b.grad.data
+        w.grad.data.zero_()
+        b.grad.data.zero_()
+
+
+@sound
+def equation_with_bare_tensors() -> None:
+    """Points in time need gradients too, and are no weights."""
+    w, b, v = torch.randn(1, 16, requires_grad=True), torch.zeros(16, requires_grad=True), (torch.randn(16, 1) * 0.2).requires_grad_()
+    optimizer, t = torch.optim.Adam([w, b, v], lr=1e-3), torch.linspace(0, 1, 12)[:, None].requires_grad_()
+    for _ in range(4):
+        u = torch.tanh(t @ w + b) @ v
+        (slope,) = torch.autograd.grad(u.sum(), t, create_graph=True)
+        optimizer.zero_grad()
+        ((slope + u).square().mean() + (u[0] - 1).square().sum()).backward()
+        optimizer.step()

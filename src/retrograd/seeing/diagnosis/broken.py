@@ -238,7 +238,7 @@ def why_it_crashed(seen: Evidence) -> Iterator[Finding]:
 ABOUT_OPERANDS = {  # what messages say when an operation cannot take what it was given
     "range": r"out of bounds|out of range",
     "dtype": r"same dtype|floating point type|expected scalar type",
-    "shape": r"shapes? cannot|broadcast|must match|invalid for input of size|to have \d+ channels|different to the input size|equal size|"
+    "shape": r"shapes? cannot|broadcast|must match|invalid for input of size|to have \d+ channels|different to the input size|equal size|must be the same|"
     r"[Ss]izes? of tensors?",
 }
 

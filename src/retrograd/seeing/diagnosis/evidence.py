@@ -97,6 +97,9 @@ class Scene:
             if event.kind == "shared" and event.value is not None and isinstance(event.about, Value):
                 kind = "detached" if event.value.requires_grad else "plain"
                 found.setdefault(id(event.value), []).append(Link(kind, event.value, event.about, event.place))
+            elif event.kind == "copied" and event.value is not None and isinstance(event.about, Value):
+                kind = "number" if event.value.requires_grad else "plain"
+                found.setdefault(id(event.value), []).append(Link(kind, event.value, event.about, event.place))
             elif event.kind == "wrote" and event.value is not None and isinstance(event.about, Value):
                 kind = "call" if event.value.requires_grad or not event.about.requires_grad else "no_grad"
                 found.setdefault(id(event.about), []).append(Link(kind, event.about, event.value, event.place))
@@ -105,12 +108,12 @@ class Scene:
         return found
 
     def returns(self) -> Iterator[Link]:
-        """Values that came back without history: an input, or a number, that has exactly the numbers of an earlier result."""
-        shared = {id(e.about) for e in self.step.events if e.kind == "shared"}
+        """Values that came back without history: an input, a leaf, or a number, that has exactly the numbers of an earlier result."""
+        shared = {id(e.about) for e in self.step.events if e.kind in ("shared", "copied")}
         wanted: dict[tuple[tuple[int, ...], Any], list[Value]] = {}
         for value in self.step.values:
             array = value.snapshot.array
-            if value.kind == "input" and id(value) not in shared and array is not None and is_telling(array):
+            if value.kind in ("input", "leaf") and id(value) not in shared and array is not None and is_telling(array):
                 wanted.setdefault((value.shape, value.dtype), []).append(value)
         numbers: dict[float, tuple[Value, Place | None, Call | None]] = {}
         for values in wanted.values():
@@ -292,7 +295,7 @@ class Evidence:
                         found.setdefault(leaf_of(arrival.leaf), []).append(Moment(step, arrival, what))
                 elif isinstance(what, Update):
                     found.setdefault(leaf_of(what.leaf), []).append(Moment(step, what))
-                elif isinstance(what, Event) and what.kind == "cleared" and what.value is not None:
+                elif isinstance(what, Event) and what.kind in ("cleared", "set") and what.value is not None:
                     found.setdefault(leaf_of(what.value), []).append(Moment(step, what))
         return found
 

@@ -257,15 +257,15 @@ def symmetric_weights(seen: Evidence) -> Iterator[Finding]:
 @detector("input_scale")
 def inputs_not_normalised(seen: Evidence) -> Iterator[Finding]:
     """The first layer takes inputs far larger than those it was initialised for."""
-    met = set()
+    met: set[Any] = set()
     for scene in seen.scenes:
         for call in scene.step.calls:
             if call.name not in LAYERS or call.node is None or not isinstance(call.operands[0], Value):
                 continue
             value = source_of(call.operands[0])
             name = expression_of(value, "x")
-            if is_data(value) and (name, call.place) not in met and limits.INPUT_RMS < (size := rms_of(call.operands[0].snapshot)) < np.inf:
-                met.add((name, call.place))
+            if not met & {name, call.place} and is_data(value) and limits.INPUT_RMS < (size := rms_of(call.operands[0].snapshot)) < np.inf:
+                met |= {name, call.place}
                 s = call.operands[0].snapshot.summary
                 facts = {
                     "name": name,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from retrograd.seeing.diagnosis import limits
-from retrograd.seeing.diagnosis.evidence import Evidence, Moment, Scene, is_zero, leaf_of, norm_of, receiver, words_of
+from retrograd.seeing.diagnosis.evidence import Evidence, Moment, Scene, is_zero, leaf_of, norm_of, receiver, weight_of, words_of
 from retrograd.seeing.diagnosis.finding import Finding
 from retrograd.seeing.diagnosis.registry import detector
 from retrograd.seeing.record import Arrival, Call, Event, Pass, Step, Update, Value
@@ -66,6 +66,8 @@ def accumulation_not_divided(seen: Evidence) -> Iterator[Finding]:
         walks = [w for w in step.passes for a in w.arrivals if any(a is b for b in own)]
         if len(walks) != update.passes or len({w.place for w in walks}) > 1 or not all(map(is_mean, walks)):
             continue
+        if len({frozenset(leaf_of(a.leaf) for a in w.arrivals) for w in walks}) > 1:
+            continue  # losses of several tasks, each of which has parameters of its own
         parts = [seen.array(a.g, a.leaf.label) for a in own if isinstance(a, Arrival)]
         total = None if update.gradient is None else seen.array(update.gradient, update.leaf.label)
         if total is None or any(p is None for p in parts) or not np.any(total):
@@ -137,7 +139,7 @@ def step_before_backward(seen: Evidence) -> Iterator[Finding]:
                     facts |= {"loss": receiver(late.place, "backward", "loss"), "backward": late.place}
                     yield Finding("step_before_backward", "error", step.number, event.place, facts, event, "late")
                     return
-            elif not updated and event.number not in ever and not before:
+            elif not updated and event.number not in ever and not any(isinstance(w, Pass) for w in step.order[:at]):
                 yield Finding("step_before_backward", "error", step.number, event.place, facts, event, "none")
                 return
             elif before and (clearing := cleared_again(seen, scene, given, at)) is not None:
@@ -164,10 +166,11 @@ def cleared_again(seen: Evidence, scene: Scene, leaves: Mapping[Any, str], at: i
         came = [
             m.what for m in seen.moments.get(leaf, ()) if m.step is scene.step and scene.at_of(m) < at and not isinstance(m.what, Update)
         ]
-        if came and not isinstance(came[-1], Event):
+        last = came[-1] if came else None
+        if last is not None and not (isinstance(last, Event) and last.kind == "cleared"):
             return None
-        if any(isinstance(what, Arrival) for what in came) and isinstance(came[-1], Event):
-            found = came[-1]
+        if isinstance(last, Event) and any(isinstance(what, Arrival) for what in came):
+            found = last
     return found
 
 
@@ -188,13 +191,15 @@ def stale(seen: Evidence) -> Iterator[Finding]:
 
 @detector("not_optimized", "passes", "stepped")
 def not_given_to_an_optimizer(seen: Evidence) -> Iterator[Finding]:
-    """Parameters of modules that get gradients, while no optimizer that takes steps has them, and nothing else updates them."""
+    """Parameters, or tensors used as such, that get gradients, while no optimizer that takes steps has them, and nothing else updates them."""
     if len(seen.optimizers) < len(seen.record.optimizers):
         return  # one of them took its steps before those that were kept
     names, first = [], None
     for leaf, moments in seen.moments.items():
-        arrival = next((m for m in moments if isinstance(m.what, Arrival) and m.what.leaf.kind == "parameter"), None)
+        arrival = next((m for m in moments if isinstance(m.what, Arrival)), None)
         if arrival is None or leaf in seen.given or any(isinstance(m.what, Update) for m in moments):
+            continue
+        if arrival.leaf.kind != "parameter" and not is_for_training(seen, moments):
             continue
         names.append(arrival.leaf.label)
         first = first or arrival
@@ -206,13 +211,33 @@ def not_given_to_an_optimizer(seen: Evidence) -> Iterator[Finding]:
         }, first.what.leaf)  # fmt: skip
 
 
+def is_for_training(seen: Evidence, moments: list[Moment]) -> bool:
+    """Whether a tensor that is no parameter of a module is used like one: the same in several steps, for all examples, its gradient never used up."""
+    if any(isinstance(m.what, Event) for m in moments) or len({m.step.number for m in moments}) < limits.EQUAL_PLACES:
+        return False
+    uses = [use for scene, value in seen.parameters[leaf_of(moments[0].leaf)] for call in scene.uses.get(id(value), ()) for use in [(call, value)]]
+    return any(is_for_all(*use) for use in uses) and not any(is_example(*use) for use in uses)
+
+
+def is_for_all(call: Call, value: Value) -> bool:
+    """Whether an operation uses a value for each of many examples: as its weights, or spread over them."""
+    return weight_of(call) is value or any(r.snapshot.size > value.snapshot.size for r in call.results if call.name in ("add", "sub", "mul", "div"))
+
+
+def is_example(call: Call, value: Value) -> bool:
+    """Whether it is what other weights are applied to."""
+    weight = weight_of(call)
+    return weight is not None and weight is not value
+
+
 @detector("two_optimizers", "updates")
 def shared_by_two_optimizers(seen: Evidence) -> Iterator[Finding]:
-    """A parameter that two optimizers update."""
+    """A parameter that two optimizers update in turn; where one follows the other, it has taken its place."""
     names, first = [], None
     for moments in seen.moments.values():
-        updates = {m.what.number: m.what for m in moments if isinstance(m.what, Update) and m.what.number is not None}
-        if len(updates) > 1:
+        every = [m.what for m in moments if isinstance(m.what, Update) and m.what.number is not None]
+        updates = {update.number: update for update in every}
+        if sum(a.number != b.number for a, b in pairwise(every)) > 1:
             names.append(moments[0].leaf.label)
             first = first or list(updates.values())
     if first is not None:
