@@ -18,6 +18,7 @@ from retrograd.seeing.record import Call, Place, Record, Step, Value
 
 Span = tuple[int, int, int, int]
 MODULES = ("forward", "__call__")  # functions whose results have their module's path for a name
+ASIDE = ("max_pool", "adaptive_max_pool", "normalize")  # operations of whose results programs see the first alone, as a rule
 SHORT = 24  # characters of an expression that serves as a name
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.GeneratorExp)
 
@@ -111,7 +112,8 @@ def named(step: Step) -> dict[tuple[int, int], str]:
         for call in run[every - 1 :: every]:
             own = names
             if len(names) == 1 and len(call.results) > 1:
-                own = tuple(f"{names[0]}[{i}]" for i in range(len(call.results)))
+                alone = call.name in ASIDE
+                own = tuple(f"{names[0]}[{i}]" if not alone else "" if i else names[0] for i in range(len(call.results)))
             if len(own) == len(call.results) and ran(call):
                 found.update({(call.number, i): n for i, n in enumerate(own) if n})
     return found

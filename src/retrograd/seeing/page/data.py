@@ -135,7 +135,7 @@ class Builder:
         return {
             "kind": value.kind,
             "name": value.name,
-            "label": value.name or self.names.get((-1 if value.call is None else value.call.number, value.output)) or value.label,
+            "label": self.label(value),
             "array": self.arrays.add(value.snapshot, image),
             "call": None if value.call is None else value.call.number,
             "output": value.output,
@@ -143,6 +143,15 @@ class Builder:
             "place": self.place(value.place),
             "group": None if group is None else group.number,
         }
+
+    def label(self, value: Value) -> str:
+        """What a tensor is called; of several results without names, those after the first by what they are to the operation."""
+        call = value.call
+        name = value.name or (None if call is None else self.names.get((call.number, value.output)))
+        if name or call is None or not value.output:
+            return name or value.label
+        outputs = call.op.outputs if call.op is not None else ()
+        return f"{value.label}.{outputs[value.output]}" if len(outputs) == len(call.results) else f"{value.label}[{value.output}]"
 
     def call(self, call: Call, groups: Groups, source: Callable[[Call, int], Source | None]) -> dict[str, Any]:
         """An operation that ran. `sources` tells of each operand the call and the result that it is on the tape, if any."""

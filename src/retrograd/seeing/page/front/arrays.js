@@ -79,8 +79,8 @@ function heatMap(index, label) {
   canvas.style.width = `${map.columns * zoom}px`;
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", `${t("picture")}: ${label}, ${sized(array.shape)}`);
-  const note = array.picture && Math.max(...array.picture.strides) > 1 ? make("small", {}, t("sampled", { r: array.picture.strides[0], c: array.picture.strides[1] })) : null;
-  return make("figure", {}, canvas, note);
+  const left = ["sampled rows", "sampled columns"].map((key, i) => [key, array.picture?.strides[i] ?? 1]).filter(([, count]) => count > 1).map(([key, count]) => t(key, { count }));
+  return make("figure", {}, canvas, left.length ? make("small", {}, left.join(", ")) : null);
 }
 
 /** Rows of weights, or of an input, as the images that they are. */

@@ -60,7 +60,7 @@ function resultSheet() {
 
 /** What a moment is called. */
 export function caption(moment) {
-  if (!moment) return t("start");
+  if (!moment) return t("begin");
   const s = step();
   if (moment.kind === "call") return t("call", { name: s.calls[moment.call].name, result: s.calls[moment.call].results.map(labelOf).join(", ") });
   if (moment.kind === "seed") return t("seed", { name: s.passes[moment.pass].roots.map((r) => (r === null ? "?" : labelOf(r))).join(", ") });

@@ -60,14 +60,17 @@ function marksAt(s, moment) {
   };
 }
 
-/** Goes to a moment. Where the walk begins, the graph becomes large enough to be read. */
+let near = false; // whether the walk has come near enough for the graph to be read
+
+/** Goes to a moment. */
 export function goTo(moment) {
-  const s = step(), begins = state.moment < 0;
+  const s = step();
   state.moment = Math.max(-1, Math.min(s.moments.length - 1, moment));
   if (state.moment >= 0) state.tab = "walk";
   refreshWalk();
   const [first] = eventsAt(s, state.moment).current;
-  if (first) show(first, begins);
+  if (first) show(first, !near);
+  near = first !== undefined || (near && state.moment >= 0);
 }
 
 /** Marks, slider and words of the moment. */
