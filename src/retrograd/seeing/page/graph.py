@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 from retrograd.seeing.record import Call, Step, Value
 
 MOST = 60  # calls and groups side by side in one group
+LONG = 10  # a run of calls that is worth a part of its own
 
 
 @dataclass(eq=False)
@@ -82,6 +84,8 @@ class Groups:
 
     def cut(self, inside: list[Call | Group], parent: Group | None) -> list[Call | Group]:
         """What stands in a group, or parts of it where it is too much: of about equal length, and parts of parts where these are too many."""
+        if len(inside) > MOST:
+            inside = self.apart(inside, parent)
         while len(inside) > MOST:
             levels = math.ceil(math.log(len(inside), MOST))
             size = round(len(inside) ** (1 / levels))
@@ -95,6 +99,18 @@ class Groups:
                 parts.append(part)
             inside = parts
         return inside
+
+    def apart(self, inside: list[Call | Group], parent: Group | None) -> list[Call | Group]:
+        """The same with a part for each long run of calls without history, which prepare data or judge, beside those that have one."""
+        found: list[Call | Group] = []
+        for plain, run in groupby(inside, lambda x: isinstance(x, Call) and x.node is None):
+            together = list(run)
+            if plain and LONG <= len(together) < len(inside):
+                part = self.new("", "", parent)
+                part.inside = self.cut(together, part)
+                together = [part]
+            found += together
+        return found
 
     def put_values(self, step: Step) -> None:
         """Puts what no call made into the innermost group that has all who use it; what came into the program stays outside of modules."""

@@ -59,18 +59,31 @@ function partsOf(ids, links) {
   return [...parts.values()];
 }
 
-/** Rows without gaps: what does not hang together stands side by side where there is room, else beneath what came before. */
+/** Rows without gaps: what does not hang together stands side by side where there is room, next to rows that are no higher than need be, else beneath what came before. */
 function shelved(children, links, of, row, shelf) {
-  const done = new Map();
-  let base = 0, across = 0, tall = 0;
-  for (const part of partsOf(children, links)) {
-    const used = [...new Set(part.map((id) => row.get(id)))].sort((a, b) => a - b), place = new Map(used.map((r, n) => [r, n])), widths = used.map(() => 0);
-    for (const id of part) widths[place.get(row.get(id))] += of.get(id).width;
+  const shelves = [], done = new Map();
+  let across = Infinity, base = 0;
+  for (const ids of partsOf(children, links)) {
+    const used = [...new Set(ids.map((id) => row.get(id)))].sort((a, b) => a - b), place = new Map(used.map((r, n) => [r, n])), widths = used.map(() => 0), heights = used.map(() => 0);
+    for (const id of ids) {
+      const r = place.get(row.get(id)), { width, height } = of.get(id);
+      widths[r] += width;
+      heights[r] = Math.max(heights[r], height);
+    }
     const width = Math.max(...widths);
-    if (across && across + width > shelf) { base += tall; across = tall = 0; }
-    for (const id of part) done.set(id, base + place.get(row.get(id)));
+    if (across + width > shelf) { shelves.push([]); across = 0; }
+    shelves.at(-1).push({ ids, place, heights });
     across += width;
-    tall = Math.max(tall, used.length);
+  }
+  for (const parts of shelves) {
+    const { heights } = parts.reduce((a, b) => (b.heights.length > a.heights.length ? b : a));
+    for (const part of parts) {
+      const count = part.heights.length, height = (first) => heights.slice(first, first + count).reduce((a, b) => a + b);
+      let best = 0;
+      for (let first = 1; first + count <= heights.length; first++) if (height(first) < height(best)) best = first;
+      for (const id of part.ids) done.set(id, base + best + part.place.get(row.get(id)));
+    }
+    base += heights.length;
   }
   return done;
 }
@@ -117,10 +130,21 @@ function arranged(group, of, measures) {
     if (!of.has(to)) graph.setNode(to, { width: 1, height: 1, rank: 2 * last + 2 });
     graph.setEdge(from, to, { weight: of.has(from) && of.has(to) ? 2 : 1, labelpos: "c" });
   }
-  dagre.layout(graph);
+  dagre.layout(graph, { constraints: callsInOrder(group, of) });
   const nodes = Object.fromEntries(graph.nodes().map((n) => [n, [graph.node(n).x, graph.node(n).y]]));
   const between = Object.fromEntries([...group.pieces].map(([key, { from, to }]) => [key, graph.edge(from, to).points.slice(1, -1).filter((_, n) => n % 2).map((p) => p.x)]));
   return { nodes, between, width: inOrder(group, of, nodes, between, measures.beside), height: graph.graph().height };
+}
+
+/** Of calls of one module in a row, the earlier stands to the left. */
+function callsInOrder(group, of) {
+  const last = new Map(), found = [];
+  for (const id of group.children) if (of.get(id).module) {
+    const key = `${group.rows.get(id)} ${of.get(id).module}`;
+    if (last.has(key)) found.push({ left: last.get(key), right: id });
+    last.set(key, id);
+  }
+  return found;
 }
 
 /** Puts what does not hang together side by side in the order of time, and mirrors what has time go from right to left; returns the width of it all. */
@@ -222,7 +246,7 @@ function settled(edges, cut, of, pieces, found) {
   return { nodes, paths, cut: [...cut], width: Math.max(width, 1), height: Math.max(height, 1) };
 }
 
-const WORKS = [pieced, partsOf, rowsOf, shelved, rough, tooLong, arranged, inOrder, layOut, settled]; // must not use anything from outside but each other and `dagre`
+const WORKS = [pieced, partsOf, rowsOf, shelved, rough, tooLong, callsInOrder, arranged, inOrder, layOut, settled]; // must not use anything from outside but each other and `dagre`
 let worker = null;
 let over = null; // ends the layout that is under way: with what was found, or null
 

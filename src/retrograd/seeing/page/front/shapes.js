@@ -92,7 +92,7 @@ export function visibleGraph(step) {
     if (node.children && !node.children.length && id !== "root") return;
     const [name, below] = id === "root" ? ["", ""] : wordsOf(step, node);
     const width = Math.max(96, Math.min(WIDEST, 2 * SIDE + Math.max(widthOf(node.kind === "module" ? `▸ ${name}` : name, FONTS.name), widthOf(below, FONTS.below))));
-    items.push({ id, parent, width, height: node.kind === "module" ? 52 : 58, open });
+    items.push({ id, parent, width, height: node.kind === "module" ? 52 : 58, open, module: node.group?.path ?? "" });
     if (open) node.children.forEach((child) => walk(child, id));
   };
   walk("root", null);
