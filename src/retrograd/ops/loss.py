@@ -579,7 +579,7 @@ def nll_loss(
         if not total:  # nothing counts: the mean is nan
             return nll_of_boxes(input, target, weight, ignore_index, reduction)
         each = each / total
-    safe = wrap(np.where(counted, chosen, -1))
+    safe = target if counted.all() else wrap(np.where(counted, chosen, -1))
     return nll_loss_op(input, safe, wrap(each), total=reduction != "none", spatial=spatial)
 
 
