@@ -112,3 +112,89 @@ def test_results_in_inference_mode():
     with torch.inference_mode():
         assert all(part.is_inference() for part in torch.ones(4).chunk(2))
         assert all(part.is_inference() for part in torch.ones(4, 2).max(1))
+
+
+# ---------------------------------------------------------------- gradients asked for outside
+
+
+def gradients_outside(function: Any, derived: Any, hook: Any = None, create_graph: bool = False) -> list[Any]:
+    """The gradients of a weight, by several calls of a function of what is derived from it."""
+    w = torch.tensor([0.3, -0.7, 1.1], requires_grad=True)
+    found = []
+    for i in range(6):
+        given = derived(w)
+        if hook is not None and i % 2:
+            given[0].register_hook(hook)
+        (g,) = torch.autograd.grad(function(*given), w, create_graph=create_graph)
+        found.append(g.detach())
+        if create_graph:
+            found += torch.autograd.grad(g.sum(), w)
+    return found
+
+
+DERIVED = {
+    "one from the other": lambda w: (h := w * 2, h.sin()),
+    "one and what it was made of": lambda w: (w, w.sin()),
+    "two parts": lambda w: (w * 2).split([2, 1])[:1] * 2,
+    "a part and the whole": lambda w: (h := w * 2, h[:1]),
+    "twice the same": lambda w: (h := w * 2, h),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True], ids=["once", "twice"])
+@pytest.mark.parametrize("derived", DERIVED.values(), ids=DERIVED)
+def test_arguments_made_of_each_other(derived: Any, create_graph: bool):
+    """A call gives the gradients of what is in it; what its arguments have in common before is the tape's."""
+
+    def product(a: Any, b: Any) -> Any:
+        return (a * b.exp()).sum()
+
+    f = Compiled(product, fullgraph=True, backend=Replay)
+    wanted = gradients_outside(product, derived, create_graph=create_graph)
+    for a, b in zip(gradients_outside(f, derived, create_graph=create_graph), wanted, strict=True):
+        assert torch.allclose(a, b, rtol=1e-5)
+
+
+def test_argument_made_of_a_weight_inside():
+    """The same where the function reaches what the argument was made of."""
+    w = torch.tensor([0.3, -0.7], requires_grad=True)
+    f = Compiled(lambda k: (w * k).sum(), fullgraph=True, backend=Replay)
+    for _ in range(5):
+        (g,) = torch.autograd.grad(f(w.sin()), w)
+        assert torch.allclose(g, w.sin() + w * w.cos())
+
+
+def test_hook_on_an_argument():
+    """A hook on an argument is called by the backward pass that goes through it, not by the program."""
+    f = Compiled(lambda x: (x * x).sum(), fullgraph=True, backend=Replay)
+    found = gradients_outside(f, lambda w: (w * 2,), hook=lambda g: g * 10)
+    wanted = gradients_outside(lambda x: (x * x).sum(), lambda w: (w * 2,), hook=lambda g: g * 10)
+    assert all(torch.allclose(a, b) for a, b in zip(found, wanted, strict=True))
+
+
+def test_hook_on_a_parameter_outside():
+    """A compiled module is compiled whatever hooks its parameters have; backward() calls them."""
+    net = nn.Linear(2, 2)
+    handle = net.weight.register_hook(lambda g: g * 10)
+    f = Compiled(net.forward, fullgraph=True, backend=Replay)
+    for i in range(8):
+        if i == 6:
+            handle.remove()
+        net.zero_grad(set_to_none=True)
+        f(torch.ones(1, 2)).sum().backward()
+        assert torch.equal(net.weight.grad, torch.full((2, 2), 10.0 if i < 6 else 1.0))
+    assert [v.state for v in f.programs()] == ["compiled"]
+
+
+def test_cell_called_again_on_what_it_gave():
+    """A compiled cell in a loop of the user's."""
+    cell = nn.GRUCell(2, 3)
+    f = torch.compile(cell)
+    for _ in range(4):
+        xs, found = torch.randn(4, 5, 2), []
+        for call in (cell, f):
+            h = torch.zeros(5, 3)
+            for x in xs:
+                h = call(x, h)
+            found.append(torch.autograd.grad(h.pow(2).sum(), tuple(cell.parameters())))
+        assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(*found, strict=True))

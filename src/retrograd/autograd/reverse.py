@@ -154,8 +154,10 @@ def grad(
     return tuple(check_used(r, x, i, bool(allow_unused), materialize_grads) for i, (r, x) in enumerate(zip(results, ins, strict=True)))
 
 
-def gradients(outs: Sequence[Tensor], ins: Sequence[Tensor], given: Sequence[Any], keep: bool, create_graph: bool) -> list[Any]:
-    """The cotangent of each input, or None where none came."""
+def gradients(
+    outs: Sequence[Tensor], ins: Sequence[Tensor], given: Sequence[Any], keep: bool, create_graph: bool, ends: bool = False
+) -> list[Any]:
+    """The cotangent of each input, or None where none came. `ends`: of what is between them alone (see `Walk`)."""
     for x in ins:
         if not x.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
@@ -166,7 +168,7 @@ def gradients(outs: Sequence[Tensor], ins: Sequence[Tensor], given: Sequence[Any
     if watched is not None:
         watched.walked(roots, keep)
     as_tensors = create_graph or complete_observer() is not None or bool(switch.special and any(isinstance(s, Box) for s in seeds))
-    walk = tape.Walk(as_tensors=as_tensors, keep=keep, targets=targets)
+    walk = tape.Walk(as_tensors=as_tensors, keep=keep, targets=targets, ends=ends)
     with tape.rules_on_tensors(create_graph) if as_tensors else tape.rules_on_arrays():
         walk.run(roots, seeds if as_tensors else [s._data for s in seeds])
         return [collect(walk, x, target) for x, target in zip(ins, targets, strict=True)]
@@ -177,7 +179,7 @@ def collect(walk: tape.Walk, x: Tensor, target: Any) -> Any:
     g: Any
     if isinstance(target, Tensor):
         g = walk.leaves.get(id(target), (None, None))[1]
-        if g is not None and target._extra is not None and target._extra.hooks:
+        if g is not None and target._extra is not None and target._extra.hooks and not walk.ends:
             g = tape.run_tensor_hooks(list(target._extra.hooks.values()), g, walk.as_tensors)
     else:
         g = walk.found.get(tape.key_of(target))

@@ -26,7 +26,7 @@ import numpy as np
 from numpy import ndarray
 
 from retrograd.autograd.modes import set_grad_enabled
-from retrograd.autograd.reverse import grad
+from retrograd.autograd.reverse import gradients
 from retrograd.compile.arguments import opened
 from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Source, Tie, Update, View, Write, draws
 from retrograd.compile.parting import split
@@ -307,8 +307,6 @@ class Recorder(Observer):
     def record_backward(self, inputs: Sequence[Tensor]) -> None:
         """Records the backward pass of the results, with stand-ins for the cotangents to come."""
         assert self.tie is not None
-        if any(x._extra is not None and x._extra.hooks for x in inputs):
-            return self.refuse("a gradient that is asked for outside goes through a hook")
         outs = [self.open[i] for i in self.tie.chosen]
         seeds = [wrap(np.ones(x.shape, x._data.dtype)) for x in outs]
         for x in seeds:
@@ -317,7 +315,7 @@ class Recorder(Observer):
             self.arrays[id(x._data)] = x._data, self.seeds[-1]
         try:
             with set_grad_enabled(True):
-                found = grad(outs, list(inputs), seeds, retain_graph=True, allow_unused=True)
+                found = gradients(outs, inputs, seeds, True, False, ends=True)
         except RuntimeError as error:  # where nobody asks for it, the function has no such error
             return self.refuse(f"the gradient of the results cannot be had: {error}")
         self.input_gradients = [None if g is None else self.view(g) for g in found]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from retrograd.autograd.reverse import grad
+from retrograd.autograd.reverse import gradients
 from retrograd.compile.certify import Doubled, Start, difference, too_far
 from retrograd.compile.executor import Executor
 from retrograd.compile.graph import Buffer, Program, Result, whole
@@ -221,7 +221,7 @@ class KnotNode(Node):
             outs = self.knot.again(*self.call)
         pairs = [(o, g if as_tensors else wrap(np.asarray(g))) for o, g in zip(outs, gs, strict=True) if g is not None]
         with rules_on_tensors(recorded=history):
-            found = grad([o for o, _ in pairs], list(self.inputs), [g for _, g in pairs], create_graph=history, allow_unused=True)
+            found = gradients([o for o, _ in pairs], self.inputs, [g for _, g in pairs], history, history, ends=True)
         return [x if x is None or as_tensors else x._data for x in found]
 
     def free(self) -> None:

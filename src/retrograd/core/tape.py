@@ -364,10 +364,11 @@ class Walk:
         as_tensors: rules run on Tensors (and are recorded, if gradients are on), not on bare arrays.
         keep: saved facts are not freed.
         targets: edges whose cotangents are wanted; only what leads to them is computed. None: all leaves.
+        ends: the walk ends at the targets: another, which is given what this one finds, goes through them and calls their hooks.
     """
 
-    def __init__(self, *, as_tensors: bool, keep: bool, targets: Sequence[Any] | None = None) -> None:
-        self.as_tensors, self.keep = as_tensors, keep
+    def __init__(self, *, as_tensors: bool, keep: bool, targets: Sequence[Any] | None = None, ends: bool = False) -> None:
+        self.as_tensors, self.keep, self.ends = as_tensors, keep, ends
         self.pending: dict[int, Any] = {}  # id(Node) -> cotangent, or list of them for a node of several outputs
         self.heap: list[tuple[int, Node]] = []
         self.leaves: dict[int, tuple[Tensor, Any]] = {}
@@ -381,7 +382,8 @@ class Walk:
         """Works out which nodes lead to a wanted edge."""
         assert self.wanted is not None
         useful: set[int] = set()
-        order, seen = [], set()
+        wanted_nodes = {k[0] for k in self.wanted}
+        order, seen = [], set(wanted_nodes if self.ends else ())
         stack = [r.grad_fn for r in roots if not isinstance(r, Tensor)]
         while stack:
             node = stack.pop()
@@ -391,7 +393,6 @@ class Walk:
             order.append(node)
             stack.extend(e.grad_fn for e in node.edges if e is not None and not isinstance(e, Tensor))
         order.sort(key=lambda n: n.seq)
-        wanted_nodes = {k[0] for k in self.wanted}
         for node in order:
             for e in node.edges:
                 if e is None:
@@ -493,7 +494,7 @@ class Walk:
     def visit(self, node: Node, g: Any, anomaly: Any) -> None:
         """Takes the cotangent(s) of a node's output(s) through its hooks and rules, and sends on what comes of them."""
         as_tensors, wanted = self.as_tensors, self.wanted
-        if node.hooks is not None:
+        if node.hooks is not None and not (self.ends and id(node) not in self.useful):  # type: ignore[operator]
             gs = run_node_hooks(node, g if g.__class__ is list else [g], as_tensors)
             g = gs if g.__class__ is list else gs[0]
         if wanted is not None:
