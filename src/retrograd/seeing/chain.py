@@ -520,18 +520,19 @@ class Chain(Shown):
     def table(self, language: str) -> Table:
         """All links, a row for each operand on the way."""
         say = CHAIN[language]
-        rows: list[tuple[str, ...]] = []
-        for link in self.links:
-            for way in link.ways:
-                j = way.jacobian
-                size = "–" if j is None else f"{j.m}×{j.n}"
-                line = "–" if link.call.place is None else str(link.call.place.line)
-                norms = (number(link.v.summary.norm), number(way.outgoing.summary.norm))
-                rows.append((link.letter(way), link.name, link.call.name, size, *norms, line))
-        gap = ("⋮", *[""] * 6)
-        rows = shortened(rows, 40, gap)
+        ways = shortened([(link, way) for link in self.links for way in link.ways], 40, None)
+        rows = [("⋮", *[""] * 6) if found is None else self.row(*found) for found in ways]
         title = say["table"].format(root=self.root_name, target=self.target_name)
         return Table(COLUMNS[language], rows, title, right=frozenset((3, 4, 5, 6)), optional=(6,))
+
+    @staticmethod
+    def row(link: Link, way: Way) -> tuple[str, ...]:
+        """One of them."""
+        j = way.jacobian
+        size = "–" if j is None else f"{j.m}×{j.n}"
+        line = "–" if link.call.place is None else str(link.call.place.line)
+        norms = (number(link.v.summary.norm), number(way.outgoing.summary.norm))
+        return link.letter(way), link.name, link.call.name, size, *norms, line
 
     def to_dict(self, language: str | None = None, ticks: bool = True) -> dict[str, Any]:
         """All that is shown, for JSON: arrays by their first corner and their statistics.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -152,16 +153,30 @@ class Replay:
         given = np.asarray(numbers, np.complex128 if self.value.dtype.kind == "c" else np.float64)
         if self.value is self.root:
             return given
-        known: dict[tuple[int, int], ndarray] = {}
+        done: list[list[ndarray]] = []
+        for call, constants, moving in self.plan:
+            operands = list(constants)
+            for i, found in moving:
+                operands[i] = given if found is None else done[found[0]][found[1]]
+            done.append(forward(call, operands))
+        return done[-1][self.root.output]
+
+    @cached_property
+    def plan(self) -> list[tuple[Call, list[Any], list[tuple[int, tuple[int, int] | None]]]]:
+        """Of each call its operands, and which of them are computed again: by which call before it, and which result of that, or None: the value."""
+        places = {id(call): n for n, call in enumerate(self.calls)}
+        plan = []
         for call in self.calls:
-            operands = []
+            constants: list[Any] = []
+            moving: list[tuple[int, tuple[int, int] | None]] = []
             for i, x in enumerate(call.operands):
                 found = self.source(call, i)
-                again = None if found is None else known.get((id(found[0]), found[1]))
-                operands.append(given if self.is_value(call, i) else double(x) if again is None else again)
-            for i, array in enumerate(forward(call, operands)):
-                known[id(call), i] = array
-        return known[id(self.root.call), self.root.output]
+                again = self.is_value(call, i) or (found is not None and id(found[0]) in places)
+                constants.append(None if again else double(x))
+                if again:
+                    moving.append((i, None if found is None or self.is_value(call, i) else (places[id(found[0])], found[1])))
+            plan.append((call, constants, moving))
+        return plan
 
 
 def replay(record: Record, value: Value, numbers: ndarray, root: Value | None = None, step: int = -1) -> ndarray:
