@@ -171,7 +171,12 @@ def gradients(
     walk = tape.Walk(as_tensors=as_tensors, keep=keep, targets=targets, ends=ends)
     with tape.rules_on_tensors(create_graph) if as_tensors else tape.rules_on_arrays():
         walk.run(roots, seeds if as_tensors else [s._data for s in seeds])
-        return [collect(walk, x, target) for x, target in zip(ins, targets, strict=True)]
+        found = [collect(walk, x, target) for x, target in zip(ins, targets, strict=True)]
+    if watched is not None:
+        for x, g in zip(ins, found, strict=True):
+            if x.is_leaf and g.__class__ is Tensor:
+                watched.gave(x, g)
+    return found
 
 
 def collect(walk: tape.Walk, x: Tensor, target: Any) -> Any:

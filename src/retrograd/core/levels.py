@@ -150,6 +150,9 @@ class Observer:
     def pulled(self, node: Any, g: Any, results: Sequence[Any]) -> None:
         """A backward pass took the cotangent(s) `g` of a node's output(s) to those of its operands; neither is to be kept as it is."""
 
+    def gave(self, leaf: Any, g: Any) -> None:
+        """`grad()` is about to return the gradient `g` of a leaf."""
+
     def gradient_came(self, leaf: Any, g: Any) -> None:
         """A backward pass is about to add a cotangent to a leaf's `.grad`."""
 

@@ -10,8 +10,8 @@ import weakref
 
 from numpy import ndarray
 
-from retrograd.core.tensor import owner
-from retrograd.seeing.record import READING, Snapshot
+from retrograd.core.tensor import Version, owner
+from retrograd.seeing.record import READING, Snapshot, Summary
 
 new = Snapshot.__new__
 FEW = 1000  # snapshots: no more than that are worth a look at which of them are still there
@@ -37,25 +37,37 @@ class Borrowed:
         self.views: dict[int, list[weakref.ref[Snapshot]]] = {}  # those of arrays on others' memory, by id of the array that owns it
         self.of_views = 0  # how many are listed there
         self.most = FEW  # before those that are gone are swept out
+        self.summaries: dict[int, tuple[weakref.ref[ndarray], Version, int, bytes, Summary]] = {}  # by id of an array beyond the limit
 
-    def borrow(self, array: ndarray) -> Snapshot:
-        """The numbers of an array as they are now."""
+    def borrow(self, array: ndarray, version: Version | None = None) -> Snapshot:
+        """The numbers of an array as they are now. `version`: the counter of the writes to it, if it is known."""
         known = self.snapshots.get(id(array))
         if known is not None and (found := known()) is not None and (found.array is array or found.source is array):
             return found
         snapshot = new(Snapshot)  # what its __init__ does: this runs more often than anything else here
         snapshot.array, snapshot._summary = array, None
         if array.size > self.limit:
-            snapshot.forget()
+            self.summarise(snapshot, array, version)
         self.snapshots[id(array)] = known = weakref.ref(snapshot)
         if array.base is not None:
             self.views.setdefault(id(owner(array)), []).append(known)
             self.of_views += 1
         return snapshot
 
+    def summarise(self, snapshot: Snapshot, array: ndarray, version: Version | None) -> None:
+        """Keeps no more than statistics, which are worked out once for each version of an array."""
+        some = array.flat[:: max(1, array.size // FEW)].tobytes()  # what is written by way of `.data` is not counted
+        known = self.summaries.get(id(array))
+        if known is not None and known[0]() is array and known[1] is version and known[2:4] == (version[0], some):
+            snapshot._summary = known[4]
+        snapshot.forget()
+        if version is not None:
+            self.summaries[id(array)] = weakref.ref(array), version, version[0], some, snapshot.summary
+
     def give_back(self, array: ndarray) -> None:
         """The memory of an array is about to be written to: what was borrowed of it is copied."""
         base = array if array.base is None else owner(array)
+        self.summaries.pop(id(base), None)
         known = self.snapshots.pop(id(base), None)
         if known is not None and (snapshot := known()) is not None and snapshot.source is base:
             snapshot.detach()
@@ -90,6 +102,7 @@ class Borrowed:
         """Forgets about snapshots that are gone, if there may be many."""
         if len(self.snapshots) + self.of_views <= self.most:
             return
+        self.summaries = {key: known for key, known in self.summaries.items() if known[0]() is not None}
         self.snapshots = {key: known for key, known in self.snapshots.items() if known() is not None}
         views = {key: [known for known in found if known() is not None] for key, found in self.views.items()}
         self.views = {key: found for key, found in views.items() if found}

@@ -3,7 +3,9 @@
 Whoever is about to write to memory says so first (`levels.Observer`), and then all that was borrowed of it is copied. When the watching
 ends, whatever the program still holds is copied too. Only writes through `x.numpy()`, of which the library knows nothing, go unnoticed.
 
-A step ends when parameters have been updated and the next operation runs with gradients on.
+A step ends when parameters have been updated, by an optimizer or by the program itself, and the next operation runs with gradients on. Of
+every so many steps one is watched: in between nobody watches, and an optimizer's hook counts; where there is no optimizer, the recorder
+goes on watching, and notes nothing.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import os
 import sys
 import weakref
 from collections.abc import Callable, Sequence
+from inspect import CO_OPTIMIZED
 from types import FrameType, TracebackType
 from typing import Any
 
@@ -26,7 +29,7 @@ from retrograd.core.levels import Observer, local, switch
 from retrograd.core.op import Op
 from retrograd.core.tape import Node, Walk, name_of_leaf
 from retrograd.core.tensor import LEAF, Box, Tensor, current_node, real_grad
-from retrograd.errors import PACKAGE
+from retrograd.errors import PACKAGE, is_standard
 from retrograd.nn.module import Module
 from retrograd.nn.parameter import Parameter
 from retrograd.seeing.borrowing import Borrowed
@@ -39,31 +42,14 @@ OPERATIONS = os.path.join(PACKAGE, "ops", "")
 
 
 class Inside(dict[str, bool]):
-    """Whether a source file is this package's, by its name."""
+    """Whether a source file is this package's or the standard library's, by its name."""
 
     def __missing__(self, name: str) -> bool:
-        self[name] = found = name.startswith(PACKAGE)
+        self[name] = found = name.startswith(PACKAGE) or is_standard(name)
         return found
 
 
 INSIDE = Inside()
-
-
-def name_in(frame: FrameType | None, thing: Any) -> str | None:
-    """The variable, or the attribute of `self`, that holds a thing in a frame of the user's or in those that called it."""
-    while frame is not None:
-        if not INSIDE[frame.f_code.co_filename]:
-            here = frame.f_locals
-            found = held_in(here, thing)
-            if found is None and hasattr(me := here.get("self"), "__dict__"):
-                inner = held_in(vars(me), thing)
-                found = None if inner is None else f"self.{inner}"
-            if found is None and here is not frame.f_globals:
-                found = held_in(frame.f_globals, thing)
-            if found is not None:
-                return found
-        frame = frame.f_back
-    return None
 
 
 def held_in(scope: dict[str, Any], thing: Any) -> str | None:
@@ -71,6 +57,35 @@ def held_in(scope: dict[str, Any], thing: Any) -> str | None:
     for name, found in list(scope.items()):
         if found is thing and name.isidentifier() and name != "self":
             return name
+    return None
+
+
+def held_within(scope: dict[str, Any], thing: Any) -> str | None:
+    """The name of the list in a scope in which a thing is found, with the index."""
+    for name, found in list(scope.items()):
+        if isinstance(found, (list, tuple)) and name.isidentifier():
+            index = next((i for i, x in enumerate(found) if x is thing), None)
+            if index is not None:
+                return f"{name}[{index}]"
+    return None
+
+
+def name_in(frame: FrameType | None, thing: Any, held: Callable[[dict[str, Any], Any], str | None] = held_in) -> str | None:
+    """The variable, or the attribute of `self`, that holds a thing in a frame of the user's or in those that called it."""
+    while frame is not None:
+        if not INSIDE[frame.f_code.co_filename]:
+            here = frame.f_locals
+            found = held(here, thing)
+            if found is None and hasattr(me := here.get("self"), "__dict__"):
+                inner = held(vars(me), thing)
+                found = None if inner is None else f"self.{inner}"
+            if found is None and here is not frame.f_globals:
+                found = held(frame.f_globals, thing)
+            if here.__class__ is dict and frame.f_code.co_flags & CO_OPTIMIZED and sys.getrefcount(here) == 3:
+                here.clear()  # a copy that the frame keeps, and with it what the function lets go
+            if found is not None:
+                return found
+        frame = frame.f_back
     return None
 
 
@@ -94,11 +109,15 @@ class Recorder(Observer):
         self.every = every
         self.record = new(keep)
         self.on = False
-        self.leaving = False  # the step is over, and the next is not to be watched
+        self.leaving = False  # the step that follows is not to be watched
+        self.idle = False  # nothing is noted until parameters have been updated and then something runs
         self.count = 0  # steps that the program has taken, watched or not
+        self.last = -1  # the number of the last step that is over
         self.passes: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
         self.paths: dict[int, tuple[weakref.ref[Any], str, str]] = {}  # by id of a parameter, buffer or module: its path, and kind or class
-        self.optimizers: dict[int, tuple[int, Any]] = {}  # by id: the number, and the handle of the hook
+        self.optimizers: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id: which it is
+        self.counter: weakref.ref[Any] | None = None  # the optimizer whose steps are counted: the first that was met
+        self.hook: Any = None  # on it
         self.lent = Borrowed(limit)
         self.borrow, self.give_back = self.lent.borrow, self.lent.give_back
         # the step that is running
@@ -108,11 +127,14 @@ class Recorder(Observer):
         self.values: dict[int, Value] = {}  # by id of a tensor
         self.calls: dict[int, tuple[Value, ...]] = {}  # by id of a node on the tape: the results of its call
         self.earlier: dict[int, Value] = {}  # by id of a node that no call of the step made: its result
-        self.nameless: list[Value] = []  # parameters
+        self.nameless: list[tuple[Value, str | None]] = []  # parameters that no module is known to have, and the variables that held them
         self.called = 0  # how many calls there were
         self.walked_back = False  # there was a backward pass
         self.updated = False  # parameters have been updated
-        self.unfinished: list[Note] = []  # of updates, whose last entry is to be filled with what came of it
+        self.own = False  # the last update was made by the program itself, with gradients on: by way of `.data`
+        self.unfinished: dict[int, Note] = {}  # by id of a parameter, its last update, whose last entry is to be filled with what came of it
+        self.aliases: dict[int, tuple[weakref.ref[Any], weakref.ref[Any]]] = {}  # by id of what shares memory with a leaf: itself, the leaf
+        self.asked: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], Snapshot]] = {}  # by id of a leaf: itself, what `grad()` gave of it
         # where the program is
         self.modules: tuple[tuple[str, str], ...] = ()  # that are running
         self.callers: list[tuple[FrameType | None, FrameType | None]] = [(None, None)]  # the frames that call these, and the user's beneath
@@ -165,40 +187,59 @@ class Recorder(Observer):
 
     def pause(self) -> None:
         """Stops watching. What was seen shares no memory with what lives on."""
+        self.teller = None
         if self.on:
             local.observer = None
             switch.add(-1)
-            self.on = self.leaving = False
-        self.teller = None
+            self.on = self.leaving = self.idle = False
         self.finish()
         self.lent.settle()
 
     def stop(self) -> None:
         """Stops watching for good."""
-        self.pause()
-        for _, handle in self.optimizers.values():
-            handle.remove()
+        if self.hook is not None:
+            self.hook.remove()
+        self.counter = self.hook = None
         self.optimizers.clear()
+        self.pause()
 
     def number_of(self, optimizer: Any) -> int:
-        """The number of an optimizer. Of one that is new, steps are counted from now on."""
-        if id(optimizer) not in self.optimizers:
-            met = self.record.optimizers
-            number = next((i for i, other in enumerate(met) if other() is optimizer), len(met))
-            if number == len(met):
-                met.append(weakref.ref(optimizer))
-            self.optimizers[id(optimizer)] = number, optimizer.register_step_post_hook(self.took_step)
-        return self.optimizers[id(optimizer)][0]
+        """The number of an optimizer. The steps of the first are counted from now on."""
+        known = self.optimizers.get(id(optimizer))
+        if known is not None and known[0]() is optimizer:
+            return known[1]
+        met = self.record.optimizers
+        number = next((i for i, other in enumerate(met) if other() is optimizer), len(met))
+        if number == len(met):
+            met.append(weakref.ref(optimizer))
+        self.optimizers[id(optimizer)] = met[number], number
+        if self.counter is None:
+            self.counter, self.hook = weakref.ref(optimizer, self.lost), optimizer.register_step_post_hook(self.took_step)
+        return number
 
     def took_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        """An optimizer has taken a step, watched or not. The first one that was met counts the program's steps."""
-        if id(optimizer) != next(iter(self.optimizers)):
-            return
+        """The optimizer that counts the program's steps has taken one, watched or not."""
         self.count += 1
-        wanted = self.count % self.every == 0
-        self.leaving = self.on and not wanted  # when something runs again: gradients that are cleared until then need not be copied
-        if wanted and local.observer is None:
+        if self.count % self.every == 0:
+            self.wait()
+        elif self.idle:
+            self.pause()
+        else:
+            self.leaving = self.on
+
+    def lost(self, optimizer: Any) -> None:
+        """The optimizer that counted is gone: another will, so it is looked for."""
+        self.counter = None
+        self.wait()
+
+    def wait(self) -> None:
+        """Whatever runs next begins a step that is watched."""
+        self.leaving = False
+        if local.observer is None:
             self.start()
+            self.idle = True
+        if self.idle:
+            self.updated, self.own = True, False
 
     # ------------------------------------------------------------ places
 
@@ -224,54 +265,89 @@ class Recorder(Observer):
 
     # ------------------------------------------------------------ steps
 
-    def begin(self) -> list[Note]:
-        """Begins a step."""
+    def begin(self) -> list[Note] | None:
+        """Begins a step; gives its notes, or None if it is not to be watched."""
         self.finish()
+        self.count = number = max(self.count, self.last + 1)
+        self.called, self.updated, self.own = 0, False, False
+        self.asked = {}
+        self.idle = number % self.every != 0 and self.counter is None
+        if self.idle:
+            self.last = number
+            return None
+        return self.open(number)
+
+    def open(self, number: int) -> list[Note]:
+        """Begins a step of this number."""
         self.lent.sweep()
         self.notes, self.met = [], []
-        self.step = Step(self.count, functools.partial(read, self.notes, self.met))
-        self.values, self.calls, self.earlier, self.nameless, self.unfinished = {}, {}, {}, [], []
-        self.called, self.walked_back, self.updated = 0, False, False
+        self.step = Step(number, functools.partial(read, self.notes, self.met))
+        self.values, self.calls, self.earlier, self.nameless, self.unfinished = {}, {}, {}, [], {}
         return self.notes
 
     def running(self) -> list[Note]:
         """The notes of the step that is running."""
-        return self.notes if self.step is not None else self.begin()
+        if self.step is None:
+            self.begin()
+        return self.notes
 
-    def running_forward(self) -> list[Note]:
-        """The notes of the step to which an operation that runs now belongs."""
-        return self.begin() if self.step is None or (self.updated and local.grad) else self.notes
+    def running_forward(self, recorded: bool) -> list[Note] | None:
+        """The notes of the step to which an operation that runs now belongs, if it is one that is watched.
+
+        `recorded`: it has a place on the tape.
+        """
+        if self.step is None:
+            return None if self.idle and not (self.updated and local.grad and (recorded or not self.own)) else self.begin()
+        if not self.updated or not local.grad or (self.own and not recorded):
+            return self.notes
+        if not self.leaving:
+            return self.begin()
+        if recorded:
+            self.pause()
+        return None
 
     def finish(self) -> None:
         """Ends the step, if there is one."""
-        step, self.step = self.step, None
+        step, self.step, self.walked_back = self.step, None, False
         failure = self.record.failure
         crashed = step is not None and failure is not None and failure.step == step.number and (failure.operands or self.notes)
         if step is None or not (crashed or self.met or any(note[0] != "entered" for note in self.notes)):
             return
-        for _, value, *_, after in self.unfinished:
+        for _, value, *_, after in self.unfinished.values():
             if (p := value.tensor()) is not None:
-                after.append(self.borrow(p._data))
-        for value in self.nameless:
-            value.name = self.path_of(value)
+                after.append(self.borrow(p._data, p._version))
+        for value, variable in self.nameless:
+            value.name = self.path_of(value, variable)
+        self.last = step.number
         self.record.add(step)
         if crashed:  # the operands that failed are values of a step that has been read
             assert failure is not None
             failure.backward = next((call for call in step.calls if call.node is not None and call.node is self.failing), None)
             self.failing = None
 
-    def path_of(self, value: Value) -> str | None:
-        """The path of a parameter, which modules that have been called since may have told."""
+    def path_of(self, value: Value, variable: str | None) -> str | None:
+        """The path of a parameter, which modules that have been called since may have told; or else the variable that held it."""
         tensor = value.tensor() if value.tensor is not None else None
         if tensor is None:
-            return None
-        return self.known(tensor) or self.remember(tensor, name_of_leaf(tensor) or f"parameter {len(self.paths)}", "parameter")
+            return variable
+        return self.known(tensor) or self.remember(tensor, name_of_leaf(tensor) or self.unlike(variable or "parameter"), "parameter")
+
+    def variable(self, thing: Any) -> str | None:
+        """The variable that holds a thing, or else the list: one that is no other's name already."""
+        frame = self.user(sys._getframe(2))
+        name = name_in(frame, thing)
+        return name if name is not None and self.unlike(name) == name else name_in(frame, thing, held_within) or name
+
+    def unlike(self, name: str) -> str:
+        """The name, with a number if another thing that lives has it."""
+        taken = {path for thing, path, _ in self.paths.values() if thing() is not None}
+        return next(n for i in itertools.count(1) if (n := name if i == 1 else f"{name}#{i}") not in taken)
 
     # ------------------------------------------------------------ numbers
 
     def state_of(self, x: Any) -> Any:
         """An entry of an optimizer's state."""
-        return self.borrow(x._data) if isinstance(x, Tensor) and not isinstance(x, Box) else x
+        return self.borrow(x._data, x._version) if isinstance(x, Tensor) and not isinstance(x, Box) else x
 
     def facts_of(self, node: Node) -> tuple[Any, ...] | None:
         """What a node's rules know, borrowed; of a custom Function, what it saved."""
@@ -297,7 +373,7 @@ class Recorder(Observer):
     def value(self, tensor: Tensor) -> Value:
         """What a tensor is to the running step."""
         known = self.values.get(id(tensor))
-        if known is not None and known.is_of(tensor):
+        if known is not None and known.tensor() is tensor:  # type: ignore[misc]
             snapshot, data = known.snapshot, tensor._data
             if snapshot.array is data or snapshot.source is data:  # nobody has written there since
                 return known
@@ -310,6 +386,11 @@ class Recorder(Observer):
         self.values[id(tensor)] = found
         return found
 
+    def held(self, p: Tensor) -> Value:
+        """What a parameter was to the step when it was last met."""
+        known = self.values.get(id(p))
+        return known if known is not None and known.tensor() is p else self.value(p)  # type: ignore[misc]
+
     def meet(self, tensor: Tensor, node: Any) -> Value:
         """A tensor that no call of this step made."""
         name: str | None = None
@@ -320,18 +401,20 @@ class Recorder(Observer):
             kind = "parameter"
         else:
             kind = "input" if node is None else "leaf" if node is LEAF else "earlier"
-            name = name_in(self.user(sys._getframe(1)), tensor)
+            before = self.values.get(id(tensor))  # with other numbers
+            name = before.name if before is not None and before.is_of(tensor) else None
+            name = name or name_in(self.user(sys._getframe(1)), tensor)
         value = self.new_value(tensor, kind, node, name, self.place)
         if kind == "earlier":
             self.earlier[id(node.grad_fn)] = value
         elif name is None and kind == "parameter":
-            self.nameless.append(value)
+            self.nameless.append((value, self.variable(tensor)))
         return value
 
     def new_value(self, tensor: Tensor, kind: str, node: Any, name: str | None = None, place: Any = None) -> Value:
         """A value of the running step."""
-        met = self.met
-        value = Value(len(met), kind, self.borrow(tensor._data), node is not None, name, None, 0, place, weakref.ref(tensor))
+        met, snapshot = self.met, self.borrow(tensor._data, tensor._version)
+        value = Value(len(met), kind, snapshot, node is not None, name, None, 0, place, weakref.ref(tensor))
         met.append(value)
         self.values[id(tensor)] = value
         return value
@@ -358,11 +441,10 @@ class Recorder(Observer):
         self.callers.append((call, beneath))
         kind = module.__class__.__name__
         self.modules = *self.modules, (path, kind)
-        if self.leaving:
-            return self.pause()
-        notes = self.running_forward()
-        at = None if beneath is None else (beneath.f_code, beneath.f_lasti)
-        notes.append(("entered", path, kind, module.training, local.grad, at))
+        notes = self.running_forward(local.grad)
+        if notes is not None:
+            at = None if beneath is None else (beneath.f_code, beneath.f_lasti)
+            notes.append(("entered", path, kind, module.training, local.grad, at))
 
     def left(self, module: Any) -> None:
         self.modules = self.modules[:-1]
@@ -370,7 +452,8 @@ class Recorder(Observer):
 
     def register(self, module: Module) -> str:
         """Takes down the paths of all that a module holds. The first module's parameters go by their paths alone."""
-        variable = name_in(self.user(sys._getframe(1)), module) or type(module).__name__
+        name = name_in(self.user(sys._getframe(1)), module) or type(module).__name__
+        variable = next(n for i in itertools.count(1) if (n := name if i == 1 else f"{name}#{i}") not in self.record.modules)
         prefix = f"{variable}." if self.record.modules else ""
         self.record.modules[variable] = module
         for path, inner in module.named_modules():
@@ -391,11 +474,9 @@ class Recorder(Observer):
 
     def add_call(self, op: Op | None, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any], node: Any) -> None:
         """A call that ran just now. `node`: its place on the tape, if it has one."""
-        if self.leaving:
-            return self.pause() if node is not None else None  # what needs no gradient belongs to no step
         self.teller = None
-        notes = self.running_forward() if self.step is None or self.updated else self.notes
-        if not self.may_call():
+        notes = self.running_forward(node is not None) if self.step is None or self.updated else self.notes
+        if notes is None or not self.may_call():
             return
         self.place = place = self.look(sys._getframe(2))
         operands = [self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args]
@@ -416,35 +497,75 @@ class Recorder(Observer):
         return True
 
     def wrote(self, target: Tensor, value: Tensor) -> None:
-        if self.leaving:
-            return self.pause()
+        leaf = self.leaf_of(target)
+        gradient = None if leaf is None else self.gradient_of(leaf)
+        if self.idle:
+            if gradient is not None:
+                self.updated, self.own = True, local.grad
+            return self.give_back(target._data)
         notes, at = self.running(), self.look(sys._getframe(1))
         source = self.value(value)
-        leaf = next((r() for r, n in self.passes.values() if n and (t := r()) is not None and t._grad is target), None)
-        if leaf is not None and not np.any(value._data):
-            self.passes.pop(id(leaf))
-            notes.append(("happened", "cleared", self.value(leaf), at))
-        elif current_node(target) is LEAF and (grad := real_grad(target)) is not None:
-            self.add_update("", {}, None, target, grad, at)
-            self.updated = True
+        cleared = next((r() for r, n in self.passes.values() if n and (t := r()) is not None and t._grad is target), None)
+        if cleared is not None and not np.any(value._data):
+            self.passes.pop(id(cleared))
+            notes.append(("happened", "cleared", self.held(cleared), at))
+        elif gradient is not None:
+            assert leaf is not None
+            if target._base is None or id(leaf) not in self.unfinished:  # parts of it may be written one after the other
+                self.add_update("", {}, None, leaf, gradient, at)
+            self.updated, self.own = True, local.grad
         else:
             notes.append(("happened", "wrote", self.value(target), at, source))
         self.give_back(target._data)
 
+    def exchanged(self, tensor: Tensor) -> None:
+        gradient = self.gradient_of(tensor) if current_node(tensor) is LEAF else None
+        if gradient is None:
+            return
+        if not self.idle:
+            self.running()
+            self.add_update("", {}, None, tensor, gradient, self.look(sys._getframe(1)))
+        self.updated, self.own = True, local.grad
+
+    def leaf_of(self, target: Tensor) -> Tensor | None:
+        """The leaf that needs a gradient and has the memory that is to be written to."""
+        while target._base is not None:
+            target = target._base.base
+        known = self.aliases.get(id(target))
+        if known is not None and known[0]() is target:
+            return known[1]()
+        return target if current_node(target) is LEAF else None
+
+    def gradient_of(self, leaf: Tensor) -> Snapshot | None:
+        """The gradient that a leaf has, or that `grad()` gave of it."""
+        grad = real_grad(leaf)
+        if grad is not None:
+            return self.borrow(grad._data)
+        asked = self.asked.get(id(leaf))
+        if asked is None or asked[0]() is not leaf:
+            return None
+        given = asked[1]()
+        return asked[2] if given is None else self.borrow(given._data)
+
     def shared(self, tensor: Tensor, other: Tensor) -> None:
-        if self.leaving:
+        if current_node(tensor) is LEAF:
+            self.aliases[id(other)] = weakref.ref(other), weakref.ref(tensor)
+        if self.idle:
             return
         notes, at = self.running(), self.look(sys._getframe(1))
-        notes.append(("happened", "shared", self.value(tensor), at, self.value(other)))
+        notes.append(("happened", "shared", self.value(tensor), at, self.new_value(other, "input", None)))  # no variable has it yet
 
     # ------------------------------------------------------------ what happens backward
 
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
-        if self.leaving:
-            return self.pause()
+        if self.idle:
+            return
         notes, at = self.running(), self.look(sys._getframe(1))
         notes.append(("walked", tuple([self.value_at(edge) for edge in edges]), at))
         self.walked_back = True
+
+    def gave(self, leaf: Tensor, g: Tensor) -> None:
+        self.asked[id(leaf)] = weakref.ref(leaf), weakref.ref(g), self.borrow(g._data)
 
     def value_at(self, edge: Any) -> Value | None:
         """The value that an edge of the tape leads to."""
@@ -495,28 +616,28 @@ class Recorder(Observer):
             known = weakref.ref(leaf), 0
         n = 1 if before is None else known[1] + 1
         self.passes[id(leaf)] = known[0], n
-        self.notes.append(("came", self.value(leaf), snapshot, None if before is None else self.borrow(before._data), n))
+        self.notes.append(("came", self.held(leaf), snapshot, None if before is None else self.borrow(before._data), n))
         if before is not None:
             self.give_back(before._data)
 
     def gradient_set(self, leaf: Tensor, before: Tensor | None) -> None:
         self.passes.pop(id(leaf), None)
-        if before is not None:
+        if before is not None and not self.idle:
             notes, at = self.running(), self.told_by(sys._getframe(1))
-            notes.append(("happened", "cleared", self.value(leaf), at))
+            notes.append(("happened", "cleared", self.held(leaf), at))
 
     # ------------------------------------------------------------ updates
 
     def updates(self, optimizer: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> None:
-        if self.leaving:
-            return self.pause()
+        if self.idle:
+            return
         self.running()
         teller = sys._getframe(1)
         if teller is not self.teller:
             numbers = {k: v for k, v in group.items() if k != "params" and not callable(v)}
             self.updating = type(optimizer).__name__, numbers, self.number_of(optimizer)
         kind, numbers, number = self.updating
-        self.add_update(kind, numbers, number, p, grad, self.told_by(teller))
+        self.add_update(kind, numbers, number, p, self.borrow(grad._data), self.told_by(teller))
         self.give_back(p._data)
         state = optimizer.state.get(p)
         if state:
@@ -524,28 +645,31 @@ class Recorder(Observer):
                 if isinstance(x, Tensor):
                     self.give_back(x._data)
 
-    def add_update(self, optimizer: str, numbers: dict[str, Any], number: int | None, p: Tensor, grad: Tensor, at: Any) -> None:
+    def add_update(self, optimizer: str, numbers: dict[str, Any], number: int | None, p: Tensor, gradient: Snapshot, at: Any) -> None:
         """A parameter is about to be changed."""
         known = self.passes.get(id(p))
         passes = 0 if known is None or known[0]() is not p else known[1]
-        before, gradient = self.borrow(p._data), self.borrow(grad._data)
-        note: Note = ("updated", self.value(p), optimizer, numbers, before, gradient, passes, at, number, [])
+        before = self.borrow(p._data, p._version)
+        if id(p) in self.unfinished:
+            self.unfinished[id(p)][-1].append(before)
+        note: Note = ("updated", self.held(p), optimizer, numbers, before, gradient, passes, at, number, [])
         self.notes.append(note)
-        self.unfinished.append(note)
+        self.unfinished[id(p)] = note
 
     def stepped(self, optimizer: Any) -> None:
-        if self.leaving:
-            return self.pause()
         self.teller = None
+        if self.idle:
+            self.number_of(optimizer)  # it may be one that counts
+            return
         notes, at = self.running(), self.look(sys._getframe(1))
-        given = tuple([self.value(p) for group in optimizer.param_groups for p in group["params"]])
+        given = tuple([self.held(p) for group in optimizer.param_groups for p in group["params"]])
         notes.append(("happened", "stepped", None, at, type(optimizer).__name__, self.number_of(optimizer), given))
-        for _, value, by, *_, after in self.unfinished:
+        for _, value, by, *_, after in self.unfinished.values():
             if by and (p := value.tensor()) is not None:
                 state = optimizer.state.get(p)
-                after += self.borrow(p._data), {name: self.state_of(x) for name, x in state.items()} if state else {}
-        self.unfinished = [note for note in self.unfinished if not note[2]]  # writes of the program's own
-        self.updated = True
+                after += self.borrow(p._data, p._version), {name: self.state_of(x) for name, x in state.items()} if state else {}
+        self.unfinished = {key: note for key, note in self.unfinished.items() if not note[2]}  # writes of the program's own
+        self.updated, self.own = True, False
 
     # ------------------------------------------------------------ crashes
 
@@ -555,7 +679,8 @@ class Recorder(Observer):
         args: Sequence[Any] = ()
         while trace is not None:
             frame, mine = trace.tb_frame, trace.tb_frame.f_locals
-            if not frame.f_code.co_filename.startswith(PACKAGE):
+            file = frame.f_code.co_filename
+            if not file.startswith(PACKAGE) and (place is None or not is_standard(file)):
                 place, operation, args = Place(frame.f_code, trace.tb_lasti, trace.tb_lineno), None, ()
             elif isinstance(op := mine.get("self"), Op):
                 operation, args = op.name, mine.get("args", args)
@@ -572,13 +697,15 @@ class Recorder(Observer):
             elif frame.f_code is Walk.visit.__code__:
                 operation, args, node, v = None, (), mine["node"], mine["g"]
             trace = trace.tb_next
-        notes = self.running_forward() if args else self.running()
+        if self.step is None or (args and self.updated and local.grad):
+            self.finish()
+            self.open(max(self.count, self.last + 1))
         if node is not None and (id(node) in self.calls or self.adopt(node)):
             self.failing = node
         operands = tuple([self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args])
         came = () if node is None else tuple(map(self.cotangent, v if v.__class__ is list else [v]))
         assert self.step is not None
-        step = self.step if notes or args or not self.record.steps else self.record.steps[-1]
+        step = self.step if self.notes or args or not self.record.steps else self.record.steps[-1]
         self.record.failure = Failure(
             type(error).__name__, str(error), place, operation, None, step.number, operands, came, tuple(modules)
         )  # fmt: skip
