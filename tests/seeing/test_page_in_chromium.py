@@ -222,5 +222,6 @@ def test_live(open_page: Open):
         train(3)
         shown = open_page(None, url=server.url)
         first = record.watched
+        assert shown.locator(".node").first.bounding_box()["x"] > shown.locator("#graph").bounding_box()["x"] + 10
         train(3)
         until(shown, f"document.querySelector('#step').textContent.startsWith('{first + 2}')")

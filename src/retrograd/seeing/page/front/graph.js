@@ -14,6 +14,7 @@ const READABLE = 0.7; // the scale at which something that was sought is shown
 let placed = null; // the layout, and what is drawn of it: boxes and lines in the order of time
 let drawn = new Map(); // by id: the elements in the document, and what was last marked on them
 let marks = { current: new Set(), edges: new Set(), backward: false, done: () => true, back: () => undefined };
+let unfitted = false; // whether all of what is laid out next is to be in view: what was to be so may never be drawn, as a newer step comes
 let choose = () => {};
 let lead = () => {};
 let thumbnails = new Map();
@@ -24,6 +25,7 @@ export function onChoose(chosen, reached) { choose = chosen; lead = reached; }
 /** Lays the step out and draws it; `fitted` has all of it in view, `near` holds a node in its place. */
 export async function refresh({ fitted = false, near = null } = {}) {
   const of = step(), graph = visibleGraph(of), open = new Set(state.open);
+  unfitted ||= fitted;
   const busy = (n) => { byId("busy").hidden = false; byId("busy-text").textContent = t("busy", { count: graph.items.length - 1 }); byId("busy-done").textContent = n; };
   busy("");
   let done;
@@ -39,7 +41,8 @@ export async function refresh({ fitted = false, near = null } = {}) {
   if (before && after) { view.x += (before.x - after.x) * view.k; view.y += (before.y - after.y) * view.k; }
   placed = { ...done, ...shapesOf(of, graph, done), of, open };
   clear();
-  if (fitted) fitAll();
+  if (unfitted) fitAll();
+  unfitted = false;
   paint();
 }
 
