@@ -11,7 +11,7 @@ from retrograd.compile.backend import make_executor
 from retrograd.compile.compiled import Compiled
 from retrograd.compile.replay import Replay
 from retrograd.utils.checkpoint import checkpoint
-from tests.compile.side_by_side import Job, batches, compared
+from tests.compile.side_by_side import Job, batches, compared, perceptron, training
 
 nn = torch.nn
 F = nn.functional
@@ -174,8 +174,8 @@ def test_hook_on_an_argument():
 
 def test_hook_on_a_parameter_outside():
     """A compiled module is compiled whatever hooks its parameters have; backward() calls them."""
-    net = nn.Linear(2, 2)
-    handle = net.weight.register_hook(lambda g: g * 10)
+    net, seen = nn.Linear(2, 2), []
+    handle = net.weight.register_hook(lambda g: seen.append(1) or g * 10)
     f = Compiled(net.forward, fullgraph=True, backend=Replay)
     for i in range(8):
         if i == 6:
@@ -184,6 +184,7 @@ def test_hook_on_a_parameter_outside():
         f(torch.ones(1, 2)).sum().backward()
         assert torch.equal(net.weight.grad, torch.full((2, 2), 10.0 if i < 6 else 1.0))
     assert [v.state for v in f.programs()] == ["compiled"]
+    assert len(seen) == 6
 
 
 def test_cell_called_again_on_what_it_gave():
@@ -198,3 +199,107 @@ def test_cell_called_again_on_what_it_gave():
                 h = call(x, h)
             found.append(torch.autograd.grad(h.pow(2).sum(), tuple(cell.parameters())))
         assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-6) for a, b in zip(*found, strict=True))
+
+
+# ---------------------------------------------------------------- hooks within
+
+
+def test_clamped_by_hooks():
+    """Hooks of parameters are part of the program."""
+
+    def clamped() -> Any:
+        net = perceptron()
+        for p in net.parameters():
+            p.register_hook(lambda g: g.clamp(-0.01, 0.01))
+        return net
+
+    compared(training(model=clamped), batches(5))
+
+
+def test_optimizers_in_hooks():
+    """Every parameter is updated as soon as its gradient is there."""
+
+    def build() -> Job:
+        net = perceptron()
+        optimizers = {p: torch.optim.SGD([p], lr=0.1, momentum=0.9) for p in net.parameters()}
+
+        def update(p: Any) -> None:
+            optimizers[p].step()
+            optimizers[p].zero_grad(set_to_none=True)
+
+        for p in net.parameters():
+            p.register_post_accumulate_grad_hook(update)
+
+        def step(x: Any, y: Any) -> Any:
+            loss = F.cross_entropy(net(x), y)
+            loss.backward()
+            return loss.detach()
+
+        return Job(step, net)
+
+    compared(build, batches(6))
+
+
+@pytest.mark.parametrize("by", ["backward", "grad"])
+def test_hooks_that_change(by: str):
+    """Added, exchanged, removed, and what they reach: each is seen at the next call."""
+    found = []
+    for compiled in (False, True):
+        w, scale, handles = torch.ones(2, requires_grad=True), {"by": 10.0}, []
+
+        def step(x: Any, w: Any = w) -> Any:
+            if by == "grad":
+                return torch.autograd.grad((w * x).sum(), w)[0]
+            w.grad = None
+            (w * x).sum().backward()
+            return w.grad
+
+        f = Compiled(step, fullgraph=True, backend=Replay) if compiled else step
+        for i in range(16):
+            if i == 3:
+                handles.append(w.register_hook(lambda g, scale=scale: g * scale["by"]))
+            if i == 6:
+                scale["by"] = 3.0
+            if i == 9:
+                handles.append(w.register_hook(lambda g: g + 1))
+            if i == 12:
+                handles.pop(0).remove()
+            if i == 14:
+                handles.pop().remove()
+            found.append((compiled, i, f(torch.ones(2)).tolist()))
+    assert [x[1:] for x in found[:16]] == [x[1:] for x in found[16:]]
+
+
+def test_hook_that_tells():
+    """A hook that changes what is no tensor, or looks at numbers, makes the function run in eager, by name and line."""
+    w, seen = torch.ones(2, requires_grad=True), []
+
+    def looks(g: Any) -> None:
+        seen.append(g.sum().item())
+
+    w.register_hook(looks)
+
+    def step(x: Any) -> None:
+        w.grad = None
+        (w * x).sum().backward()
+
+    f = Compiled(step, backend=Replay)
+    with pytest.warns(UserWarning, match=r"were looked at, at .*in looks"):
+        f(torch.ones(2))
+    for i in range(3):
+        f(torch.ones(2) * i)
+    assert seen == [2.0, 0.0, 2.0, 4.0]
+
+
+def test_unknown_hook_of_an_argument():
+    """A hook of an argument may be another at each call: that runs in eager, and the warning names the line of the backward pass."""
+    f = Compiled(lambda x: (x * x).sum().backward(), backend=Replay)
+    for i in range(4):
+        x = torch.ones(2, requires_grad=True)
+        if i == 2:
+            x.register_hook(lambda g: g * 10)
+            with pytest.warns(UserWarning, match=rf"a hook is called with a gradient, at {__file__}"):
+                f(x)
+        else:
+            f(x)
+        assert x.grad.tolist() == [20.0 if i == 2 else 2.0] * 2

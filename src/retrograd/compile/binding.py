@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
+from retrograd.compile.capture import has_hooks
 from retrograd.compile.graph import Buffer, Program, Source, Update
 from retrograd.core.tape import quiet
 from retrograd.core.tensor import LEAF, Tensor, address, owner
@@ -147,8 +148,9 @@ class Binding:
                 number = next(i for i, o in enumerate(self.optimizers) if o is optimizer)
                 found += [f"state{number}.get(p{name}) is s{name}", f"s{name}[{key!r}] is {name}"]
             found += [f"{name}._data is d{name}", f"{name}._node is n{name}"]
-            if any(source.tensor is s.tensor for s, _ in self.program.gradients):
-                found.append(f"{name}._extra is x{name} and (x{name} is None or not (x{name}.hooks or x{name}.post_accumulate))")
+            if self.is_walked_to(source):
+                known = f"{name}._extra is x{name}"
+                found.append(known if source.hooked else f"{known} and (x{name} is None or not (x{name}.hooks or x{name}.post_accumulate))")
         for i, r in enumerate(self.rates):
             found += [f"h{i}[{k!r}] is f{i}_{j}" for j, k in enumerate(r.formed())]
             found.append(f"len(h{i}['params']) == {len(r.lead.group['params'])}")
@@ -201,6 +203,10 @@ class Binding:
         self.names[f"q{i}"], self.names[f"w{i}"] = states[0], steps
         return all(float(s) == float(steps[0]) for s in steps)
 
+    def is_walked_to(self, source: Source) -> bool:
+        """Whether a tensor outside is a leaf whose hooks the program's backward passes may call."""
+        return self.program.walks and source.node is LEAF
+
     def bind_tensors(self) -> bool:
         """Finds tensors outside, and checks that they lie in memory as they did."""
         now: dict[int, Tensor] = {}
@@ -212,16 +218,11 @@ class Binding:
                 return False
             if offset_in_owner(data) != offset:
                 return False
-            extra = tensor._extra
-            if (
-                extra is not None
-                and (extra.hooks or extra.post_accumulate)
-                and any(source.tensor is s.tensor for s, _ in self.program.gradients)
-            ):
+            if self.is_walked_to(source) and has_hooks(tensor) != source.hooked:
                 return False
             now[k] = tensor
             self.names[name], self.names[f"d{name}"], self.names[f"n{name}"] = tensor, data, tensor._node
-            self.names[f"x{name}"] = extra
+            self.names[f"x{name}"] = tensor._extra
             if source.state is not None:
                 self.names[f"s{name}"] = source.state[0].state[source.state[1]]
         self.names["leaf_ids"] = frozenset(id(t) for t in now.values() if t._node is LEAF)

@@ -64,10 +64,15 @@ class Met:
 
 
 class Recorder(Observer):
-    """Writes down one call. With `strict`, what cannot be recorded raises there and then."""
+    """Writes down one call.
 
-    def __init__(self, arguments: Sequence[Tensor], strict: bool = False) -> None:
-        self.strict = strict
+    Args:
+        strict: what cannot be recorded raises there and then.
+        hooked: ids of the tensors whose hooks are known not to change unnoticed.
+    """
+
+    def __init__(self, arguments: Sequence[Tensor], strict: bool = False, hooked: Set[int] = frozenset()) -> None:
+        self.strict, self.hooked = strict, hooked
         self.steps: list[Any] = []
         self.scalars = 0
         self.shared_scalars: dict[Any, int] = {}  # where the live numbers of parameters that have the same begin
@@ -87,6 +92,7 @@ class Recorder(Observer):
         self.refused: str | None = None
         self.open: list[Tensor] = []  # results that need a gradient
         self.mark = 0  # how many steps there were when the call was over
+        self.walk_at: str | None = None  # where the last backward pass began
         self.tie: Tie | None = None
         self.seeds: list[Buffer] = []
         self.input_gradients: list[View | None] = []
@@ -161,6 +167,7 @@ class Recorder(Observer):
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
         if self.tie is not None:
             return  # the backward pass that is recorded for later
+        self.walk_at = user_location()
         outside = {id(node.grad_fn) for x in self.arguments if (node := current_node(x)) is not None and node is not LEAF}
         if outside and any(id(node) in outside for node in behind(edges)):
             self.refuse("backward() goes through an argument that has a history of its own (grad_fn)")
@@ -336,11 +343,13 @@ class Recorder(Observer):
         if self.refused is not None:
             raise Refused(self.refused)
         given_out = [x for x in (*leaves, *[source.find(self.arguments)._grad for source, _ in gradients]) if isinstance(x, Tensor)]
+        self.check_hooks()
         self.check_kept({id(x) for x in given_out} | {id(x._base.base) for x in given_out if x._base is not None})
         outside, writes = self.settle_outside()
         program = Program(
-            self.steps, results, gradients, self.entry_gradients(), outside, writes, self.after, len(self.arguments), self.tie
-        )
+            self.steps, results, gradients, self.entry_gradients(), outside, writes, self.after, len(self.arguments), self.tie,
+            self.walk_at is not None,
+        )  # fmt: skip
         self.check_counts(program)
         self.settle_steps(program)
         self.settle_sources(program, outside)
@@ -368,7 +377,7 @@ class Recorder(Observer):
         where = next((i for i, a in enumerate(self.arguments) if a is tensor), None)
         if where is not None:
             return Source(None, where)
-        return Source(tensor, None, self.states.get(id(tensor)), tensor._data, tensor._node)
+        return Source(tensor, None, self.states.get(id(tensor)), tensor._data, tensor._node, id(tensor) in self.hooked)
 
     def result(self, x: Tensor) -> Result:
         """What is returned."""
@@ -398,8 +407,6 @@ class Recorder(Observer):
             if self.is_made_here(leaf):
                 self.refuse("the gradient of a tensor that the function made is kept")
             grad = leaf._grad
-            if leaf._extra is not None and (leaf._extra.hooks or leaf._extra.post_accumulate):
-                self.refuse("a hook is called with a gradient")
             if isinstance(grad, Tensor) and grad._node is not None:
                 self.refuse("a gradient has a history (create_graph=True)")
             value = grad if grad is None else "cleared" if grad.__class__ is Cleared else self.view(grad)
@@ -417,6 +424,12 @@ class Recorder(Observer):
             if leaf is not None and id(leaf) not in met and not isinstance(leaf._grad, Tensor):
                 found.append((leaf, there))
         return [(self.source(leaf), there) for leaf, there in found]
+
+    def check_hooks(self) -> None:
+        """Refuses if a backward pass may have called hooks of a leaf that are not known."""
+        leaves = [x for met in self.met.values() if (x := met.tensor()) is not None and x._node is LEAF] if self.walk_at else []
+        if any(has_hooks(x) and id(x) not in self.hooked for x in leaves):
+            raise Refused(f"a hook is called with a gradient, at {self.walk_at}")
 
     def check_kept(self, accounted: set[int]) -> None:
         """Refuses if a tensor that the program computed is kept where the record does not see it."""
@@ -490,6 +503,11 @@ class Recorder(Observer):
                 raise Refused("memory that the function writes to is reached by two arguments, or by an argument and from outside")
 
 
+def has_hooks(leaf: Tensor) -> bool:
+    """Whether a leaf has hooks that a backward pass calls."""
+    return leaf._extra is not None and bool(leaf._extra.hooks or leaf._extra.post_accumulate)
+
+
 def extent(data: ndarray) -> int:
     """How many bytes there are from an array's first element to the end of its last."""
     return sum((n - 1) * s for n, s in zip(data.shape, data.strides, strict=True)) + data.itemsize if data.size else 0
@@ -547,13 +565,15 @@ def uncollected() -> Iterator[None]:
 
 
 def record(
-    function: Any, args: Sequence[Any], kwargs: dict[str, Any], strict: bool = False, chosen: Set[int] = frozenset()
-) -> tuple[Any, Program | None, str | None]:
+    function: Any, args: Sequence[Any], kwargs: dict[str, Any], strict: bool = False, chosen: Set[int] = frozenset(),
+    hooked: Set[int] = frozenset(),
+) -> tuple[Any, Program | None, str | None]:  # fmt: skip
     """Calls `function`, and returns its result with the program that it ran, or with the reason why there is no record.
 
     Args:
         strict: raise where something happens that cannot be recorded.
         chosen: which of the results that need a gradient are differentiated outside.
+        hooked: ids of the tensors whose hooks are known not to change unnoticed.
 
     Raises:
         Uncompilable: with `strict`, in place of a reason.
@@ -562,7 +582,7 @@ def record(
     for x in tree_flatten(opened((list(args), kwargs)))[0]:
         if isinstance(x, Tensor) and not any(x is a for a in arguments):
             arguments.append(x)
-    recorder = Recorder(arguments, strict)
+    recorder = Recorder(arguments, strict, hooked)
     with uncollected(), observed(recorder), watching_python(recorder.refuse):
         result = function(*args, **kwargs)
         recorder.note_young()

@@ -209,8 +209,12 @@ class Compiled:
         objects = [(f"argument {i}", x) for i, x in enumerate(leaves) if not isinstance(x, (Tensor, *PLAIN))]
         reach = Reach((self.name(), self.function), *objects)
         guards = Guards(args, kwargs, reach, now)
+        walked = Reach(*reach.roots, hooks=True) if reach.hooked else reach
+        guards_walked = Guards(args, kwargs, walked, now) if reach.hooked else guards
         why = self.reason(args, kwargs)
-        result, program, refused = record(self.function, args, kwargs, self.fullgraph, self.differentiated)
+        result, program, refused = record(self.function, args, kwargs, self.fullgraph, self.differentiated, walked.hooked)
+        if program is not None and program.walks:
+            reach, guards = walked, guards_walked
         changed = before.differ(Surroundings(args, kwargs))
         if changed is not None:
             program, refused = None, f"the function changes {changed}"

@@ -373,9 +373,9 @@ class Entry:
                 held = self.name_gradient(at)
                 lines.append(f"if e{i}._node is not None or (e{i}._data is not {held} and not accept({at}, e{i}._data)): return MISS")
                 lines.append(f"memory[{at}] = e{i}._data")
-        for source, _ in self.program.gradients:
-            if source.argument is not None:
-                extra = f"x{source.argument}._extra"
+        for variable, x in zip(self.guards.variables, self.guards.tensors, strict=True):
+            if self.program.walks and x._node is LEAF:
+                extra = f"{variable}._extra"
                 lines.append(f"if {extra} is not None and ({extra}.hooks or {extra}.post_accumulate): return MISS")
         return lines
 

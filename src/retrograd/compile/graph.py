@@ -35,7 +35,7 @@ class Buffer:
 class Source:
     """Where a tensor is found at a call: among the arguments, outside, or in an optimizer's state.
 
-    `data` and `node` are what it had when the program was recorded.
+    `data` and `node` are what it had when the program was recorded. `hooked`: it had hooks, whose calls are part of the program.
     """
 
     tensor: Any  # as it was at the recording; None for an argument
@@ -43,6 +43,7 @@ class Source:
     state: tuple[Any, Any, str] | None = None  # optimizer, parameter, name
     data: Any = None
     node: Any = None
+    hooked: bool = False
 
     def find(self, arguments: Sequence[Any]) -> Any:
         """The tensor of a call."""
@@ -208,6 +209,7 @@ class Program:
     after: what happens after the run, in order: (optimizer, None) where one took a step, (optimizer, function to call) where a
         schedule changed its hyperparameters.
     tie: what is known of derivatives that are asked for outside.
+    walks: whether there is a backward pass in it, which would call hooks of leaves.
     """
 
     steps: list[Step]
@@ -219,6 +221,7 @@ class Program:
     after: list[tuple[Any, Any]] = field(default_factory=list)
     arguments: int = 0
     tie: Tie | None = None
+    walks: bool = False
 
     def buffers(self) -> list[Buffer]:
         """Every buffer, in the order of first use."""

@@ -140,15 +140,19 @@ def same(a: Any, b: Any) -> bool:
 class Reach:
     """What is reached from some values.
 
+    Args:
+        hooks: whether a backward pass may be run, and calls hooks of leaves.
+
     places: where values were found.
     modules: (label, module) of every module reached, each once.
     tensors: tensors that are reached, by id.
     optimizers: the optimizers reached.
+    hooked: ids of the tensors that have hooks.
     unwatched: something reached that may change without being noticed, in words, or None.
     """
 
-    def __init__(self, *roots: tuple[str, Any]) -> None:
-        self.roots = roots
+    def __init__(self, *roots: tuple[str, Any], hooks: bool = False) -> None:
+        self.roots, self.hooks = roots, hooks
         self.attributes: set[str] = {"forward", "__call__"}
         self.optional: set[str] = set()
         self.strings: set[str] = set()
@@ -159,6 +163,7 @@ class Reach:
             self.modules: list[tuple[str, Module]] = []
             self.tensors: dict[int, tuple[str, Tensor]] = {}
             self.optimizers: list[Optimizer] = []
+            self.hooked: set[int] = set()
             self.seen: dict[int, Any] = {}
             self.classes: set[tuple[int, bool]] = set()
             self.unwatched: str | None = None
@@ -183,6 +188,7 @@ class Reach:
         if isinstance(value, Tensor):
             self.tensors[id(value)] = label, value
             self.follow_attributes(label, value)
+            self.follow_hooks(label, value)
         elif isinstance(value, Module):
             self.follow_module(label, value)
         elif isinstance(value, Optimizer):
@@ -261,6 +267,15 @@ class Reach:
         for name in sorted((self.optional | (self.attributes & known)) - set(held)):
             if not isinstance(value, Tensor) and not hasattr(getattr(type(value), name, None), "__set__"):
                 self.places.append(Place(f"{label}.{name}", held, name, MISSING))
+
+    def follow_hooks(self, label: str, tensor: Tensor) -> None:
+        """What is called with a leaf's gradient."""
+        extra = tensor._extra
+        if extra is None or not (extra.hooks or extra.post_accumulate):
+            return
+        self.hooked.add(id(tensor))
+        for name in ("hooks", "post_accumulate") if self.hooks else ():
+            self.put(f"the hooks of {label}", Slots(extra), name, getattr(extra, name))
 
     def follow_function(self, label: str, function: types.FunctionType) -> None:
         """A function of the user's: its closure, the globals and modules it reads, its defaults and attributes."""
