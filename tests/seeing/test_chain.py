@@ -10,9 +10,11 @@ import pytest
 
 import retrograd as torch
 from retrograd import nn
+from retrograd.seeing import replay as replaying
 from retrograd.seeing.chain import Chain, chain
 from retrograd.seeing.formulas import FORMULAS, formula, mathml
 from retrograd.seeing.record import Snapshot
+from retrograd.seeing.replay import double
 from tests.oracle import needs_torch, same_in_both
 
 
@@ -266,3 +268,30 @@ def test_every_formula_prints(language: str):
             for part in mathml(op, at=at, language=language):
                 ElementTree.fromstring(part)
     assert formula("no_such", ("x", "z"))[0] == "y = no_such(x, z)"
+
+
+def test_a_long_chain_makes_only_the_rows_that_it_shows(monkeypatch: pytest.MonkeyPatch):
+    x = torch.ones(2, requires_grad=True)
+    with torch.see() as record:
+        y = x
+        for _ in range(500):
+            y = y * 1.0001
+        y.sum().backward()
+    found = chain(record, "x", language="en")
+    made, row = [], Chain.row
+    monkeypatch.setattr(Chain, "row", staticmethod(lambda link, way: made.append(link.number) or row(link, way)))
+    text = found.text()
+    assert len(made) == 40
+    assert text.count("\n") < 100
+    assert "DIFFERS" not in text
+
+
+def test_a_replay_converts_what_stays_the_same_once(monkeypatch: pytest.MonkeyPatch):
+    x, w = torch.ones(3, requires_grad=True), torch.full((3,), 2.0)
+    with torch.see() as record:
+        (x * w).sum().backward()
+    converted = []
+    monkeypatch.setattr(replaying, "double", lambda value: converted.append(value) or double(value))
+    again = replaying.Replay(record.step(), record.find("x"), record.step().root)
+    assert [float(again(np.full(3, n))) for n in (1.0, 2.0, 3.0)] == [6.0, 12.0, 18.0]
+    assert len(converted) == 1
