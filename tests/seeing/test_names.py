@@ -9,6 +9,7 @@ import pytest
 import retrograd as torch
 from retrograd import nn
 from retrograd.seeing.names import find, named
+from retrograd.seeing.page.data import images_of
 
 
 def names_in(record: Any) -> list[str]:
@@ -119,3 +120,14 @@ def test_results_are_found_by_name():
     assert [link.call.name for link in record.chain("h", loss="loss")] == ["sum"]
     with pytest.raises(KeyError, match="no value 'nothing'"):
         record.chain("nothing")
+
+
+def test_a_gradient_is_called_after_its_tensor():
+    net, w = torch.nn.Linear(25, 1), torch.ones(25, requires_grad=True)
+    with torch.see() as record:
+        (net(w[None]) * w.sum()).sum().backward()
+        w.grad * 0.5
+        net.weight.grad.norm()
+    step = record.step()
+    assert [v.label for call in step.calls[-2:] for v in call.values()] == ["w.grad", "weight.grad"]
+    assert all(v.number not in images_of(step) for v in step.values)  # though a row has as many elements as a square has pixels

@@ -403,13 +403,22 @@ class Recorder(Observer):
             kind = "input" if node is None else "leaf" if node is LEAF else "earlier"
             before = self.values.get(id(tensor))  # with other numbers
             name = before.name if before is not None and before.is_of(tensor) else None
-            name = name or name_in(self.user(sys._getframe(1)), tensor)
+            name = name or name_in(self.user(sys._getframe(1)), tensor) or self.name_of_gradient(tensor)
         value = self.new_value(tensor, kind, node, name, self.place)
         if kind == "earlier":
             self.earlier[id(node.grad_fn)] = value
         elif name is None and kind == "parameter":
             self.nameless.append((value, self.variable(tensor)))
         return value
+
+    def name_of_gradient(self, tensor: Tensor) -> str | None:
+        """What a tensor is called that is the `.grad` of another."""
+        leaf = next((t for r, _ in self.passes.values() if (t := r()) is not None and t._grad is tensor), None)
+        if leaf is None:
+            return None
+        value = self.values.get(id(leaf))
+        name = self.known(leaf) or (value.name if value is not None and value.is_of(leaf) else None)
+        return None if name is None else f"{name}.grad"
 
     def new_value(self, tensor: Tensor, kind: str, node: Any, name: str | None = None, place: Any = None) -> Value:
         """A value of the running step."""

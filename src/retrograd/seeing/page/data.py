@@ -393,7 +393,7 @@ def input_image(value: Value, found: dict[int, tuple[int, int]]) -> tuple[int, i
     if value.number in found and value.kind != "parameter":
         return found[value.number]
     shape = value.shape
-    if value.kind != "input" or value.dtype.kind not in "fu" or len(shape) < 2:
+    if value.kind != "input" or value.dtype.kind not in "fu" or len(shape) < 2 or (value.name or "").endswith(".grad"):
         return None
     if len(shape) == 4 and shape[1] in SHAPE_OF_IMAGE and min(shape[2:]) >= SMALLEST_IMAGE:
         return shape[2], shape[3]
