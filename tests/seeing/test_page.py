@@ -138,6 +138,19 @@ def test_groups_are_modules_and_long_runs_are_cut():
     assert modules[4:] == modules[:4]  # it is called twice
 
 
+def test_what_prepares_data_stands_apart_from_what_has_a_history():
+    net = nn.Linear(3, 2)
+    with torch.see() as record:
+        x = torch.stack([torch.tensor([i, 1.0, 2.0]) * 0.5 for i in range(100)])
+        net(x).sum().backward()
+    groups = Groups(record.step())
+    part, module = [x for x in groups.top if isinstance(x, Group)]
+    assert [(g.path, g.history) for g in (part, module)] == [("", False), ("net", True)]
+    within = [g for g in groups.all if part in g.around()]
+    assert [call.name for call in record.step().calls if groups.of_call.get(call.number) in within] == ["mul"] * 100 + ["stack"]
+    assert not any(g.history for g in within)
+
+
 def test_parts_of_long_runs_are_in_the_order_of_time_whatever_ran_between():
     net = nn.Linear(2, 2)
     y, between = torch.ones(2), torch.ones(2)

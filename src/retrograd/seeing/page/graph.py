@@ -27,6 +27,7 @@ class Group:
     kind: str  # the module's class; "" of a part
     parent: Group | None
     inside: list[Call | Group] = field(default_factory=list)
+    history: bool = False  # whether a backward pass could go through a call in it
 
     def around(self) -> Iterator[Group]:
         """Itself and all groups around it, innermost first."""
@@ -59,7 +60,11 @@ class Groups:
         for group in list(self.all):
             group.inside = self.cut(group.inside, group)
         for group in self.all:
-            self.of_call.update((x.number, group) for x in group.inside if isinstance(x, Call))
+            calls = [x for x in group.inside if isinstance(x, Call)]
+            self.of_call.update((call.number, group) for call in calls)
+            if any(call.node is not None for call in calls):
+                for one in group.around():
+                    one.history = True
         self.put_values(step)
 
     def new(self, path: str, kind: str, parent: Group | None) -> Group:
@@ -138,7 +143,10 @@ class Groups:
 
     def plain(self) -> list[dict[str, Any]]:
         """As the page has them."""
-        return [{"path": g.path, "kind": g.kind, "parent": None if g.parent is None else g.parent.number} for g in self.all]
+        return [
+            {"path": g.path, "kind": g.kind, "parent": None if g.parent is None else g.parent.number, "history": g.history}
+            for g in self.all
+        ]
 
 
 def came_from_outside(value: Value) -> bool:

@@ -4,7 +4,7 @@ import { byId, make, numberOf, shown } from "./tools.js";
 import { data, state, step, t } from "./state.js";
 import { fitAll, giveUp, legend, onChoose, redraw, refresh, show, watch } from "./graph.js";
 import { pan, zoom } from "./view.js";
-import { callsIn, treeOf, wordsOf } from "./shapes.js";
+import { treeOf, wordsOf } from "./shapes.js";
 import { button, goTo, play, refreshWalk } from "./walk.js";
 import { follow } from "./live.js";
 import { onReveal } from "./panel.js";
@@ -32,12 +32,11 @@ const FEW = 40;
 /** Opens the outermost modules as long as no more than a few nodes come of it; where something has a history, only what holds some of it. */
 function openFew() {
   state.open = new Set();
-  const tree = treeOf(step()), { calls } = step();
-  const all = !calls.some((call) => call.grad);
+  const tree = treeOf(step()), all = !step().groups.some((g) => g.history);
   let row = [...tree.nodes.get("root").children];
   let count = 0;
   while (row.length) {
-    const groups = row.map((id) => tree.nodes.get(id)).filter((n) => n.kind === "module" && (all || callsIn(tree, n).some((call) => calls[call].grad)));
+    const groups = row.map((id) => tree.nodes.get(id)).filter((n) => n.kind === "module" && (all || n.group.history));
     count += groups.reduce((sum, g) => sum + g.children.length, 0);
     if (count > FEW) break;
     groups.forEach((g) => state.open.add(g.id));
