@@ -109,7 +109,7 @@ HEADINGS = {
     "batching": ("Batches", "Lotes"),
     "modules": ("Modules as functions", "Módulos como funciones"),
     "dataset": ("Datasets", "Conjuntos de datos"),
-    "loader": ("The loader", "El cargador"),
+    "dataloader": ("The loader", "El cargador"),
     "collate": ("From examples to batches", "De ejemplos a lotes"),
     "sampler": ("The order of examples", "El orden de los ejemplos"),
     "worker": ("Worker processes", "Procesos de trabajo"),

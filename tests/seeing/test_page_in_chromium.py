@@ -117,7 +117,7 @@ def test_language_and_theme(open_page: Open):
     shown.locator("#language").click()
     assert shown.locator("html").get_attribute("lang") == "es"
     shown.locator("body").press("ArrowRight")
-    assert moment(shown).startswith("Hacia delante: linear calcula")
+    assert moment(shown).startswith("Hacia adelante: linear calcula")
     assert shown.locator("#play").get_attribute("aria-label") == "Reproducir (espacio)"
 
 

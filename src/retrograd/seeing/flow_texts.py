@@ -43,7 +43,7 @@ FLOW = {
         "layer": "capa",
         "activations": "salida",
         "mean": "media",
-        "std": "desv. est.",
+        "std": "desv. típica",
         "zeros": "ceros",
         "histogram": "histograma",
         "gradient": "gradiente",

@@ -30,11 +30,11 @@ SENTENCES = {
         "toeplitz": "Toeplitz: the {p}×{q} numbers of {name} stand at {r} places, shifted; at most {places} of {total} entries are not zero",
     },
     "es": {
-        "dense": "llena, que se sepa; nunca se escribe entera, solo se calculan productos Jᵀv",
+        "dense": "densa, hasta donde se sabe; nunca se escribe entera, solo se calculan productos Jᵀv",
         "small": "calculada fila a fila; {nonzero} de {total} entradas no son cero",
         "complex": "una aplicación entre números complejos: no se escribe; backward calcula su producto con el conjugado, Jᴴv",
         "products": "se conoce por el producto que calculó backward, y por nada más",
-        "zero": "toda ceros: el resultado no depende de este operando",
+        "zero": "todo ceros: el resultado no depende de este operando",
         "number": "un único número, {value}",
         "identity": "la identidad: {m} unos en la diagonal",
         "diagonal": "diagonal: {nonzero} de sus {m} entradas no son cero",

@@ -82,7 +82,7 @@ LEDGER = {
         "quantity": "",
         "norm": "norma",
         "mean": "media",
-        "std": "desv. est.",
+        "std": "desv. típica",
         "least": "mínimo",
         "most": "máximo",
         "numbers": "números",

@@ -11,7 +11,7 @@ NOTEBOOK = {
         "nothing": "Nothing was recorded.",
     },
     "es": {
-        "norm": "norma", "mean": "media", "std": "desv. est.", "least": "mínimo", "most": "máximo", "zeros": "ceros", "bad": "no finitos",
+        "norm": "norma", "mean": "media", "std": "desv. típica", "least": "mínimo", "most": "máximo", "zeros": "ceros", "bad": "no finitos",
         "histogram": "histograma", "sampled": "De {n} elementos equidistantes.", "parameter": "parámetro", "shape": "forma",
         "dtype": "dtype", "elements": "elementos", "gradient": "necesita gradiente", "yes": "sí", "no": "no",
         "total": "{n} parámetros en total", "record": "{watched} pasos observados, {kept} conservados enteros",

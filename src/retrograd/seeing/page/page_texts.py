@@ -68,7 +68,7 @@ PAGE: dict[str, dict[str, str]] = {
         "kind parameter": "parámetro", "kind buffer": "búfer", "kind leaf": "hoja", "kind input": "entrada", "kind earlier": "de antes del paso",
         "kind result": "resultado", "kind operation": "operación", "kind module": "módulo",
         "begin": "Pulsa reproducir.", "start": "Pulsa reproducir, o → para ir de momento en momento. Los números aparecen tal como el programa los calculó.",
-        "call": "Hacia delante: {name} calcula {result}", "seed": "La retropropagación empieza en {name}: v = ∂L/∂L = 1",
+        "call": "Hacia adelante: {name} calcula {result}", "seed": "La retropropagación empieza en {name}: v = ∂L/∂L = 1",
         "pull": "Hacia atrás por {name}: v se convierte en Jᵀv", "arrival": "{name}.grad: llega un gradiente",
         "arrival sum": "{name}.grad: se suma a lo que había, pase hacia atrás {passes}",
         "update": "{optimizer} actualiza {count} parámetros", "update one": "{optimizer} actualiza {name}", "written": "El programa escribe sobre {name}",
