@@ -303,3 +303,52 @@ def test_unknown_hook_of_an_argument():
         else:
             f(x)
         assert x.grad.tolist() == [20.0 if i == 2 else 2.0] * 2
+
+
+# ---------------------------------------------------------------- which gradients are there
+
+
+def test_results_with_gradients_of_their_own():
+    """A parameter that a result does not depend on gets no gradient from it, be it zeros: an optimizer would take a step."""
+    trunk, policy, value = nn.Linear(3, 4), nn.Linear(4, 2), nn.Linear(4, 1)
+
+    def heads(x: Any) -> Any:
+        h = trunk(x).tanh()
+        return policy(h).pow(2).sum(), value(h).pow(2).sum()
+
+    f = Compiled(heads, fullgraph=True, backend=Replay)
+    parameters = [*trunk.parameters(), *policy.parameters(), *value.parameters()]
+    for i in range(9):
+        found = []
+        for call in (heads, f):
+            for p in parameters:
+                p.grad = None
+            a, b = call(torch.ones(2, 3))
+            (a if i % 3 == 0 else b if i % 3 == 1 else a + b).backward()
+            found.append([p.grad for p in parameters])
+        assert [g is None for g in found[0]] == [g is None for g in found[1]]
+        assert all(a is None or torch.allclose(a, b) for a, b in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("frozen", [False, True], ids=["trained", "frozen"])
+def test_gradients_cleared_that_are_not_there(frozen: bool):
+    """Clearing leaves None as it is, and zeros that stand for nothing as they are."""
+
+    def after(job: Job, i: int) -> None:
+        if i == 2:
+            job.model[2].weight.requires_grad_(not frozen)
+        if i in (4, 6, 7):
+            job.optimizer.zero_grad(set_to_none=i != 6 or None)
+
+    def build() -> Job:
+        net = perceptron()
+        optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+        def step(x: Any, y: Any) -> None:
+            F.cross_entropy(net(x), y).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+
+        return Job(step, net, optimizer, after)
+
+    compared(build, batches(10), programs=1 + frozen)

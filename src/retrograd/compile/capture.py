@@ -33,6 +33,7 @@ from retrograd.compile.parting import split
 from retrograd.compile.witness import watching_python
 from retrograd.core.levels import Observer, local, observed
 from retrograd.core.op import Op
+from retrograd.core.tape import edge_of, key_of
 from retrograd.core.tensor import LEAF, Box, Cleared, Tensor, address, current_node, owner, wrap
 from retrograd.errors import Uncompilable, user_location
 from retrograd.pytree import tree_flatten
@@ -88,6 +89,7 @@ class Recorder(Observer):
         self.young: set[int] = set()  # ids of the tensors that did not exist before the call
         self.states: dict[int, tuple[Any, Any, str]] = {}  # by id of a tensor of an optimizer's state: where it is found
         self.set: dict[int, tuple[Any, bool]] = {}  # leaves whose .grad was set, weakly, and whether there was one before
+        self.dropped: set[int] = set()  # by id: those of them that had a gradient at some time before
         self.entry: dict[int, tuple[Any, Any, int]] = {}  # leaves whose .grad mattered before it was set, what it was, its version
         self.refused: str | None = None
         self.open: list[Tensor] = []  # results that need a gradient
@@ -181,6 +183,8 @@ class Recorder(Observer):
     def gradient_set(self, leaf: Tensor, before: Tensor | None) -> None:
         if id(leaf) not in self.set:
             self.set[id(leaf)] = weakref.ref(leaf), before is not None
+        if before is not None:
+            self.dropped.add(id(leaf))
 
     def updates(self, optimizer: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> None:
         if self.refused is not None:
@@ -326,6 +330,7 @@ class Recorder(Observer):
         except RuntimeError as error:  # where nobody asks for it, the function has no such error
             return self.refuse(f"the gradient of the results cannot be had: {error}")
         self.input_gradients = [None if g is None else self.view(g) for g in found]
+        self.tie.leads = [led_to(x, inputs) for x in outs]
         for x in seeds:
             del self.met[id(x)]
 
@@ -409,6 +414,8 @@ class Recorder(Observer):
             grad = leaf._grad
             if isinstance(grad, Tensor) and grad._node is not None:
                 self.refuse("a gradient has a history (create_graph=True)")
+            if grad.__class__ is Cleared and id(leaf) not in self.dropped:
+                continue  # where there was none before, clearing leaves it as it is
             value = grad if grad is None else "cleared" if grad.__class__ is Cleared else self.view(grad)
             if isinstance(value, View) and not (value.buffer.kind in ("made", "constant") or value.buffer.source is leaf):
                 self.refuse("a gradient shares memory with a tensor from outside")
@@ -543,6 +550,24 @@ def behind(edges: Sequence[Any]) -> Iterator[Any]:
             if e is not None and not isinstance(e, Tensor) and id(e.grad_fn) not in seen:
                 seen.add(id(e.grad_fn))
                 stack.append(e.grad_fn)
+
+
+def led_to(x: Tensor, inputs: Sequence[Tensor]) -> set[int]:
+    """Which inputs a backward pass from `x` comes to, if it ends at them."""
+    ends = {key_of(edge_of(y)): i for i, y in enumerate(inputs)}
+    closed = {node for node, _ in ends}
+    found: set[int] = set()
+    stack = [current_node(x).grad_fn]
+    while stack:
+        for e in stack.pop().edges:
+            if e is None:
+                continue
+            if key_of(e) in ends:
+                found.add(ends[key_of(e)])
+            elif not isinstance(e, Tensor) and id(e.grad_fn) not in closed:
+                closed.add(id(e.grad_fn))
+                stack.append(e.grad_fn)
+    return found
 
 
 def needs_gradient(x: Tensor) -> bool:

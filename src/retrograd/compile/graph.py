@@ -304,6 +304,7 @@ class Tie:
     outputs: how many results need one.
     repeatable: whether the function, called again, does the same and leaves no trace: it draws and writes nothing.
     chosen: which of the results the backward program takes cotangents of.
+    leads: for each of these, which inputs it depends on: the others get no gradient from it, not even zeros.
     backward: the backward program. Its arguments have as `source` ("saved", i), ("seed", i) or ("outside", buffer); its results
         are, for each input, a Result with its gradient, or None. None: nobody has asked yet.
     saved: what the program gives out for its backward program.
@@ -314,6 +315,7 @@ class Tie:
     outputs: int
     repeatable: bool
     chosen: list[int] = field(default_factory=list)
+    leads: list[set[int]] = field(default_factory=list)
     backward: Program | None = None
     saved: list[View] = field(default_factory=list)
     reads: list[View] = field(default_factory=list)

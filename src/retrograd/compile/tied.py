@@ -58,6 +58,11 @@ class Knot:
         """Whether the backward program takes these cotangents."""
         return self.tie.backward is not None and given <= set(self.tie.chosen)
 
+    def comes(self, given: set[int]) -> list[bool]:
+        """For each input, whether these cotangents come to it."""
+        led = set().union(*(self.tie.leads[k] for k, i in enumerate(self.tie.chosen) if i in given))
+        return [i in led for i in range(len(self.tie.inputs))]
+
     def run(
         self, gs: Sequence[Any], outputs: Sequence[tuple[Any, Any]], outside: dict[Buffer, ndarray], saved: Sequence[ndarray]
     ) -> list[Any]:
@@ -82,7 +87,8 @@ class Knot:
                 self.executor = self.certified(memory)
             else:
                 self.executor.run(memory, np.zeros(1))
-        return self.gradients(memory)
+        comes = self.comes({i for i, g in enumerate(gs) if g is not None})
+        return [g if there else None for g, there in zip(self.gradients(memory), comes, strict=True)]
 
     def gradients(self, memory: Sequence[ndarray]) -> list[Any]:
         """The results of a run."""
