@@ -131,3 +131,11 @@ def test_a_gradient_is_called_after_its_tensor():
     step = record.step()
     assert [v.label for call in step.calls[-2:] for v in call.values()] == ["w.grad", "weight.grad"]
     assert all(v.number not in images_of(step) for v in step.values)  # though a row has as many elements as a square has pixels
+
+
+def test_what_requires_grad_gives_back_has_the_name_of_its_variable():
+    with torch.see() as record:
+        base = torch.arange(6.0).reshape(2, 3).requires_grad_()
+        (base * base).sum().backward()
+    step = record.step()
+    assert named(step)[next(c.number for c in step.calls if c.name == "view"), 0] == "base"

@@ -83,6 +83,8 @@ def called(name: str, value: ast.expr) -> Iterator[tuple[tuple[str, ...], ast.ex
             yield from called(f"{name}[{i}]", part)
     elif isinstance(value, ast.Lambda):
         yield from called(f"{name}()", value.body)
+    elif isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and value.func.attr == "requires_grad_":
+        yield from called(name, value.func.value)  # it gives back what it is called on
     elif name:
         yield (name,), value
 
