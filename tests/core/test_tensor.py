@@ -271,7 +271,7 @@ def test_names_of_old_programs():
     assert torch.Tensor([1, 2]).dtype is torch.float32
     assert str(torch.device("cuda" if torch.cuda.is_available() else "cpu")) == "cpu"
     x = torch.ones(2)
-    assert not (x.is_cuda or x.is_xpu or x.is_mps)
+    assert (x.is_cuda, x.is_xpu, x.is_mps) == (False, False, False)
     assert x[torch.newaxis].shape == (1, 2)
     assert torch.pi == np.pi
 

@@ -467,6 +467,18 @@ def gates_by_hand_over_padded_words() -> None:
 
 
 @sound
+def copies_of_a_template() -> None:
+    """The layer that is copied gets no gradient, and needs none; updates by hand."""
+    net, x = nn.TransformerEncoder(nn.TransformerEncoderLayer(16, 2, 32), 2), torch.randn(5, 3, 16)
+    for _ in range(3):
+        net.zero_grad()
+        net(x).pow(2).mean().backward()
+        nn.utils.clip_grad_norm_(net.parameters(), 0.25)
+        for p in net.parameters():
+            p.data.add_(p.grad, alpha=-0.1)
+
+
+@sound
 def long_sequence() -> None:
     """A gated recurrence with its loss at the end."""
     net, head, x, y = nn.GRU(3, 16, batch_first=True), nn.Linear(16, 2), torch.randn(8, 60, 3), torch.randint(0, 2, (8,))

@@ -34,8 +34,11 @@ def no_gradient_came(seen: Evidence) -> Iterator[Finding]:
     known = {*met.values(), *(value.label for value in arrived.values())}
     met |= {name: name for name, needs in seen.record.parameters.items() if needs and name not in known}
     groups: dict[Any, tuple[list[str], Scene, Value | None, Link | None, str]] = {}
+    taken = {id(v) for scene in seen.scenes for call in scene.step.calls if call.node is not None for v in call.values()}
     for leaf, name in met.items():
         used = [(scene, v) for scene, v in seen.parameters.get(leaf, []) if scene.step.passes]
+        if leaf not in seen.given and used and not any(v.name is not None or id(v) in taken for _, v in used):
+            continue  # only made, as a template that is copied
         if leaf in arrived or (leaf not in seen.given and (seen.given or any(v.kind != "parameter" for _, v in used))):
             continue
         variant, link, scene, value = explained(seen, used)
