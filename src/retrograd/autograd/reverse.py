@@ -11,7 +11,7 @@ from retrograd import dtypes
 from retrograd.autograd.batching import vmap
 from retrograd.autograd.graph import GradientEdge
 from retrograd.core import tape
-from retrograd.core.levels import complete_observer, observer, switch
+from retrograd.core.levels import complete_observer, observer, only_looked_at, switch
 from retrograd.core.tensor import Box, Tensor, constant, wrap
 
 
@@ -28,7 +28,8 @@ def seeds_for(outputs: Sequence[Tensor], given: Sequence[Tensor | None], *, shar
     """The cotangents to begin with: those given, and 1 for scalars; `shared`: one that nobody will write to."""
     if len(given) != len(outputs):
         raise RuntimeError(f"got {len(outputs)} tensors and {len(given)} gradients")
-    if shared and len(outputs) == 1 and given[0] is None and not switch.special and outputs[0].__class__ is Tensor:
+    usual = not switch.special or only_looked_at()
+    if shared and len(outputs) == 1 and given[0] is None and usual and outputs[0].__class__ is Tensor:
         data = outputs[0]._data
         seed = None if data.ndim else ONES.get(data.dtype)
         if seed is not None:  # the usual case: one real number

@@ -444,7 +444,7 @@ class Walk:
         for edge, g in zip(roots, seeds, strict=True):
             send(edge, g)
         anomaly, local.walk = local.anomaly, weakref.ref(self)
-        short = not as_tensors and wanted is None and anomaly is None and self.observer is None
+        short, watched = not as_tensors and wanted is None and anomaly is None, self.observer
         # Note [The node that follows]
         # In a chain each node follows from the one before. So the first node that a rule leads to waits, with its cotangent,
         # outside the heap and `pending`, and is taken at once unless the heap has a node of higher number.
@@ -474,10 +474,13 @@ class Walk:
             plan = node.plan
             if g.__class__ is not ndarray and facts and not plan.unpacks:
                 facts = as_scalars(facts)
+            told: list[Any] | None = None if watched is None else []
             for edge, rule in zip(node.edges, plan.by_operand, strict=False):
                 if edge is None:
                     continue
                 result = rule(g, facts)
+                if told is not None:
+                    told.append(result)
                 if result is None:
                     continue
                 if edge is following:
@@ -488,6 +491,9 @@ class Walk:
                     leaves[id(edge)] = edge, result
                 else:
                     send(edge, result)
+            if watched is not None:
+                rest = iter(told)  # type: ignore[arg-type]
+                watched.pulled(node, g, [None if edge is None else next(rest, None) for edge in node.edges])
             if facts and not keep:
                 node.facts = None
 

@@ -67,7 +67,8 @@ class Borrowed:
     def give_back(self, array: ndarray) -> None:
         """The memory of an array is about to be written to: what was borrowed of it is copied."""
         base = array if array.base is None else owner(array)
-        self.summaries.pop(id(base), None)
+        if self.summaries:
+            self.summaries.pop(id(base), None)
         known = self.snapshots.pop(id(base), None)
         if known is not None and (snapshot := known()) is not None and snapshot.source is base:
             snapshot.detach()

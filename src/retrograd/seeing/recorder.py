@@ -38,6 +38,7 @@ from retrograd.seeing.record import Failure, Place, Record, Snapshot, Step, Valu
 
 LIMIT = 1_000_000  # elements of a tensor that is kept whole
 MOST_CALLS = 20_000  # in a step
+INTEGERS = {int}
 OPERATIONS = os.path.join(PACKAGE, "ops", "")
 
 
@@ -141,7 +142,7 @@ class Recorder(Observer):
         self.place: Any = None  # where something last ran
         self.teller: FrameType | None = None  # see told_by
         self.told: Any = None
-        self.updating: Any = None  # its group whose parameters are told of: the optimizer's class, hyperparameters, the optimizer's number
+        self.updating: Any = None  # its group whose parameters are told of: the optimizer's class, hyperparameters, the optimizer's number, the place
         self.failing: Any = None  # the node whose rules crashed
 
     # ------------------------------------------------------------ on and off
@@ -366,7 +367,9 @@ class Recorder(Observer):
         """One of them."""
         if x.__class__ is ndarray:
             return self.borrow(x)
-        return tuple(map(self.fact, x)) if x.__class__ is tuple else x
+        if x.__class__ is not tuple or {*map(type, x)} == INTEGERS:  # such as a shape
+            return x
+        return tuple(map(self.fact, x))
 
     # ------------------------------------------------------------ tensors
 
@@ -444,16 +447,16 @@ class Recorder(Observer):
 
     def entered(self, module: Any) -> None:
         self.teller = None
-        path = self.known(module) or self.register(module)
+        known = self.paths.get(id(module))
+        path = known[1] if known is not None and known[0]() is module else self.register(module)
         call = sys._getframe(1)
         beneath = self.user(call)
         self.callers.append((call, beneath))
-        kind = module.__class__.__name__
+        kind, grad = module.__class__.__name__, local.grad
         self.modules = *self.modules, (path, kind)
-        notes = self.running_forward(local.grad)
+        notes = self.running_forward(grad) if self.step is None or self.updated else self.notes
         if notes is not None:
-            at = None if beneath is None else (beneath.f_code, beneath.f_lasti)
-            notes.append(("entered", path, kind, module.training, local.grad, at))
+            notes.append(("entered", path, kind, module.training, grad, None if beneath is None else (beneath.f_code, beneath.f_lasti)))
 
     def left(self, module: Any) -> None:
         self.modules = self.modules[:-1]
@@ -488,8 +491,16 @@ class Recorder(Observer):
         if notes is None or not self.may_call():
             return
         self.place = place = self.look(sys._getframe(2))
-        operands = [self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args]
-        results = tuple([self.new_value(out, "result", out._node if out._base is None else current_node(out)) for out in outs])
+        values, operands = self.values, []
+        for a in args:
+            if isinstance(a, Tensor) and not isinstance(a, Box):
+                known = values.get(id(a))
+                as_it_is = known is not None and known.snapshot.array is a._data and known.tensor() is a  # type: ignore[misc]
+                operands.append(known if as_it_is else self.value(a))
+            else:
+                operands.append(a)
+        new_value = self.new_value
+        results = tuple([new_value(out, "result", out._node if out._base is None else current_node(out)) for out in outs])
         facts = None
         if node is not None:
             self.calls[id(node)] = results
@@ -592,7 +603,7 @@ class Recorder(Observer):
         if not self.walked_back or (id(node) not in self.calls and not self.adopt(node)):
             return
         borrow, cotangent = self.borrow, self.cotangent
-        v = tuple(map(cotangent, g)) if g.__class__ is list else (cotangent(g),)
+        v = (borrow(g),) if g.__class__ is ndarray else tuple(map(cotangent, g)) if g.__class__ is list else (cotangent(g),)
         outgoing = tuple([borrow(x) if x.__class__ is ndarray else None if x is None else cotangent(x) for x in results])
         self.notes.append(("pulled", node, v, outgoing))
 
@@ -616,8 +627,7 @@ class Recorder(Observer):
         return True
 
     def gradient_came(self, leaf: Tensor, g: Any) -> None:
-        snapshot = self.cotangent(g)
-        if snapshot is None or not self.walked_back:
+        if not self.walked_back or (snapshot := self.cotangent(g)) is None:
             return
         before = real_grad(leaf)
         known = self.passes.get(id(leaf))
@@ -640,13 +650,13 @@ class Recorder(Observer):
     def updates(self, optimizer: Any, group: dict[str, Any], p: Tensor, grad: Tensor) -> None:
         if self.idle:
             return
-        self.running()
         teller = sys._getframe(1)
         if teller is not self.teller:
+            self.running()
             numbers = {k: v for k, v in group.items() if k != "params" and not callable(v)}
-            self.updating = type(optimizer).__name__, numbers, self.number_of(optimizer)
-        kind, numbers, number = self.updating
-        self.add_update(kind, numbers, number, p, self.borrow(grad._data), self.told_by(teller))
+            self.updating = type(optimizer).__name__, numbers, self.number_of(optimizer), self.told_by(teller)
+        kind, numbers, number, at = self.updating
+        self.add_update(kind, numbers, number, p, self.borrow(grad._data), at)
         self.give_back(p._data)
         state = optimizer.state.get(p)
         if state:
@@ -673,11 +683,16 @@ class Recorder(Observer):
         notes, at = self.running(), self.look(sys._getframe(1))
         given = tuple([self.held(p) for group in optimizer.param_groups for p in group["params"]])
         notes.append(("happened", "stepped", None, at, type(optimizer).__name__, self.number_of(optimizer), given))
-        for _, value, by, *_, after in self.unfinished.values():
-            if by and (p := value.tensor()) is not None:
+        rest: dict[int, Note] = {}  # writes of the program's own
+        for key, note in self.unfinished.items():
+            if not note[2]:
+                rest[key] = note
+            elif (p := note[1].tensor()) is not None:
                 state = optimizer.state.get(p)
-                after += self.borrow(p._data, p._version), {name: self.state_of(x) for name, x in state.items()} if state else {}
-        self.unfinished = {key: note for key, note in self.unfinished.items() if not note[2]}  # writes of the program's own
+                note[-1].append(self.borrow(p._data, p._version))
+                if state:
+                    note[-1].append({name: self.state_of(x) for name, x in state.items()})
+        self.unfinished = rest
         self.updated, self.own = True, False
 
     # ------------------------------------------------------------ crashes
@@ -703,7 +718,7 @@ class Recorder(Observer):
                 modules.append((self.known(mine["self"]) or "", type(mine["self"]).__name__))
             elif frame.f_code is backward.__code__:
                 operation, args = "backward", as_sequence(mine["tensors"])
-            elif frame.f_code is Walk.visit.__code__:
+            elif frame.f_code in (Walk.run.__code__, Walk.visit.__code__) and "node" in mine:
                 operation, args, node, v = None, (), mine["node"], mine["g"]
             trace = trace.tb_next
         if self.step is None or (args and self.updated and local.grad):
