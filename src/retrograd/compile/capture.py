@@ -180,7 +180,7 @@ class Recorder(Observer):
             if grad is not None:
                 self.add_gradient(leaf, grad)
 
-    def gradient_set(self, leaf: Tensor, before: Tensor | None) -> None:
+    def gradient_set(self, leaf: Tensor, before: Tensor | None, after: Tensor | None = None) -> None:
         if id(leaf) not in self.set:
             self.set[id(leaf)] = weakref.ref(leaf), before is not None
         if before is not None:

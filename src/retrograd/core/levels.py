@@ -138,6 +138,9 @@ class Observer:
     def shared(self, tensor: Any, other: Any) -> None:
         """`other` was made on the memory of `tensor`, without an operation."""
 
+    def copied(self, tensor: Any, other: Any) -> None:
+        """`other` was made of the numbers of `tensor`, without an operation."""
+
     def exchanged(self, tensor: Any) -> None:
         """A tensor is about to get the memory of another."""
 
@@ -159,8 +162,8 @@ class Observer:
     def gradient_met(self, leaf: Any, grad: Any) -> None:
         """What is in a leaf's `.grad` (a tensor or None) is about to matter."""
 
-    def gradient_set(self, leaf: Any, before: Any) -> None:
-        """A leaf's `.grad`, in which there was `before`, is given another value."""
+    def gradient_set(self, leaf: Any, before: Any, after: Any = None) -> None:
+        """A leaf's `.grad`, in which there was `before`, is given another value: `after`, or None where it is cleared or a pass adds to it."""
 
     def updates(self, optimizer: Any, group: dict[str, Any], p: Any, grad: Any) -> None:
         """An optimizer is about to update a parameter."""

@@ -224,7 +224,7 @@ class Tensor:
             if value.dtype is not self.dtype:
                 raise RuntimeError(f"assigned grad has data of a different type: got {value.dtype}, expected {self.dtype}")
         if switch.special and (watched := observer()) is not None:
-            watched.gradient_set(self, real_grad(self))
+            watched.gradient_set(self, real_grad(self), value)
         self._grad = value
 
     @grad.deleter

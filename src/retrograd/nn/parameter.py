@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from retrograd.core.levels import local, switch
 from retrograd.core.tensor import LEAF, Tensor, wrap
 from retrograd.ops.create import empty
 
@@ -38,6 +39,8 @@ class Parameter(Tensor, metaclass=_ParameterMeta):
         if requires_grad and not (made.dtype.is_floating_point or made.dtype.is_complex):
             raise RuntimeError("Only Tensors of floating point and complex dtype can require gradients")
         made._node = LEAF if requires_grad else None
+        if switch.special and data._node is not None and local.observer is not None:  # it loses a history
+            local.observer.copied(data, made)
         return made  # type: ignore[return-value]
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from retrograd import dtypes
 from retrograd.config import settings
-from retrograd.core.levels import lifted, local, refuse_record
+from retrograd.core.levels import lifted, local, refuse_record, switch
 from retrograd.core.random import in_memory_order
 from retrograd.core.tensor import LEAF, Box, Tensor, constant, wrap
 from retrograd.device import check_device
@@ -86,7 +86,10 @@ def tensor(data: Any, *, dtype: dtype | None = None, device: Any = None, require
         )
         if isinstance(data, Box):
             return data.detach().clone() if dtype is None else data.detach().clone().to(dtype)
-        return finish(data._data.astype(numpy_dtype(dtype, data.dtype)), requires_grad)
+        made = finish(data._data.astype(numpy_dtype(dtype, data.dtype)), requires_grad)
+        if switch.special and local.observer is not None:
+            local.observer.copied(data, made)
+        return made
     return finish(array_from(data, dtype), requires_grad)
 
 

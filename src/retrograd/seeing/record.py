@@ -32,6 +32,7 @@ from retrograd.core.op import Op
 from retrograd.core.tape import Node, rules_on_arrays
 
 BINS = 32
+BEGINNING = 8  # losses of one line that are known whatever happens to the steps
 READING = threading.RLock()  # held while notes are read, or arrays of snapshots exchanged: the page's server does, too
 
 
@@ -380,13 +381,17 @@ class Update:
 
 @dataclass(eq=False, slots=True)
 class Event:
-    """Something else that happened: `kind` is "cleared" (a .grad), "stepped" (an optimizer), "wrote" (numbers over a tensor's), "shared" (`.data`)."""
+    """Something else that happened.
+
+    `kind` is "cleared" or "set" (a .grad), "asked" (for a .grad, and there was none), "stepped" (an optimizer), "wrote" (numbers over a
+    tensor's), "shared" (`.data`), "copied" (`torch.tensor(x)`), "held" (the losses of many steps, with their graphs).
+    """
 
     kind: str
     value: Value | None
     place: Place | None
     after: int  # how many calls there were before it
-    about: Any = None  # the optimizer's class, the value written, the value that shares
+    about: Any = None  # the optimizer's class, the value written, the value that shares or is the copy, the losses (weakly)
     number: int | None = None  # of the optimizer
     given: tuple[Value, ...] = ()  # the parameters that the optimizer has, with and without gradients
 
@@ -406,7 +411,7 @@ class Visit:
 class Step:
     """Everything from one update of the parameters to the next."""
 
-    __slots__ = ("_read", "calls", "dropped", "events", "number", "order", "passes", "updates", "values", "visits")
+    __slots__ = ("_read", "broken", "calls", "dropped", "events", "number", "order", "passes", "updates", "values", "visits")
 
     calls: list[Call]
     values: list[Value]
@@ -420,6 +425,7 @@ class Step:
         """`read` makes the lists."""
         self.number = number
         self.dropped = 0  # calls not kept, beyond the most that a step may have
+        self.broken = False  # its loss is nan or inf
         self._read: Callable[[Step], None] | None = read
 
     def __getattr__(self, name: str) -> Any:
@@ -480,10 +486,12 @@ class Failure:
 
 
 class Record:
-    """What was seen: the last steps that were watched, whole."""
+    """What was seen: the last steps that were watched, whole. Once the loss is nan or inf, half of them are those up to there."""
 
     def __init__(self, keep: int) -> None:
         self.keep = keep
+        self.first = 0  # how many of them stay, since they led to a loss that is no number
+        self.beginnings: dict[tuple[CodeType, int], list[float]] = {}  # the first losses, by where their backward passes were asked for
         self.steps: list[Step] = []
         self.failure: Failure | None = None
         self.modules: dict[str, Any] = {}  # by the variable's name: outermost modules that were called
@@ -498,7 +506,15 @@ class Record:
         self.steps.append(step)
         for listener in list(self.listeners):
             listener(step)
-        del self.steps[: -self.keep]
+        if step.broken and not self.first:
+            self.first = min(self.keep // 2, len(self.steps))
+            del self.steps[: len(self.steps) - self.first]
+        del self.steps[self.first : max(self.first, len(self.steps) - self.keep + self.first)]
+
+    def begin(self, at: tuple[CodeType, int] | None, loss: float) -> None:
+        """A backward pass begins at a loss; at None, none of the program's lines asked for it."""
+        if at is not None and len(known := self.beginnings.setdefault(at, [])) < BEGINNING:
+            known.append(loss)
 
     def find(self, what: Any, step: int = -1) -> Value:
         """A value of a step: by name or label, by number, a Value itself, or the tensor.

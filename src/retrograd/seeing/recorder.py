@@ -39,7 +39,9 @@ from retrograd.seeing.record import Failure, Place, Record, Snapshot, Step, Valu
 LIMIT = 1_000_000  # elements of a tensor that is kept whole
 MOST_CALLS = 20_000  # in a step
 INTEGERS = {int}
+MANY = 3  # steps whose losses a program holds with their graphs; of two it may well have variables
 OPERATIONS = os.path.join(PACKAGE, "ops", "")
+READ = Tensor.grad.fget.__code__  # type: ignore[attr-defined]
 
 
 class Inside(dict[str, bool]):
@@ -51,6 +53,11 @@ class Inside(dict[str, bool]):
 
 
 INSIDE = Inside()
+
+
+def is_memory_of(grad: Any, tensor: Tensor) -> bool:
+    """Whether a gradient, if there is one, has the memory of a tensor: is it, or what its `.data` is."""
+    return isinstance(grad, Tensor) and grad._data is tensor._data
 
 
 def held_in(scope: dict[str, Any], thing: Any) -> str | None:
@@ -119,6 +126,7 @@ class Recorder(Observer):
         self.optimizers: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id: which it is
         self.counter: weakref.ref[Any] | None = None  # the optimizer whose steps are counted: the first that was met
         self.hook: Any = None  # on it
+        self.losses: list[tuple[int, Any]] = []  # where backward passes began, weakly, each with the number of its step
         self.lent = Borrowed(limit)
         self.borrow, self.give_back = self.lent.borrow, self.lent.give_back
         # the step that is running
@@ -133,7 +141,9 @@ class Recorder(Observer):
         self.walked_back = False  # there was a backward pass
         self.updated = False  # parameters have been updated
         self.own = False  # the last update was made by the program itself, with gradients on: by way of `.data`
-        self.unfinished: dict[int, Note] = {}  # by id of a parameter, its last update, whose last entry is to be filled with what came of it
+        self.unfinished: dict[
+            int, Note
+        ] = {}  # by id of a parameter, its last update, whose last entry is to be filled with what came of it
         self.aliases: dict[int, tuple[weakref.ref[Any], weakref.ref[Any]]] = {}  # by id of what shares memory with a leaf: itself, the leaf
         self.asked: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], Snapshot]] = {}  # by id of a leaf: itself, what `grad()` gave of it
         # where the program is
@@ -142,7 +152,9 @@ class Recorder(Observer):
         self.place: Any = None  # where something last ran
         self.teller: FrameType | None = None  # see told_by
         self.told: Any = None
-        self.updating: Any = None  # its group whose parameters are told of: the optimizer's class, hyperparameters, the optimizer's number, the place
+        self.updating: Any = (
+            None  # its group whose parameters are told of: the optimizer's class, hyperparameters, the optimizer's number, the place
+        )
         self.failing: Any = None  # the node whose rules crashed
 
     # ------------------------------------------------------------ on and off
@@ -319,6 +331,9 @@ class Recorder(Observer):
                 after.append(self.borrow(p._data, p._version))
         for value, variable in self.nameless:
             value.name = self.path_of(value, variable)
+        self.losses = [(n, held) for n, held in self.losses if (loss := held()) is not None and loss._node is not None]
+        if len({n for n, _ in self.losses}) >= MANY:
+            self.notes.append(("happened", "held", None, None, tuple([held for _, held in self.losses])))
         self.last = step.number
         self.record.add(step)
         if crashed:  # the operands that failed are values of a step that has been read
@@ -525,7 +540,7 @@ class Recorder(Observer):
             return self.give_back(target._data)
         notes, at = self.running(), self.look(sys._getframe(1))
         source = self.value(value)
-        cleared = next((r() for r, n in self.passes.values() if n and (t := r()) is not None and t._grad is target), None)
+        cleared = next((r() for r, n in self.passes.values() if n and (t := r()) is not None and is_memory_of(t._grad, target)), None)
         if cleared is not None and not np.any(value._data):
             self.passes.pop(id(cleared))
             notes.append(("happened", "cleared", self.held(cleared), at))
@@ -575,14 +590,27 @@ class Recorder(Observer):
         notes, at = self.running(), self.look(sys._getframe(1))
         notes.append(("happened", "shared", self.value(tensor), at, self.new_value(other, "input", None)))  # no variable has it yet
 
+    def copied(self, tensor: Tensor, other: Tensor) -> None:
+        if self.idle:
+            return
+        notes, at = self.running(), self.look(sys._getframe(1))
+        notes.append(("happened", "copied", self.value(tensor), at, self.value(other)))
+
     # ------------------------------------------------------------ what happens backward
 
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
         if self.idle:
             return
         notes, at = self.running(), self.look(sys._getframe(1))
-        notes.append(("walked", tuple([self.value_at(edge) for edge in edges]), at))
+        roots = tuple([self.value_at(edge) for edge in edges])
+        notes.append(("walked", roots, at))
         self.walked_back = True
+        for root in roots:
+            if root is not None and root.snapshot.size == 1 and self.step is not None:
+                loss = root.snapshot.summary.mean
+                self.step.broken |= not np.isfinite(loss)
+                self.record.begin(at, loss)
+                self.losses.append((self.step.number, root.tensor))
 
     def gave(self, leaf: Tensor, g: Tensor) -> None:
         self.asked[id(leaf)] = weakref.ref(leaf), weakref.ref(g), self.borrow(g._data)
@@ -639,11 +667,19 @@ class Recorder(Observer):
         if before is not None:
             self.give_back(before._data)
 
-    def gradient_set(self, leaf: Tensor, before: Tensor | None) -> None:
+    def gradient_set(self, leaf: Tensor, before: Tensor | None, after: Tensor | None = None) -> None:
+        if before is not None and after is before:
+            return  # as `p.grad /= 4` ends
         self.passes.pop(id(leaf), None)
         if before is not None and not self.idle:
             notes, at = self.running(), self.told_by(sys._getframe(1))
-            notes.append(("happened", "cleared", self.held(leaf), at))
+            kind = "cleared" if after is None or not np.any(after._data) else "set"
+            notes.append(("happened", kind, self.held(leaf), at))
+
+    def gradient_met(self, leaf: Tensor, grad: Tensor | None) -> None:
+        if leaf._grad is None and not self.idle and sys._getframe(1).f_code is READ:
+            notes, at = self.running(), self.look(sys._getframe(1))
+            notes.append(("happened", "asked", self.value(leaf), at))
 
     # ------------------------------------------------------------ updates
 

@@ -164,3 +164,50 @@ def saved_weights_of_another_size() -> None:
 def token_that_is_not_there() -> None:
     embed = nn.Embedding(10, 4)
     embed(torch.tensor([[1, 10]]))  # here
+
+
+@has("failure", "shape")
+def column_before_sigmoid() -> None:
+    net, x, t = nn.Linear(8, 1), torch.randn(16, 8), torch.ones(16)
+    nn.BCEWithLogitsLoss()(net(x), t).backward()  # here
+
+
+@has("failure", "replaced")
+def replaced_without_gradients() -> None:
+    w, x = torch.zeros(4, requires_grad=True), torch.randn(16, 4)
+    for _ in range(3):
+        loss = (x @ w - 1).square().mean()
+        loss.backward()  # here
+        with torch.no_grad():
+            w = w - 0.1 * w.grad
+
+
+@has("failure", "optimizer")
+def optimizer_of_a_result() -> None:
+    w = torch.randn(5, 1, requires_grad=True) * 0.1
+    torch.optim.SGD([w], lr=0.1)  # here
+
+
+@has("failure", "none")
+def gradient_of_a_result() -> None:
+    w = torch.randn(5, requires_grad=True) * 0.1
+    w.square().sum().backward()
+    print(w.grad.norm())  # here
+
+
+@has("failure", "early")
+def update_before_backward() -> None:
+    w, x = torch.zeros(4, requires_grad=True), torch.randn(16, 4)
+    loss = (x @ w - 1).square().mean()
+    with torch.no_grad():
+        w -= 0.1 * w.grad  # here
+    loss.backward()
+
+
+@has("failure", "cleared")
+def update_after_clearing() -> None:
+    w, x = torch.zeros(4, requires_grad=True), torch.randn(16, 4)
+    (x @ w - 1).square().mean().backward()
+    w.grad = None
+    with torch.no_grad():
+        w -= 0.1 * w.grad  # here

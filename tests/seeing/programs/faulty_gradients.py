@@ -36,7 +36,8 @@ class Cut(nn.Module):
         return h / h.norm()  # here
 
     def copied(self, h: Any) -> Any:
-        return torch.tensor(h)
+        again = torch.tensor(h)  # here
+        return again.tanh()
 
     def one_hot(self, h: Any) -> Any:
         return F.one_hot(h.argmax(-1), 16).float()  # here
@@ -68,7 +69,7 @@ def in_a_method_without_gradients() -> None:
 
 @has("no_gradient", "number")
 def copied_by_tensor() -> None:
-    trained(Cut("copied"))
+    trained(Cut("copied"))  # there: # here
 
 
 @has("no_gradient", "discrete")
@@ -118,6 +119,92 @@ def left_for_a_list() -> None:
         h = (first(x) > 0).tolist()  # here
         F.cross_entropy(second(torch.tensor([[2.0 * v - 1 for v in row] for row in h])), y).backward()
         optimizer.step()
+
+
+@has("no_gradient", "number")
+def parameter_made_of_a_result() -> None:
+    first, second, x = nn.Linear(4, 4), nn.Linear(4, 1), torch.randn(8, 4)
+    optimizer = torch.optim.SGD([*first.parameters(), *second.parameters()], lr=0.1)
+    for _ in range(2):
+        h = nn.Parameter(first(x))  # here
+        optimizer.zero_grad()
+        second(h).square().mean().backward()
+        optimizer.step()
+
+
+@has("no_gradient", "flat")
+def rounded() -> None:
+    w, s = torch.nn.Parameter(torch.rand(6) * 4), torch.nn.Parameter(torch.tensor(1.3))
+    optimizer = torch.optim.SGD([w, s], lr=0.1)
+    for _ in range(3):
+        q = torch.round(w) * s  # here
+        optimizer.zero_grad()
+        (q - 1).square().mean().backward()
+        optimizer.step()
+
+
+@has("no_gradient", "flat")
+def sign_in_a_network() -> None:
+    one, two, x = nn.Linear(5, 8), nn.Linear(8, 1), torch.randn(16, 5)
+    for _ in range(2):
+        h = one(x).sign()  # here
+        two(h).square().mean().backward()
+
+
+# ---------------------------------------------------------------- asked for, and None
+
+
+@has("no_gradient", "detached")
+def one_factor_detached() -> None:
+    a, b = torch.tensor([1.0, 2.0], requires_grad=True), torch.tensor([3.0, 4.0], requires_grad=True)
+    (a * b.detach()).sum().backward()  # here
+    assert b.grad is None
+
+
+@has("no_gradient", "no_grad")
+def factor_without_gradients() -> None:
+    x, w = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    with torch.no_grad():
+        y = x**2  # here
+    (w * y).backward()
+    print(x.grad)
+
+
+@has("no_gradient", "unused")
+def asked_for_in_vain() -> None:
+    x, b = torch.tensor(2.0, requires_grad=True), torch.tensor(3.0, requires_grad=True)
+    (x**2).backward()
+    print(b.grad)
+
+
+@has("no_gradient", "computed")
+def of_a_result() -> None:
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    h = x * 2  # here
+    (h**2).sum().backward()
+    print(x.grad, h.grad)
+
+
+@has("no_gradient", "computed")
+def scaled_at_once() -> None:
+    w, x = torch.randn(5, 1, requires_grad=True) * 0.1, torch.randn(20, 5)  # here
+    (x @ w).square().mean().backward()
+    w -= 0.1 * w.grad
+
+
+@has("no_gradient", "replaced")
+def parameter_replaced() -> None:
+    w, x = torch.zeros(4, requires_grad=True), torch.randn(30, 4)
+    for _ in range(3):
+        (x @ w - 1).square().mean().backward()
+        w = w - 0.1 * w.grad  # here
+
+
+@has("no_gradient", "unasked")
+def saliency_of_an_image() -> None:
+    net, image = nn.Linear(3, 1), torch.rand(1, 3)
+    net(image).sum().backward()
+    image.grad.abs()  # here
 
 
 # ---------------------------------------------------------------- not a number

@@ -24,6 +24,39 @@ def functional_style() -> None:
                 p -= 0.01 * p.grad  # here
 
 
+@has("zero_grad", "hand")
+def through_data() -> None:
+    weights = [torch.randn(8, 4, requires_grad=True), torch.randn(4, 1, requires_grad=True)]
+    x = torch.randn(16, 8)
+    for _ in range(3):
+        (torch.tanh(x @ weights[0]) @ weights[1] - 1).square().mean().backward()
+        for w in weights:
+            w.data -= 0.01 * w.grad.data  # here
+
+
+@has("zero_grad", "hand")
+def data_set_anew() -> None:
+    w, x = torch.randn(8, 1, requires_grad=True), torch.randn(16, 8)
+    for _ in range(3):
+        loss = (x @ w - 1).square().mean()
+        loss.backward()
+        w.data = w.data - 0.01 * w.grad  # here
+
+
+@has("zero_grad")
+def generator_is_not_cleared() -> None:
+    """Its steps and those of the judge come in turns."""
+    generator, judge = nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 1))
+    one, two = torch.optim.Adam(judge.parameters(), lr=1e-3), torch.optim.Adam(generator.parameters(), lr=1e-3)
+    for _ in range(3):
+        fake = generator(torch.randn(8, 2))
+        one.zero_grad()
+        (judge(fake.detach()).mean() - judge(torch.randn(8, 2)).mean()).backward()
+        one.step()
+        (-judge(fake).mean()).backward()
+        two.step()  # here
+
+
 class Trainer:
     """Everything is an attribute."""
 

@@ -87,6 +87,33 @@ def nll_in_a_function() -> None:
     loss_of(net(x), y).backward()
 
 
+@has("double_softmax", "squashed")
+def sigmoid_for_classes() -> None:
+    net, (x, y) = nn.Sequential(nn.Linear(8, 3), nn.Sigmoid()), data()
+    F.cross_entropy(net(x), y).backward()  # here
+
+
+@has("nll_on_logits", "divergence")
+def divergence_of_probabilities() -> None:
+    net, (x, _) = mlp(), data()
+    criterion, wanted = nn.KLDivLoss(reduction="batchmean"), torch.softmax(torch.randn(32, 3), dim=1)
+    p = torch.softmax(net(x), dim=1)
+    criterion(p, wanted).backward()  # here
+
+
+@has("nll_on_logits", "divergence")
+def divergence_of_logits() -> None:
+    net, (x, _), wanted = mlp(), data(), torch.log_softmax(torch.randn(32, 3), dim=1)
+    F.kl_div(net(x), wanted, reduction="sum", log_target=True).backward()  # here
+
+
+@has("argument_order")
+def divergence_the_other_way_round() -> None:
+    net, (x, _), wanted = mlp(), data(), torch.softmax(torch.randn(32, 3), dim=1)
+    loss = F.kl_div(wanted, F.log_softmax(net(x), dim=1), reduction="batchmean")  # here
+    loss.backward()
+
+
 @has("double_sigmoid")
 def sigmoid_in_the_network() -> None:
     net, x = nn.Sequential(nn.Linear(8, 1), nn.Sigmoid()), torch.randn(16, 8)

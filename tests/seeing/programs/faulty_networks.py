@@ -8,7 +8,7 @@ import retrograd as torch
 from retrograd import nn
 from retrograd.utils.data import DataLoader, TensorDataset
 from tests.seeing.programs.faulty_loops import Trainer
-from tests.seeing.programs.shared import data, has, mlp
+from tests.seeing.programs.shared import data, has, mlp, train
 
 F = nn.functional
 
@@ -55,6 +55,22 @@ def sigmoid_of_raw_inputs() -> None:
     w1, w2, x = torch.randn(8, 16, requires_grad=True), torch.randn(16, 1, requires_grad=True), torch.randn(32, 8) * 100
     hidden = torch.sigmoid(x @ w1)  # here
     ((hidden @ w2) - 1).square().mean().backward()
+
+
+@has("saturated", "stuck")
+def certain_and_wrong() -> None:
+    net, x = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid()), torch.randn(32, 4)
+    nn.init.constant_(net[0].bias, 20.0)
+    train(net.parameters(), lambda: F.mse_loss(net(x), torch.zeros(32, 1)))  # here
+
+
+@has("saturated", "stuck")
+def large_inputs_at_the_end() -> None:
+    w, x = torch.randn(8, 1, requires_grad=True), torch.randn(64, 8) * 1e4
+    y = -(x @ w.detach()).sign()
+    for _ in range(2):
+        p = torch.tanh(x @ w)  # here
+        ((p - y) ** 2).mean().backward()
 
 
 class Deep(nn.Module):
@@ -133,6 +149,52 @@ def one_of_two_networks() -> None:
         optimizer.step()
 
 
+@has("mode", "eval")
+def back_to_training_once_only() -> None:
+    net, (x, y) = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3)), data()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    net.train()
+    for _ in range(2):
+        for a, b in zip(x.split(16), y.split(16), strict=True):
+            optimizer.zero_grad()
+            F.cross_entropy(net(a), b).backward()  # here
+            optimizer.step()
+        net.eval()
+        with torch.no_grad():
+            net(x).argmax(1)
+
+
+@has("mode", "eval")
+def dropout_of_a_recurrent_network() -> None:
+    net, head, x = nn.LSTM(3, 8, num_layers=2, dropout=0.4), nn.Linear(8, 1), torch.randn(6, 4, 3)
+    net.eval()
+    train([*net.parameters(), *head.parameters()], lambda: head(net(x)[0]).square().mean())  # here
+
+
+class Functional(nn.Module):
+    """Drops numbers by a function."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 16), nn.Linear(16, 3)
+
+    def forward(self, x: Any) -> Any:
+        h = torch.relu(self.first(x))
+        h = F.dropout(h, 0.5)  # here
+        return self.second(h)
+
+
+@has("mode", "function")
+def dropout_by_a_function() -> None:
+    net, (x, y) = Functional(), data()  # there: # here
+    for _ in range(2):
+        net.train()
+        train(net.parameters(), lambda: F.cross_entropy(net(x), y), steps=1)
+        net.eval()
+        with torch.no_grad():
+            net(x)
+
+
 @has("mode", "train")
 def judged_in_training_mode() -> None:
     net, (x, y) = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3)), data()
@@ -155,6 +217,48 @@ def too_fast() -> None:
         with torch.no_grad():
             w -= 1.2 * w.grad  # here
         w.grad = None
+
+
+@has("learning_rate_high")
+def long_ago() -> None:
+    """The loss is falling again, from where the first steps took it."""
+    net, x = nn.Sequential(nn.Linear(6, 20), nn.Tanh(), nn.Linear(20, 1)), torch.randn(50, 6)
+    train(net.parameters(), lambda: F.mse_loss(net(x), torch.tanh(x[:, :1])), steps=16, lr=3.0)
+
+
+@has("learning_rate_high", "still")
+def to_and_fro() -> None:
+    """As far beyond the lowest point, every time, as it was before it."""
+    net, x = nn.Linear(4, 1, bias=False), torch.eye(4)
+    nn.init.ones_(net.weight)
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    for _ in range(8):
+        optimizer.zero_grad()
+        ((net(x) + 1) ** 2).sum().backward()
+        optimizer.step()  # here
+
+
+@has("learning_rate_high", "still_hand")
+def to_and_fro_by_hand() -> None:
+    w, x = torch.ones(4, 1, requires_grad=True), torch.eye(4)
+    for _ in range(8):
+        ((x @ w + 1) ** 2).sum().backward()
+        with torch.no_grad():
+            w -= w.grad  # here
+        w.grad = None
+
+
+@has("diverging", "rate")
+def biases_behind_dead_units() -> None:
+    """Only the last bias moves still, and too far."""
+    net, x = nn.Sequential(nn.Linear(2, 20), nn.ReLU(), nn.Linear(20, 1)), torch.rand(50, 2)
+    nn.init.constant_(net[0].bias, -50.0)
+    nn.init.constant_(net[2].bias, 100.0)
+    optimizer = torch.optim.SGD(net.parameters(), lr=5.0)
+    for _ in range(8):
+        optimizer.zero_grad()
+        net(x).square().mean().backward()
+        optimizer.step()  # here
 
 
 @has("diverging", "rate")
@@ -292,12 +396,45 @@ def losses_in_a_list() -> None:
     mean.item()
 
 
+@has("graph_kept", "list")
+def history_of_losses() -> None:
+    net, (x, y), history = mlp(), data(), []
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(5):
+        loss = F.cross_entropy(net(x), y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        history.append(loss)  # here
+
+
+@has("graph_kept", "list")
+def losses_by_step() -> None:
+    made, (x, y), found = Trainer(), data(), {}
+    for i in range(5):
+        made.opt.zero_grad()
+        found[i] = made.forward_backward(x, y)
+        made.opt.step()
+
+
 @has("symmetric_weights")
 def all_zeros() -> None:
     net, x = nn.Sequential(nn.Linear(8, 16), nn.Sigmoid(), nn.Linear(16, 1)), torch.randn(16, 8)
     for p in net.parameters():
         nn.init.constant_(p, 0.5)
     F.mse_loss(net(x), torch.ones(16, 1)).backward()  # here
+
+
+@has("not_finite", "forward")
+def long_after_it_began() -> None:
+    """Most steps come after the loss has become nan; those before it are kept."""
+    scale, x = torch.nn.Parameter(torch.tensor(0.2)), torch.rand(8) + 1
+    optimizer = torch.optim.SGD([scale], lr=1e-2)
+    for _ in range(60):
+        loss = (torch.sqrt(scale) * x).mean()  # here
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
 
 
 @has("input_scale")

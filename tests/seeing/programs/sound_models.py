@@ -521,3 +521,127 @@ def hinge() -> None:
         return margins.sum(1).mean() - 1
 
     train([w], loss, steps=60, lr=0.1)
+
+
+@sound
+def gradients_looked_at() -> None:
+    """Whether there are any: some parameters are not used, one is frozen."""
+    net, spare, (x, y) = nn.Sequential(nn.Linear(8, 4), nn.ReLU(), nn.Linear(4, 3)), torch.zeros(2, requires_grad=True), data()
+    net[0].requires_grad_(False)
+    optimizer = torch.optim.SGD([p for p in net.parameters() if p.requires_grad], lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        F.cross_entropy(net(x), y).backward()
+        for p in [*net.parameters(), spare]:
+            if p.grad is None:
+                continue
+            p.grad.norm()
+        print([p.grad for p in net.parameters()], spare.grad is None)
+        optimizer.step()
+
+
+@sound
+def rounded_for_show() -> None:
+    """What is flat comes on top of what is not."""
+    net, x = nn.Linear(8, 1), torch.randn(16, 8)
+    y = (x[:, :1] > 0).float()
+
+    def loss() -> Any:
+        p = torch.sigmoid(net(x))
+        assert (p.round() == y).float().mean() >= 0
+        return F.mse_loss(p, y) + 0.01 * p.round().mean()
+
+    train(net.parameters(), loss)
+
+
+@sound
+def straight_through_rounding() -> None:
+    one, two, x = nn.Linear(5, 8), nn.Linear(8, 1), torch.randn(16, 5)
+
+    def loss() -> Any:
+        h = one(x)
+        return (two(h + (torch.round(h) - h).detach()) - 1).square().mean()
+
+    train([*one.parameters(), *two.parameters()], loss)
+
+
+@sound
+def divergence_of_logarithms() -> None:
+    net, (x, _), wanted = nn.Linear(8, 3), data(), torch.softmax(torch.randn(32, 3), dim=1)
+    criterion = nn.KLDivLoss(reduction="batchmean", log_target=True)
+    train(
+        net.parameters(),
+        lambda: criterion(F.log_softmax(net(x), 1), wanted.log()) + F.kl_div(F.log_softmax(net(x), 1), wanted, reduction="sum"),
+    )
+
+
+@sound
+def wrong_labels_that_are_few() -> None:
+    """A trained sigmoid at its limits, a few of them wrong."""
+    net, x = nn.Sequential(nn.Linear(2, 1), nn.Sigmoid()), torch.cat([torch.randn(20, 2) + 6, torch.randn(20, 2) - 6])
+    y = torch.cat([torch.ones(20, 1), torch.zeros(20, 1)])
+    y[0] = 0
+    train(net.parameters(), lambda: F.mse_loss(net(x), y), steps=60, lr=0.1)
+
+
+@sound
+def certain_with_the_right_loss() -> None:
+    net, x = nn.Sequential(nn.Linear(2, 1), nn.Sigmoid()), torch.randn(20, 2)
+    nn.init.constant_(net[0].bias, 8.0)
+    train(net.parameters(), lambda: F.binary_cross_entropy(net(x), torch.zeros(20, 1)))
+
+
+@sound
+def tiny_batches() -> None:
+    """Losses that differ much by chance."""
+    net = nn.Sequential(nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, 1))
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.05)
+    for _ in range(40):
+        x = torch.randn(1, 2)
+        loss = F.mse_loss(net(x), x.sum(1, keepdim=True) + torch.randn(1, 1))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+@sound
+def calibrated_afterwards() -> None:
+    """A trained network stays in eval mode while a temperature is learnt."""
+    net, (x, y) = nn.Sequential(nn.Linear(8, 16), nn.Dropout(0.2), nn.Linear(16, 3)), data()
+    train(net.parameters(), lambda: F.cross_entropy(net(x), y), lr=0.01)
+    net.eval()
+    with torch.no_grad():
+        logits = net(x)
+    temperature = nn.Parameter(torch.ones(1))
+    train([temperature], lambda: F.cross_entropy(logits / temperature, y), lr=0.01)
+
+
+@sound
+def attacks_in_eval_mode() -> None:
+    net, (x, y) = nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3)), data()
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    for _ in range(3):
+        net.eval()
+        moved = torch.zeros_like(x, requires_grad=True)
+        (slope,) = torch.autograd.grad(F.cross_entropy(net(x + moved), y), moved)
+        net.train()
+        optimizer.zero_grad()
+        F.cross_entropy(net(x + 0.1 * slope.sign()), y).backward()
+        optimizer.step()
+
+
+@sound
+def losses_of_a_few_terms() -> None:
+    """A list of losses that lead to one backward pass; and numbers of them are kept."""
+    net, shown = nn.Linear(8, 1), []
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.01)
+    for _ in range(5):
+        losses = []
+        for _ in range(4):
+            x = torch.randn(8, 8)
+            losses.append(F.mse_loss(net(x), x[:, :1]))
+        loss = torch.stack(losses).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        shown.append(loss.detach())

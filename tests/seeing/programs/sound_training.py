@@ -432,6 +432,20 @@ def triplets() -> None:
 
 
 @sound
+def averaged_afterwards() -> None:
+    """The sum of gradients is divided, not the losses."""
+    net, (x, y) = nn.Linear(8, 3), data()
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        for a, b in zip(x.split(8), y.split(8), strict=True):
+            F.cross_entropy(net(a), b).backward()
+        for p in net.parameters():
+            p.grad /= 4
+        optimizer.step()
+
+
+@sound
 def several_tasks() -> None:
     """One body, a head for each task, and a backward pass for each."""
     body, heads, x = nn.Linear(8, 16), nn.ModuleList([nn.Linear(16, 1) for _ in range(3)]), torch.randn(16, 8)

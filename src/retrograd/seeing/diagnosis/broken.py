@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy import ndarray
 
-from retrograd.seeing.diagnosis.evidence import Evidence, Link, Scene, expression_of, is_bad, leaf_of, named, receiver
+from retrograd.seeing.diagnosis.evidence import Evidence, Link, Scene, expression_of, is_bad, is_weight, is_zero, leaf_of, named, receiver
 from retrograd.seeing.diagnosis.finding import Finding, at_line
 from retrograd.seeing.diagnosis.registry import detector
-from retrograd.seeing.record import Call, Event, Failure, Pass, Place, Pull, Snapshot, Update, Value
+from retrograd.seeing.record import Arrival, Call, Event, Failure, Pass, Place, Pull, Snapshot, Update, Value
 
 STOPPED = ("KeyboardInterrupt", "SystemExit", "GeneratorExit", "StopIteration")  # by someone, not by a fault
 
@@ -23,9 +23,18 @@ STOPPED = ("KeyboardInterrupt", "SystemExit", "GeneratorExit", "StopIteration") 
 
 @detector("no_gradient", "passes")
 def no_gradient_came(seen: Evidence) -> Iterator[Finding]:
-    """Parameters to which no backward pass of the kept steps brought a gradient."""
+    """Parameters, and tensors whose `.grad` the program asks for, to which no backward pass of the kept steps brought a gradient."""
+    yield from cut_off(seen)
+    yield from flat(seen)
+    yield from never_to_come(seen)
+
+
+def cut_off(seen: Evidence) -> Iterator[Finding]:
+    """Leaves that nothing came to."""
     arrived = {leaf_of(a.leaf): a.leaf for step in seen.steps for walk in step.passes for a in walk.arrivals}
-    if not arrived and not any(step.updates for step in seen.steps) and not any(e.kind == "stepped" for s in seen.steps for e in s.events):
+    updated = any(step.updates for step in seen.steps)
+    asked = {leaf_of(e.value) for _, e in seen.asked if e.value is not None}
+    if not arrived and not asked and not updated and not any(e.kind == "stepped" for s in seen.steps for e in s.events):
         complete = any(walk.pulls and walk.arrivals for step in seen.steps for walk in step.passes)
         if not complete:
             return  # autograd.grad only, which brings nothing to .grad
@@ -39,10 +48,11 @@ def no_gradient_came(seen: Evidence) -> Iterator[Finding]:
         used = [(scene, v) for scene, v in seen.parameters.get(leaf, []) if scene.step.passes]
         if leaf not in seen.given and used and not any(v.name is not None or id(v) in taken for _, v in used):
             continue  # only made, as a template that is copied
-        if leaf in arrived or (leaf not in seen.given and (seen.given or any(v.kind != "parameter" for _, v in used))):
+        others = leaf not in seen.given and any(v.kind != "parameter" for _, v in used)  # tensors that no optimizer has
+        if leaf in arrived or (leaf not in asked and (others or leaf not in seen.given) and (seen.given or (others and updated))):
             continue
         variant, link, scene, value = explained(seen, used)
-        if variant:
+        if variant and not (others and leaf not in asked and variant in ("unused", "left")):
             key = variant, link.place if link else None
             groups.setdefault(key, ([], scene or seen.scenes[-1], value, link, variant))[0].append(name)
     for names, scene, value, link, variant in groups.values():
@@ -58,6 +68,66 @@ def no_gradient_came(seen: Evidence) -> Iterator[Finding]:
             }
         place = link.place if link else value.place if value else None
         yield Finding("no_gradient", "warning", scene.step.number, place, facts, value, variant)
+
+
+def flat(seen: Evidence) -> Iterator[Finding]:
+    """Leaves to which nothing but zeros came, by an operation that is flat between its jumps."""
+    groups: dict[Place | None, tuple[list[str], Scene, Call]] = {}
+    for leaf, moments in seen.moments.items():
+        came = [m.what for m in moments if isinstance(m.what, Arrival)]
+        if not came or not all(is_zero(arrival.g) for arrival in came):
+            continue
+        for scene, value in seen.parameters.get(leaf, []):
+            link = scene.stepped_flat.get(id(value))
+            if link is not None and link.call is not None:
+                groups.setdefault(link.place, ([], scene, link.call))[0].append(value.label)
+                break
+    for names, scene, call in groups.values():
+        facts = {
+            "names": names,
+            "op": call.name,
+            "line": call.place or "–",
+            "expression": call.place.expression if call.place else call.name,
+        }
+        facts["inner"] = expression_of(next(call.values()))
+        yield Finding("no_gradient", "warning", scene.step.number, call.place, facts, call, "flat")
+
+
+def never_to_come(seen: Evidence) -> Iterator[Finding]:
+    """Tensors whose `.grad` the program asks for, which keep none: they are results, or ask for none."""
+    met = set()
+    for scene, event in seen.asked:
+        value, place = event.value, event.place
+        if value is None or place is None or place in met or value.kind in ("parameter", "buffer"):
+            continue
+        made = seen.maker(value)
+        name = value.name or re.sub(r"\.grad$", "", place.expression)
+        facts: dict[str, Any] = {"name": name, "asked": place}
+        severity = "error" if seen.record.failure is not None and at_same_line(seen.record.failure.place, place) else "warning"
+        if value.requires_grad and made is not None:
+            met.add(place)
+            where = made.place
+            facts |= {"expression": where.expression if where is not None else made.name, "line": where or "–"}
+            rewritten = written_into(where, name)
+            facts["code"] = rewritten or ""
+            variant = "replaced" if rewritten else "computed"
+            yield Finding("no_gradient", severity, scene.step.number, where, facts, value, variant)
+        elif not value.requires_grad and made is None and any(id(v) in s.cuts_to_roots for s, v in seen.same(value)):
+            met.add(place)
+            yield Finding("no_gradient", severity, scene.step.number, place, facts, value, "unasked")
+
+
+def at_same_line(one: Place | None, other: Place | None) -> bool:
+    """Whether two places are on one line of a program."""
+    return one is not None and other is not None and (one.code, one.line) == (other.code, other.line)
+
+
+def written_into(place: Place | None, name: str) -> str:
+    """How a program writes into a tensor what it computes at a place, where it gives the tensor's name to a new one; "" if it does not."""
+    if place is None or re.match(rf"{re.escape(name)}\s*=[^=].*(?<![\w.]){re.escape(name)}\b", place.text) is None:
+        return ""
+    change = re.match(rf"{re.escape(name)}\s*([-+])\s*(.+)$", place.expression)
+    return f"{name} {change[1]}= {change[2]}" if change else f"{name}.copy_({place.expression})"
 
 
 def explained(seen: Evidence, used: list[tuple[Scene, Value]]) -> tuple[str, Link | None, Scene | None, Value | None]:
@@ -234,8 +304,25 @@ def why_it_crashed(seen: Evidence) -> Iterator[Finding]:
         "kind": failure.kind, "message": failure.message.split(". Fix:")[0], "op": operation_of(failure),
         "expression": failure.place.expression if failure.place else "–", "loss": receiver(failure.place, "backward", "loss"),
     }  # fmt: skip
-    variant, more = variant_of(failure, scene, [s for s in seen.scenes if s.step.number <= failure.step])
+    variant, more = without_gradient(seen, failure) or variant_of(failure, scene, [s for s in seen.scenes if s.step.number <= failure.step])
     yield Finding("failure", "error", failure.step, failure.place, facts | more, failure.backward, variant)
+
+
+def without_gradient(seen: Evidence, failure: Failure) -> tuple[str, dict[str, Any]] | None:
+    """Whether the program crashed on a `.grad` that was None: "early" if no backward pass had come, "cleared", else "none"."""
+    events = [e for step in seen.steps for e in step.events if e.kind == "asked" and at_same_line(e.place, failure.place)]
+    if "NoneType" not in failure.message or not events or events[-1].place is None:
+        return None
+    event, asked = events[-1], events[-1].place.expression
+    facts = {"asked": asked, "name": re.sub(r"\.grad$", "", asked)}
+    if not any(step.passes for step in seen.steps):
+        return "early", facts
+    moments = seen.moments.get(leaf_of(event.value), []) if event.value is not None else []
+    last = moments[-1].what if moments else None
+    if isinstance(last, Event) and last.place is not None:
+        words = last.place.expression
+        return "cleared", facts | {"line": last.place, "clearing": f"{words} = None" if words.endswith(".grad") else words}
+    return "none", facts
 
 
 ABOUT_OPERANDS = {  # what messages say when an operation cannot take what it was given
@@ -281,11 +368,25 @@ def variant_of(failure: Failure, scene: Scene | None, scenes: list[Scene]) -> tu
         return "leaf", {}
     if "only for scalar outputs" in message:
         return "scalar", {}
+    if "non-leaf" in message and (made := result_in(failure.place, scene)) is not None:
+        name, call = made
+        return "optimizer", {"name": name, "line": call.place or "–", "expression": call.place.expression if call.place else call.name}
     if operation_of(failure) != "–":
         for variant, words in ABOUT_OPERANDS.items():
             if re.search(words, message):
                 return variant, {}
     return "other", {}
+
+
+def result_in(place: Place | None, scene: Scene | None) -> tuple[str, Call] | None:
+    """A variable in a line of the program that holds what an operation gave, with the last such operation."""
+    names = re.findall(r"[A-Za-z_][\w.]*", place.text) if place is not None else []
+    for call in reversed(scene.step.calls if scene is not None else []):
+        if call.node is not None and call.place is not None:
+            found = re.match(r"([A-Za-z_][\w.]*)\s*=[^=]", call.place.text)
+            if found and found[1] in names:
+                return found[1], call
+    return None
 
 
 def detached_loss(failure: Failure, scene: Scene | None) -> tuple[str, dict[str, Any]]:
@@ -309,6 +410,8 @@ def detached_loss(failure: Failure, scene: Scene | None) -> tuple[str, dict[str,
         link = cuts.get(id(value)) if value.requires_grad else None
         if link is not None:
             words = link.place.expression if link.place else link.kind
+            if is_weight(link.source) and (code := written_into(link.place, link.source.label)):
+                return "replaced", facts | {"line": link.place or "–", "cut": words, "name": link.source.label, "code": code}
             return link.kind, facts | {"line": link.place or "–", "cut": words, "whole": expression_of(link.source)}
     return "nothing", facts
 

@@ -20,9 +20,13 @@ from retrograd.seeing.record import Arrival, Call, Event, Pass, Place, Pull, Rec
 
 VIEWS = frozenset(["view", "expand", "permute", "select", "slice", "unbind", "split", "flip", "_to_copy", "clone", "unfold", "diagonal"])
 REDUCTIONS = frozenset(["sum", "mean"])
+FLAT = frozenset(["round", "floor", "ceil", "trunc", "sign", "sgn", "heaviside", "floor_divide", "div_floor", "div_trunc"])
 CHOICES = frozenset(["where", "masked_fill"])  # of two branches, for each element
 
 
+LOOKED = re.compile(
+    r"\.grad\s+is\b|\.grad\s*[!=]=|\b(if|not|and|or)\s+[\w.\[\]]+\.grad\s*(:|\band\b|\bor\b|\belse\b|$)"
+)  # asks whether there is one
 FEW_NUMBERS = 256  # of a tensor that may have been made of numbers, one by one
 
 
@@ -195,6 +199,16 @@ class Scene:
         )
 
     @cached_property
+    def stepped_flat(self) -> dict[int, Link]:
+        """Where, after a value, an operation that is flat between its jumps let nothing of a gradient through."""
+        return self.towards(
+            lambda link: (
+                link.call is not None and link.call.name in FLAT
+                and any(v is not None and not is_zero(v) for pull in self.pulls.get(id(link.call), ()) for v in pull.v)
+            )
+        )  # fmt: skip
+
+    @cached_property
     def recorded(self) -> dict[int, Link]:
         """Where, after a value, an operation ran with gradients on."""
         return self.towards(lambda link: link.call is not None and link.call.grad)
@@ -272,7 +286,12 @@ class Evidence:
 
     def consecutive(self, a: Step, b: Step) -> bool:
         """Whether nothing went unwatched between two steps."""
-        return b.number - a.number in (0, 1)
+        return 0 <= b.number - a.number == self.places[b.number] - self.places[a.number]
+
+    @cached_property
+    def places(self) -> dict[int, int]:
+        """By number of a step: which of those that were kept it is."""
+        return {step.number: i for i, step in enumerate(self.steps)}
 
     # ------------------------------------------------------------ numbers
 
@@ -301,13 +320,38 @@ class Evidence:
 
     @cached_property
     def parameters(self) -> dict[Any, list[tuple[Scene, Value]]]:
-        """By leaf: parameters that took part in calls, or that an optimizer was given, in each step."""
+        """By leaf: parameters that took part in calls, or that an optimizer was given, in each step; not those that need no gradient any more."""
         found: dict[Any, list[tuple[Scene, Value]]] = {}
         for scene in self.scenes:
             for value in scene.step.values:
-                if value.kind in ("parameter", "leaf") and value.requires_grad:
+                if value.kind in ("parameter", "leaf"):
                     found.setdefault(leaf_of(value), []).append((scene, value))
+        return {leaf: [use for use in uses if use[1].requires_grad] for leaf, uses in found.items() if uses[-1][1].requires_grad}
+
+    @cached_property
+    def asked(self) -> list[tuple[Scene, Event]]:
+        """Where the program asked for a `.grad` that was None, after a backward pass; not where it looked whether it is."""
+        found, walked = [], False
+        for scene in self.scenes:
+            for what in scene.step.order:
+                walked = walked or isinstance(what, Pass)
+                if (
+                    walked
+                    and isinstance(what, Event)
+                    and what.kind == "asked"
+                    and what.place is not None
+                    and not LOOKED.search(what.place.text)
+                ):
+                    found.append((scene, what))
         return found
+
+    def same(self, value: Value) -> list[tuple[Scene, Value]]:
+        """The values that a tensor was in the steps that were kept."""
+        return [(scene, v) for scene in self.scenes for v in scene.step.values if v.tensor is value.tensor]
+
+    def maker(self, value: Value) -> Call | None:
+        """The call that made a value, in its own step or in an earlier one."""
+        return value.call or next((v.call for _, v in self.same(value) if v.call is not None), None)
 
     @cached_property
     def given(self) -> dict[Any, Value]:
@@ -318,6 +362,10 @@ class Evidence:
     def optimizers(self) -> set[int | None]:
         """The numbers of the optimizers that took a step."""
         return {event.number for step in self.steps for event in step.events if event.kind == "stepped"}
+
+    def beginning(self, place: Place | None) -> list[float]:
+        """The first losses of a line, from steps that may not have been kept."""
+        return [] if place is None else self.record.beginnings.get((place.code, place.instruction), [])
 
     def losses(self) -> dict[Any, list[tuple[Step, Pass, float]]]:
         """Losses that are one number, by the place of the backward pass, in order."""

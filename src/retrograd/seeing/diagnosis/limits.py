@@ -23,12 +23,21 @@ SOFTMAX_CHOICES = 4  # among fewer, one may well take all
 FLAT_SHARE = 0.9  # of the outputs. A trained gate or classifier may well have half of them there
 FLAT_PASSES = 0.2  # what part of the cotangent's norm gets through; one element in thirty on the slope already lets that much
 
+# Outputs of the last sigmoid that are at the limit that is wrong for them. A trained classifier may have some, of labels that are wrong.
+STUCK_SHARE = 0.5
+STUCK_SLOPE = (
+    0.05  # the gradient that comes through there, beside the loss; a loss made for a sigmoid lets about as much through as it is large
+)
+
 # Updates. The usual ratio of update to weight is 1e-3; Adam's first steps on small weights reach 0.3. So a large ratio is a fault only
 # together with a loss that grows.
 RATIO_HIGH = 0.1
 LOSS_GROWTH = 2.0  # over the kept steps, at the same line
 LOSS_DIVERGES = 10.0  # so much growth needs no large ratio
 RATE_STEPS = 3  # fewer show no trend
+RATE_STEPS_NOISY = 6  # of other data in each: then all of the later half have to be larger than all of the earlier
+RATE_STEPS_STILL = 4  # in all of which updates are large, while the loss does not fall
+RATIO_HIGH_NOISY = 0.3  # where that may be chance
 RATIO_USUAL, RATIO_NONE = 1e-3, 1e-9  # what most programs have; what is no update any more
 RATIO_LOW = 1e-6  # float32 resolves 6e-8; a thousand such steps change a weight by a thousandth
 GRADIENT_MATTERS = 1e-3  # gradient to weight: with less, training may simply be over
@@ -39,6 +48,8 @@ GROWTH_FACTOR = 1.5  # at every step
 GROWTH_TOTAL = 1e3  # over all
 GROWTH_LEAST, GROWTH_AT_ONCE = 3, 1e9  # with less numbers, it takes more
 GROWTH_HUGE = 1e3  # what is smaller may have begun near zero
+
+HELD = 3  # steps whose losses are there still; those of two may be in variables
 
 # Sums. Rows of probabilities add up to 1 within rounding.
 ROW_SUM = 1e-4

@@ -100,6 +100,14 @@ def softmax_twice(seen: Evidence) -> Iterator[Finding]:
             low = float("nan") if spread is None else float(-spread.max() if call.name == "log_softmax" else spread.max())
             facts |= {"logits": logits, "inner": inner.place, "best": low}
             yield Finding("double_softmax", "hint" if harmless else "error", scene.step.number, call.place, facts, call, variant)
+        elif call.name == "log_softmax" and (squashed := made_by(operand, "sigmoid", "tanh")) is not None and is_of_loss(scene, call):
+            facts |= {
+                "logits": before(squashed, operand),
+                "inner": squashed.place,
+                "op": squashed.name,
+                "least": -1 if squashed.name == "tanh" else 0,
+            }
+            yield Finding("double_softmax", "warning", scene.step.number, call.place, facts, call, "squashed")
         elif (
             call.name == "log_softmax"
             and operand.requires_grad
@@ -107,6 +115,13 @@ def softmax_twice(seen: Evidence) -> Iterator[Finding]:
             and is_distribution(seen, operand, call.params.get("dim", -1))
         ):
             yield Finding("double_softmax", "warning", scene.step.number, call.place, facts, call, "rows")
+
+
+def is_of_loss(scene: Scene, call: Call) -> bool:
+    """Whether a log_softmax goes into nll_loss, both within cross_entropy."""
+    return any(
+        user.name.removesuffix("_reduced") == "nll_loss" and user.place == call.place for user in scene.uses.get(id(call.results[0]), ())
+    )
 
 
 def before(call: Call, result: Value) -> str:
@@ -141,6 +156,42 @@ def nll_without_log(seen: Evidence) -> Iterator[Finding]:
                 "source": expression_of(operand), "most": float(array.max()), "sum": float(sums.reshape(-1)[0]),
             }, call, "probabilities" if softmax else "logits")  # fmt: skip
 
+    for scene, call, operand, target in divergences(seen):
+        if target.requires_grad and not operand.requires_grad:
+            continue  # swapped: see below
+        array = seen.array(operand.snapshot, operand.label)
+        softmax = made_by(operand, "softmax") is not None
+        if array is not None and np.isfinite(array).all() and (softmax or array.max() > limits.ROW_SUM):
+            yield Finding("nll_on_logits", "error", scene.step.number, call.place, {
+                "source": expression_of(operand), "most": float(array.max()), "sum": float(np.exp(array.astype(np.float64)).sum(-1).reshape(-1)[0]),
+                "logits": before(inner, operand) if (inner := made_by(operand, "softmax")) is not None else expression_of(operand, "logits"),
+            }, call, "divergence")  # fmt: skip
+
+
+def divergences(seen: Evidence) -> Iterator[tuple[Scene, Call, Value, Value]]:
+    """The products of `kl_div` that lead to a loss, with what it was given and its target; one a line."""
+    met = set()
+    for scene in seen.scenes:
+        for call in scene.step.calls:
+            if call.name not in ("xlogy", "exp") or call.place is None or call.place in met:
+                continue
+            if "kl_div" not in call.place.expression and not (call.modules and call.modules[-1][1] == "KLDivLoss"):
+                continue
+            target, *_ = call.values()
+            for other in scene.step.calls[call.number + 1 : call.number + 3]:
+                pair = list(other.values())
+                if (
+                    other.name == ("mul" if call.name == "xlogy" else "sub")
+                    and other.place == call.place
+                    and len(pair) == 2
+                    and target in pair
+                ):
+                    given = pair[1] if pair[0] is target else pair[0]
+                    if any(id(r) in scene.leading for r in other.results):
+                        met.add(call.place)
+                        yield scene, other, given, target
+                        break
+
 
 @detector("double_sigmoid", "passes")
 def sigmoid_before_logits(seen: Evidence) -> Iterator[Finding]:
@@ -164,6 +215,9 @@ def target_first(seen: Evidence) -> Iterator[Finding]:
             given, target = call.operands[:2]
             if isinstance(given, Value) and isinstance(target, Value) and target.requires_grad and not given.requires_grad:
                 yield swapped(scene, call, given, target)
+    for scene, call, given, target in divergences(seen):
+        if target.requires_grad and not given.requires_grad:
+            yield swapped(scene, call, given, target, "kl_div")
     met = set()
     for scene in seen.scenes:
         for call in scene.step.calls:
@@ -178,8 +232,8 @@ def target_first(seen: Evidence) -> Iterator[Finding]:
                 yield swapped(scene, call, given, target)
 
 
-def swapped(scene: Scene, call: Call, given: Value, target: Value) -> Finding:
+def swapped(scene: Scene, call: Call, given: Value, target: Value, name: str = "") -> Finding:
     """The finding."""
     return Finding("argument_order", "warning", scene.step.number, call.place, {
-        "input": expression_of(given, "input"), "target": expression_of(target, "target"), "name": call.name.removesuffix("_reduced"),
+        "input": expression_of(given, "input"), "target": expression_of(target, "target"), "name": name or call.name.removesuffix("_reduced"),
     }, call)  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,7 @@ from retrograd.seeing.diagnosis.evidence import (
 from retrograd.seeing.diagnosis.finding import Finding
 from retrograd.seeing.diagnosis.registry import detector
 from retrograd.seeing.flow import SIGMOID_FLAT, SOFTMAX_FLAT, TANH_FLAT
-from retrograd.seeing.record import Call, Snapshot, Value
+from retrograd.seeing.record import Call, Snapshot, Value, Visit
 
 WITH_MODES = ("Dropout", "BatchNorm", "AlphaDropout", "FeatureAlphaDropout")
 
@@ -93,6 +94,7 @@ def saturation(seen: Evidence) -> Iterator[Finding]:
     for calls in sites(seen, "sigmoid", "tanh", "softmax"):
         scene, call = calls[0]
         if id(call.results[0]) not in scene.weighed:
+            yield from stuck(seen, calls)
             continue
         flat, through = [], []
         for at, c in calls:
@@ -118,6 +120,34 @@ def saturation(seen: Evidence) -> Iterator[Finding]:
                 "through": 100 * float(np.mean(through)),
             }
             yield Finding("saturated", "warning", scene.step.number, call.place, facts, call)
+
+
+def stuck(seen: Evidence, calls: list[tuple[Scene, Call]]) -> Iterator[Finding]:
+    """Outputs that are at the wrong limit of a sigmoid or a tanh, from where next to no gradient leads away."""
+    shares, through = [], []
+    for scene, call in calls:
+        y, pull = seen.array(call.results[0].snapshot, call.results[0].label), next(iter(scene.pulls.get(id(call), ())), None)
+        if call.name == "softmax" or y is None or pull is None or pull.v[0] is None or pull.outgoing[0] is None:
+            return
+        v, out = seen.array(pull.v[0], "v"), seen.array(pull.outgoing[0], "Jᵀv")
+        loss = sum(abs(root.item) for root in scene.roots if root.item is not None)
+        if v is None or out is None:
+            return
+        y = (y + 1) / 2 if call.name == "tanh" else y
+        wrong = ((y > 1 - SIGMOID_FLAT) & (v > 0)) | ((y < SIGMOID_FLAT) & (v < 0))
+        if np.abs(out[wrong]).sum() >= limits.STUCK_SLOPE * loss:
+            return
+        shares.append(float(wrong.mean()))
+        through.append(norm_of(pull.outgoing[0]) / norm_of(pull.v[0]) if norm_of(pull.v[0]) else 0.0)
+    if shares and min(shares) >= limits.STUCK_SHARE:
+        scene, call = calls[0]
+        facts = {
+            "module": in_module(call),
+            "op": call.name,
+            "share": 100 * float(np.mean(shares)),
+            "through": 100 * float(np.mean(through)),
+        }
+        yield Finding("saturated", "warning", scene.step.number, call.place, facts, call, "stuck")
 
 
 def depths(scene: Scene) -> list[tuple[Value, Snapshot, Call]]:
@@ -210,23 +240,64 @@ def exploding(seen: Evidence) -> Iterator[Finding]:
 @detector("mode", "passes", "modules")
 def modes(seen: Evidence) -> Iterator[Finding]:
     """Training a network that `eval()` was called on; or judging one in training mode."""
-    updated = {u.leaf.label for step in seen.steps for u in step.updates}
     for path, module in seen.record.modules.items():
         inner = {f"{path}.{name}" if name else path: m for name, m in module.named_modules()}
-        depend = {p for p, m in inner.items() if type(m).__name__.startswith(WITH_MODES) and getattr(m, "p", 1) != 0}
-        own = {name for name, _ in module.named_parameters()}
-        if not depend or not own & updated:
-            continue
+        depend = sorted(p for p, m in inner.items() if has_modes(m))
+        own = {id(p) for p in module.parameters()}
         visits = [(scene, v) for scene in seen.scenes for v in scene.step.visits if v.path == path]
-        learning = [(scene, v) for scene, v in visits if v.grad and scene.step.passes]
-        if learning and not any(v.training for _, v in learning):
-            scene, visit = learning[0]
-            facts = {"name": path, "modules": sorted(depend), "steps": len(learning)}
+        learning = [
+            (scene, v)
+            for scene, v in visits
+            if v.grad and any(u.leaf.tensor is not None and id(u.leaf.tensor()) in own for u in scene.step.updates)
+        ]
+        if not learning:
+            continue
+        yield from dropped_in_eval(visits, path)
+        if not depend:
+            continue
+        wrong = in_eval(learning, [scene.step.number for scene, v in visits if not v.grad and not v.training])
+        if wrong:
+            scene, visit = wrong[0]
+            facts = {"name": path, "modules": depend, "steps": len(wrong)}
             yield Finding("mode", "warning", scene.step.number, visit.place, facts, None, "eval")
-        judging = [(scene, v) for scene, v in visits if not v.grad and v.training and learning and not is_used(scene, v.after, path)]
+        judging = [(scene, v) for scene, v in visits if not v.grad and v.training and not is_used(scene, v.after, path)]
         if judging:
             scene, visit = judging[0]
-            yield Finding("mode", "warning", scene.step.number, visit.place, {"name": path, "modules": sorted(depend)}, None, "train")
+            yield Finding("mode", "warning", scene.step.number, visit.place, {"name": path, "modules": depend}, None, "train")
+
+
+def has_modes(module: Any) -> bool:
+    """Whether a module itself does something else while training."""
+    kind = type(module).__name__
+    if kind.startswith(WITH_MODES):
+        return bool(getattr(module, "p", 1) != 0)
+    return bool(isinstance(rate := getattr(module, "dropout", None), float) and rate and getattr(module, "num_layers", 2) > 1)
+
+
+def in_eval(learning: list[tuple[Scene, Visit]], judged: list[int]) -> list[tuple[Scene, Visit]]:
+    """The calls of a network in the steps in which it was trained in eval mode only: all of them, or all since it was judged in it."""
+    steps: dict[int, list[tuple[Scene, Visit]]] = {}
+    for scene, visit in learning:
+        steps.setdefault(scene.step.number, []).append((scene, visit))
+    last = max((n for n, calls in steps.items() if any(v.training for _, v in calls)), default=-1)
+    if last >= 0 and not any(last <= n < max(steps) for n in judged):
+        return []
+    return [call for n, calls in steps.items() if n > last for call in calls]
+
+
+def dropped_in_eval(visits: list[tuple[Scene, Visit]], path: str) -> Iterator[Finding]:
+    """A function that drops numbers whatever the mode."""
+    for scene, visit in visits:
+        if visit.training or visit.grad:
+            continue
+        for call in scene.step.calls[visit.after :]:
+            if not any(p == path for p, _ in call.modules):
+                break
+            words = call.place.expression if call.place is not None else ""
+            if call.name == "mul" and re.match(r"[\w.]*dropout\w*\(", words) and "training" not in words:
+                facts = {"name": path, "expression": words, "fixed": f"{words[:-1]}, training=self.training)"}
+                yield Finding("mode", "warning", scene.step.number, call.place, facts, call, "function")
+                return
 
 
 def is_used(scene: Scene, after: int, path: str) -> bool:

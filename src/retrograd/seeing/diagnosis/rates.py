@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
+import linecache
 import math
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,12 +20,12 @@ from retrograd.seeing.record import Call, Pass, Place, Step, Update, Value
 Series = list[tuple[Step, Pass, float]]
 
 
-def ratios(seen: Evidence) -> list[tuple[Update, float, float]]:
-    """Of each update of a weight matrix: update to weight, gradient to weight."""
+def ratios(seen: Evidence, matrices: bool = True) -> list[tuple[Update, float, float]]:
+    """Of each update of a weight matrix, or of all else: update to weight, gradient to weight."""
     found = []
     for step in seen.steps:
         for u in step.updates:
-            if len(u.leaf.shape) > 1 and u.after is not None and u.gradient is not None and norm_of(u.before) > 0:
+            if (len(u.leaf.shape) > 1) is matrices and u.after is not None and u.gradient is not None and norm_of(u.before) > 0:
                 before, after = seen.array(u.before, u.leaf.label), seen.array(u.after, u.leaf.label)
                 if before is not None and after is not None:
                     size = norm_of(u.before)
@@ -82,6 +85,8 @@ def diverging(seen: Evidence) -> Iterator[Finding]:
         most = float(np.finfo(root.dtype).max) if root is not None and root.dtype.kind == "f" else float(np.finfo(np.float32).max)
         numbers = {s.number for s, _, _ in series}
         updates = [f for f in ratios(seen) if any(f[0] in s.updates for s, _, _ in series)]
+        if middle(updates) < limits.RATIO_NONE:  # matrices stand still, as behind dead units: the rest may not
+            updates = [f for f in ratios(seen, matrices=False) if any(f[0] in s.updates for s, _, _ in series)]
         every = [u for s, _, _ in series for u in s.updates]
         loss = receiver(walk.place, "backward", "loss")
         facts: dict[str, Any] = {
@@ -111,21 +116,53 @@ def about(update: Update) -> dict[str, Any]:
 
 @detector("learning_rate_high", "passes", "updates")
 def learning_rate_too_high(seen: Evidence) -> Iterator[Finding]:
-    """A loss that grows while updates are large beside the weights, but not, yet, without end."""
+    """A loss that has grown, or does not fall, while updates are large beside the weights; but not, yet, growth without end."""
     found = ratios(seen)
     if not found:
         return
     for losses in seen.losses().values():
-        numbers = [loss for _, _, loss in losses]
-        if len(numbers) < limits.RATE_STEPS or numbers[0] <= 0 or explosion(seen, losses) is not None:
+        series = list(itertools.takewhile(lambda one: math.isfinite(one[2]), losses))
+        begun = [x for x in seen.beginning(series[0][1].place) if math.isfinite(x)] if series else []
+        if len(series) < limits.RATE_STEPS or not begun or begun[0] <= 0 or explosion(seen, losses) is not None:
             continue
-        growth = numbers[-1] / numbers[0] if np.isfinite(numbers[-1]) else float("inf")
-        if growth >= limits.LOSS_DIVERGES or (growth >= limits.LOSS_GROWTH and middle(found) > limits.RATIO_HIGH):
+        variant = too_high(seen, begun, series, found)
+        if variant is not None:
             update = max(found, key=lambda f: f[1] if np.isfinite(f[1]) else -1)[0]
-            facts = {"ratio": middle(found), "first": numbers[0], "last": numbers[-1], "steps": len(numbers), **about(update)}
-            variant = "" if update.optimizer else "hand"
-            yield Finding("learning_rate_high", "warning", losses[0][0].number, update.place, facts, update, variant)
+            facts = {"ratio": middle(found), "first": begun[0], "last": series[-1][2], "steps": series[-1][0].number + 1, **about(update)}
+            variant = variant if update.optimizer else f"{variant}_hand".lstrip("_")
+            yield Finding("learning_rate_high", "warning", series[0][0].number, update.place, facts, update, variant)
             return
+
+
+def too_high(seen: Evidence, begun: list[float], series: Series, found: list[tuple[Update, float, float]]) -> str | None:
+    """Whether losses and ratios show a rate that is too high: "" by a loss that has grown, "still" by one that does not fall."""
+    numbers, ratio = [loss for _, _, loss in series], middle(found)
+    half = len(numbers) // 2
+    same = same_data(seen, series[0][0], series[-1][0])
+    if same:
+        growth, recent = numbers[-1] / begun[0], numbers[-1] / numbers[0]
+    else:  # the later losses are larger than all of the first ones
+        enough = len(numbers) >= limits.RATE_STEPS_NOISY
+        growth = recent = min(numbers[-half:]) / max(begun[:half]) if enough else 0.0
+    if (
+        (growth >= limits.LOSS_GROWTH and ratio > limits.RATIO_HIGH)
+        or (growth >= limits.LOSS_DIVERGES and ratio > limits.RATIO_HIGH / 2)
+        or (same and recent >= limits.LOSS_DIVERGES)
+    ):
+        return ""
+    each = [middle([f for f in found if f[0] in step.updates]) for step, _, _ in series if step.updates]
+    high = min(each, default=0.0) > (limits.RATIO_HIGH if same else limits.RATIO_HIGH_NOISY)
+    return "still" if high and len(each) >= limits.RATE_STEPS_STILL and np.median(numbers[-half:]) >= np.median(numbers[:half]) else None
+
+
+def same_data(seen: Evidence, one: Step, other: Step) -> bool:
+    """Whether losses of two steps are of the same data: of numbers that need no gradient, and were the same in both."""
+    fed = []
+    for step in (one, other):
+        scene = next(scene for scene in seen.scenes if scene.step is step)
+        calls = [call for call in step.calls if call.node is not None and any(id(r) in scene.leading for r in call.results)]
+        fed.append([v.snapshot.array for call in calls for v in call.values() if not v.requires_grad])
+    return len(fed[0]) == len(fed[1]) and all(a is not None and b is not None and np.array_equal(a, b) for a, b in zip(*fed, strict=True))
 
 
 @detector("learning_rate_low", "updates")
@@ -185,7 +222,13 @@ class Sum:
 
 @detector("graph_kept")
 def graph_kept_alive(seen: Evidence) -> Iterator[Finding]:
-    """Sums of losses with their histories, over steps or batches, that lead to no backward pass."""
+    """Losses with their histories, over steps or batches, that lead to no further backward pass: in a sum, or in a list."""
+    sums = list(sums_of_losses(seen))
+    yield from sums or lists_of_losses(seen)
+
+
+def sums_of_losses(seen: Evidence) -> Iterator[Finding]:
+    """Losses that were added up."""
     found: dict[Place, Sum] = {}
     for scene in seen.scenes:
         for call in scene.step.calls:
@@ -216,3 +259,30 @@ def graph_kept_alive(seen: Evidence) -> Iterator[Finding]:
             "number": f"{name if is_simple(name) else f'({name})'}.item()", "bytes": max(sizes) * len(inside) // len(kept.added),
         }  # fmt: skip
         yield Finding("graph_kept", "warning", scene.step.number, call.place, facts, call)
+
+
+def lists_of_losses(seen: Evidence) -> Iterator[Finding]:
+    """Losses of many steps that were all there still when the last of them ended."""
+    held = next((e.about for step in reversed(seen.steps) for e in reversed(step.events) if e.kind == "held"), ())
+    kept = [
+        (step, walk, root) for step in seen.steps for walk in step.passes for root in walk.roots
+        if root is not None and root.call is not None and any(root.tensor is one for one in held)
+    ]  # fmt: skip
+    if len({step.number for step, _, _ in kept}) < limits.HELD:
+        return
+    step, walk, root = kept[-1]
+    name = receiver(walk.place, "backward", "loss")
+    place = put_away(walk.place, name) or (root.call.place if root.call is not None else walk.place)
+    facts = {"expression": place.text if place is not None else name, "steps": len(held), "number": f"{name}.item()", "name": name}
+    yield Finding("graph_kept", "warning", step.number, place, facts, root, "list")
+
+
+def put_away(place: Place | None, name: str) -> Place | None:
+    """The line of the same function that puts a variable into a list or a dictionary."""
+    if place is None:
+        return None
+    last = max(line for *_, line in place.code.co_lines() if line is not None)
+    for line in range(place.code.co_firstlineno, last + 1):
+        if re.search(rf"\.append\(\s*{re.escape(name)}\s*\)|\]\s*=\s*{re.escape(name)}\s*(#.*)?$", linecache.getline(place.file, line)):
+            return Place(place.code, place.instruction, line)
+    return None

@@ -199,7 +199,7 @@ def not_given_to_an_optimizer(seen: Evidence) -> Iterator[Finding]:
         arrival = next((m for m in moments if isinstance(m.what, Arrival)), None)
         if arrival is None or leaf in seen.given or any(isinstance(m.what, Update) for m in moments):
             continue
-        if arrival.leaf.kind != "parameter" and not is_for_training(seen, moments):
+        if arrival.leaf.label not in seen.record.parameters and not is_for_training(seen, moments):
             continue
         names.append(arrival.leaf.label)
         first = first or arrival
@@ -215,13 +215,20 @@ def is_for_training(seen: Evidence, moments: list[Moment]) -> bool:
     """Whether a tensor that is no parameter of a module is used like one: the same in several steps, for all examples, its gradient never used up."""
     if any(isinstance(m.what, Event) for m in moments) or len({m.step.number for m in moments}) < limits.EQUAL_PLACES:
         return False
-    uses = [use for scene, value in seen.parameters[leaf_of(moments[0].leaf)] for call in scene.uses.get(id(value), ()) for use in [(call, value)]]
+    uses = [
+        use
+        for scene, value in seen.parameters.get(leaf_of(moments[0].leaf), [])
+        for call in scene.uses.get(id(value), ())
+        for use in [(call, value)]
+    ]
     return any(is_for_all(*use) for use in uses) and not any(is_example(*use) for use in uses)
 
 
 def is_for_all(call: Call, value: Value) -> bool:
     """Whether an operation uses a value for each of many examples: as its weights, or spread over them."""
-    return weight_of(call) is value or any(r.snapshot.size > value.snapshot.size for r in call.results if call.name in ("add", "sub", "mul", "div"))
+    return weight_of(call) is value or any(
+        r.snapshot.size > value.snapshot.size for r in call.results if call.name in ("add", "sub", "mul", "div")
+    )
 
 
 def is_example(call: Call, value: Value) -> bool:

@@ -79,6 +79,70 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "code": "{keep}  # el propio tensor, no sus números",
         },
     },
+    "no_gradient.flat": {
+        "en": {
+            "title": "Parameters whose gradient is always zero",
+            "what": "Whatever came back through {expression} was exactly zero, and so is the gradient of {names}.",
+            "cause": "{op} ({line}) is flat between its jumps: its derivative is 0.",
+            "fix": "use a smooth operation for training; or let the gradient pass as if the operation were not there.",
+            "code": "{inner} + ({expression} - {inner}).detach()  # instead of {expression}",
+        },
+        "es": {
+            "title": "Parámetros cuyo gradiente es siempre cero",
+            "what": "Todo lo que volvió a través de {expression} fue exactamente cero, y también lo es el gradiente de {names}.",
+            "cause": "{op} ({line}) es plana entre sus saltos: su derivada es 0.",
+            "fix": "usa una operación suave para entrenar; o deja pasar el gradiente como si la operación no estuviera.",
+            "code": "{inner} + ({expression} - {inner}).detach()  # en lugar de {expression}",
+        },
+    },
+    "no_gradient.computed": {
+        "en": {
+            "title": "The .grad of a result is None",
+            "what": "{name}.grad is None ({asked}): {name} was computed, by {expression} ({line}).",
+            "cause": "Only leaves keep their gradient: tensors that were made with requires_grad, and not computed from others that need gradients.",
+            "fix": "say that it is to be kept; or, if {name} is to be trained, make it a leaf.",
+            "code": "{name}.retain_grad()  # before backward()\n# to train it: {name} = ({expression}).detach().requires_grad_()",
+        },
+        "es": {
+            "title": "El .grad de un resultado es None",
+            "what": "{name}.grad es None ({asked}): {name} se calculó, con {expression} ({line}).",
+            "cause": "Solo las hojas conservan su gradiente: los tensores creados con requires_grad y no calculados a partir de otros que necesitan gradiente.",
+            "fix": "di que se conserve; o, si {name} se ha de entrenar, conviértelo en una hoja.",
+            "code": "{name}.retain_grad()  # antes de backward()\n# para entrenarlo: {name} = ({expression}).detach().requires_grad_()",
+        },
+    },
+    "no_gradient.replaced": {
+        "en": {
+            "title": "A parameter was replaced by a result",
+            "what": "{name}.grad is None ({asked}): since {line}, {name} is the result of {expression}, and no longer the tensor that it was.",
+            "cause": "An assignment gives the name to a new tensor. That one was computed, and only leaves keep their gradient.",
+            "fix": "write into the tensor, under no_grad.",
+            "code": "with torch.no_grad():\n    {code}",
+        },
+        "es": {
+            "title": "Un parámetro fue sustituido por un resultado",
+            "what": "{name}.grad es None ({asked}): desde {line}, {name} es el resultado de {expression}, y ya no el tensor que era.",
+            "cause": "Una asignación da el nombre a un tensor nuevo. Ese se ha calculado, y solo las hojas conservan su gradiente.",
+            "fix": "escribe en el propio tensor, bajo no_grad.",
+            "code": "with torch.no_grad():\n    {code}",
+        },
+    },
+    "no_gradient.unasked": {
+        "en": {
+            "title": "A tensor that asks for no gradient",
+            "what": "{name}.grad is None ({asked}), though the loss was computed from {name}.",
+            "cause": "Gradients come only to tensors that say so: {name} has requires_grad=False.",
+            "fix": "say so before it is used.",
+            "code": "{name}.requires_grad_()",
+        },
+        "es": {
+            "title": "Un tensor que no pide gradiente",
+            "what": "{name}.grad es None ({asked}), aunque la pérdida se calculó a partir de {name}.",
+            "cause": "Los gradientes solo llegan a los tensores que los piden: {name} tiene requires_grad=False.",
+            "fix": "pídelo antes de usarlo.",
+            "code": "{name}.requires_grad_()",
+        },
+    },
     "not_finite": {
         "en": {"name": "nan or inf", "title": "Values that are not numbers (nan or inf)"},
         "es": {"name": "nan o inf", "title": "Valores que no son números (nan o inf)"},
@@ -320,5 +384,35 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
                "fix": "use a smooth loss, such as cross_entropy.", "code": "loss = F.cross_entropy(logits, target)"},
         "es": {"title": "Una pérdida sin derivada", "cause": "{cut} ({line}) da números enteros, o sí y no, que no tienen derivada.",
                "fix": "usa una pérdida suave, como cross_entropy.", "code": "loss = F.cross_entropy(logits, target)"},
+    },
+    "failure.replaced": {
+        "en": {"title": "A parameter was replaced by a new tensor", "cause": "{cut} ({line}) makes a new tensor, which needs no gradient, and {name} is now that one.",
+               "fix": "write into the parameter, under no_grad.", "code": "with torch.no_grad():\n    {code}"},
+        "es": {"title": "Un parámetro fue sustituido por un tensor nuevo", "cause": "{cut} ({line}) crea un tensor nuevo, que no necesita gradiente, y ahora {name} es ese.",
+               "fix": "escribe en el propio parámetro, bajo no_grad.", "code": "with torch.no_grad():\n    {code}"},
+    },
+    "failure.optimizer": {
+        "en": {"title": "An optimizer was given a result", "cause": "{name} was computed, by {expression} ({line}). An optimizer updates leaves: tensors that were not computed from others that need gradients.",
+               "fix": "make it a leaf.", "code": "{name} = ({expression}).detach().requires_grad_()"},
+        "es": {"title": "Un optimizador recibió un resultado", "cause": "{name} se calculó, con {expression} ({line}). Un optimizador actualiza hojas: tensores que no se calcularon a partir de otros que necesitan gradiente.",
+               "fix": "conviértelo en una hoja.", "code": "{name} = ({expression}).detach().requires_grad_()"},
+    },
+    "failure.none": {
+        "en": {"title": "A gradient that is not there", "cause": "{asked} is None: the backward pass brought nothing to {name}.",
+               "fix": "see why no gradient came to it.", "code": "print({name}.is_leaf, {name}.requires_grad)  # both have to be True"},
+        "es": {"title": "Un gradiente que no está", "cause": "{asked} es None: el pase hacia atrás no llevó nada a {name}.",
+               "fix": "mira por qué no le llegó ningún gradiente.", "code": "print({name}.is_leaf, {name}.requires_grad)  # los dos tienen que ser True"},
+    },
+    "failure.early": {
+        "en": {"title": "A gradient before the backward pass", "cause": "{asked} is None: no backward pass has run yet.",
+               "fix": "first backward(), then use the gradient.", "code": "loss.backward()"},
+        "es": {"title": "Un gradiente antes del pase hacia atrás", "cause": "{asked} es None: todavía no se ha ejecutado ningún pase hacia atrás.",
+               "fix": "primero backward(), después usa el gradiente.", "code": "loss.backward()"},
+    },
+    "failure.cleared": {
+        "en": {"title": "A gradient that was cleared", "cause": "{asked} is None: {clearing} ({line}) cleared it, and nothing has come since.",
+               "fix": "use the gradient before it is cleared.", "code": "loss.backward()\n# here the gradients are used\n{clearing}"},
+        "es": {"title": "Un gradiente ya borrado", "cause": "{asked} es None: {clearing} ({line}) lo borró, y desde entonces no ha llegado nada.",
+               "fix": "usa el gradiente antes de borrarlo.", "code": "loss.backward()\n# aquí se usan los gradientes\n{clearing}"},
     },
 }  # fmt: skip

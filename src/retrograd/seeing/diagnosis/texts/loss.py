@@ -61,6 +61,20 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "code": "loss = F.nll_loss(torch.log({source}), target)",
         },
     },
+    "double_softmax.squashed": {
+        "en": {
+            "title": "Logits that are kept within limits",
+            "what": "{source} is the result of {op} ({inner}), and lies between {least} and 1; cross_entropy takes a softmax of it.",
+            "cause": "cross_entropy expects logits, numbers of any size. Where they differ by so little, no class can get a probability near 1, and the loss cannot get small.",
+            "code": "loss = F.cross_entropy({logits}, target)  # with no {op} before",
+        },
+        "es": {
+            "title": "Logits que no pueden salir de unos límites",
+            "what": "{source} es el resultado de {op} ({inner}) y está entre {least} y 1; cross_entropy le aplica softmax.",
+            "cause": "cross_entropy espera logits, números de cualquier tamaño. Si se diferencian tan poco, ninguna clase puede tener una probabilidad cercana a 1 y la pérdida no puede ser pequeña.",
+            "code": "loss = F.cross_entropy({logits}, target)  # sin {op} antes",
+        },
+    },
     "nll_on_logits": {
         "en": {
             "name": "nll_loss without log_softmax",
@@ -83,6 +97,10 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     "nll_on_logits.probabilities": {
         "en": {"cause": "It is a softmax without its logarithm. nll_loss expects logarithms.", "fix": "take the logarithm; or, better, use cross_entropy on the logits, without the softmax.", "code": "loss = F.nll_loss(torch.log({source}), target)"},
         "es": {"cause": "Es un softmax sin su logaritmo. nll_loss espera logaritmos.", "fix": "toma el logaritmo; o, mejor, usa cross_entropy con los logits, sin softmax.", "code": "loss = F.nll_loss(torch.log({source}), target)"},
+    },
+    "nll_on_logits.divergence": {
+        "en": {"title": "kl_div is given no log-probabilities", "cause": "kl_div takes the logarithms of the probabilities that the network gives, and the probabilities themselves as its target.", "fix": "give it log_softmax of the logits.", "code": 'loss = F.kl_div(F.log_softmax({logits}, -1), target, reduction="batchmean")'},
+        "es": {"title": "kl_div no recibe logaritmos de probabilidades", "cause": "kl_div toma los logaritmos de las probabilidades que da la red y, como objetivo, las probabilidades mismas.", "fix": "dale log_softmax de los logits.", "code": 'loss = F.kl_div(F.log_softmax({logits}, -1), target, reduction="batchmean")'},
     },
     "double_sigmoid": {
         "en": {

@@ -19,6 +19,14 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
                "cause": "En sus límites la función es plana: lo que llega de vuelta se multiplica por una pendiente casi nula.",
                "fix": "acerca sus entradas a cero: normaliza, usa pesos iniciales menores, o escala por 1/sqrt(d).", "code": "x = nn.functional.layer_norm(x, x.shape[-1:])  # antes de {op}"},
     },
+    "saturated.stuck": {
+        "en": {"title": "Outputs stuck at the wrong limit", "what": "{module}: {share} % of the outputs of {op} are at a limit from which the loss wants them away, and {through} % of the gradient gets through.",
+               "cause": "At its limits the function is flat: the more wrong such an output is, the less the network learns from it.",
+               "fix": "use a loss that is made for it, on the logits; or smaller initial weights and biases.", "code": "loss = F.binary_cross_entropy_with_logits(logits, target)  # with no {op} before"},
+        "es": {"title": "Salidas atascadas en el límite equivocado", "what": "{module}: el {share} % de las salidas de {op} están en un límite del que la pérdida quiere alejarlas, y pasa el {through} % del gradiente.",
+               "cause": "En sus límites la función es plana: cuanto más equivocada está una salida así, menos aprende de ella la red.",
+               "fix": "usa una pérdida pensada para ella, con los logits; o pesos y sesgos iniciales menores.", "code": "loss = F.binary_cross_entropy_with_logits(logits, target)  # sin {op} antes"},
+    },
     "vanishing": {
         "en": {"name": "vanishing gradients", "title": "Gradients vanish towards the input", "what": "Norm of the gradient with respect to a layer's output: {last} at the layer of {far}, {first} at that of {near}: {ratio} times smaller, over {layers} layers.",
                "cause": "The vector-Jacobian product of each layer shrinks the gradient by a like factor, so that the first layers hardly learn.",
@@ -66,6 +74,14 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         "es": {"title": "Evaluación en modo de entrenamiento", "what": "{name} se ejecutó bajo no_grad en modo de entrenamiento; lo que depende del modo: {modules}.",
                "cause": "El dropout sigue descartando, y la normalización por lotes aprende estadísticas de los datos de prueba: los resultados son peores y cambian de una vez a otra.",
                "fix": "cambia de modo para evaluar.", "code": "{name}.eval()\nwith torch.no_grad():\n    ...\n{name}.train()"},
+    },
+    "mode.function": {
+        "en": {"title": "Dropout in evaluation", "what": "{name} was called in eval mode, and {expression} dropped numbers all the same.",
+               "cause": "A function does not know the mode of the module that calls it: it drops unless it is told not to.",
+               "fix": "tell it the mode; or use the module nn.Dropout.", "code": "{fixed}"},
+        "es": {"title": "Dropout en la evaluación", "what": "{name} se llamó en modo eval, y aun así {expression} descartó números.",
+               "cause": "Una función no conoce el modo del módulo que la llama: descarta mientras no se le diga lo contrario.",
+               "fix": "pásale el modo; o usa el módulo nn.Dropout.", "code": "{fixed}"},
     },
     "symmetric_weights": {
         "en": {"name": "symmetric weights", "title": "Units that are copies of each other", "what": "All {rows} rows of {name} are the same (the first number is {value}), and so are the rows of its gradient (norm {norm}).",

@@ -73,6 +73,14 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
             "code": "state = torch.tanh(state).detach()  # o bien state = torch.zeros_like(state)",
         },
     },
+    "learning_rate_high.still": {
+        "en": {"title": "The loss does not fall: the learning rate seems too high", "what": "Over {steps} steps the loss went from {first} to {last}, and every update was large beside the weights: the median ratio is {ratio} (about 0.001 is usual), the largest at {name}."},
+        "es": {"title": "La pérdida no baja: la tasa de aprendizaje parece demasiado alta", "what": "En {steps} pasos la pérdida pasó de {first} a {last}, y todas las actualizaciones fueron grandes frente a los pesos: la mediana del cociente es {ratio} (lo normal es 0.001), y el mayor es el de {name}."},
+    },
+    "learning_rate_high.still_hand": {
+        "en": {"title": "The loss does not fall: the steps seem too large", "what": "Over {steps} steps the loss went from {first} to {last}, and every update was large beside the weights: the median ratio is {ratio} (about 0.001 is usual), the largest at {name}.", "cause": "Steps of that size ({update}) go beyond where the gradient says anything.", "code": "{update}  # with a factor ten times smaller"},
+        "es": {"title": "La pérdida no baja: los pasos parecen demasiado grandes", "what": "En {steps} pasos la pérdida pasó de {first} a {last}, y todas las actualizaciones fueron grandes frente a los pesos: la mediana del cociente es {ratio} (lo normal es 0.001), y el mayor es el de {name}.", "cause": "Pasos de ese tamaño ({update}) van más allá de donde el gradiente dice algo.", "code": "{update}  # con un factor diez veces menor"},
+    },
     "learning_rate_high.hand": {
         "en": {"cause": "Steps of that size ({update}) go beyond where the gradient says anything.", "code": "{update}  # with a factor ten times smaller"},
         "es": {"cause": "Pasos de ese tamaño ({update}) van más allá de donde el gradiente dice algo.", "code": "{update}  # con un factor diez veces menor"},
@@ -94,5 +102,11 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
                "cause": "The sum refers to the graph of every loss in it, so that memory grows with every loss.", "fix": "add the number.", "code": "total += {number}"},
         "es": {"name": "grafo retenido", "title": "Los grafos de pérdidas anteriores se quedan en memoria", "what": "{expression} sumó {steps} tensores con toda su historia; los resultados de una historia así ocupan {bytes} bytes.",
                "cause": "La suma se refiere al grafo de cada pérdida que contiene, y la memoria crece con cada pérdida.", "fix": "suma el número.", "code": "total += {number}"},
+    },
+    "graph_kept.list": {
+        "en": {"what": "The losses of {steps} steps are all there still, each with its graph: {expression}",
+               "cause": "A tensor refers to the graph that it was computed by, so that memory grows with every loss that is put away.", "fix": "keep the number.", "code": "losses.append({number})  # instead of {name}"},
+        "es": {"what": "Las pérdidas de {steps} pasos siguen ahí, cada una con su grafo: {expression}",
+               "cause": "Un tensor se refiere al grafo con el que se calculó, y la memoria crece con cada pérdida que se guarda.", "fix": "guarda el número.", "code": "losses.append({number})  # en lugar de {name}"},
     },
 }  # fmt: skip
