@@ -70,7 +70,7 @@ class Borrowed:
         if self.summaries:
             self.summaries.pop(id(base), None)
         known = self.snapshots.pop(id(base), None)
-        if known is not None and (snapshot := known()) is not None and snapshot.source is base:
+        if known is not None and (snapshot := known()) is not None and (snapshot.array is base or snapshot.source is base):
             snapshot.detach()
         for known in self.views.pop(id(base), ()):
             snapshot = known()
