@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import math
 import os
 import sys
 import weakref
@@ -606,9 +607,8 @@ class Recorder(Observer):
         notes.append(("walked", roots, at))
         self.walked_back = True
         for root in roots:
-            if root is not None and root.snapshot.size == 1 and self.step is not None:
-                loss = root.snapshot.summary.mean
-                self.step.broken |= not np.isfinite(loss)
+            if root is not None and (loss := root.item) is not None and self.step is not None:
+                self.step.broken |= not math.isfinite(loss)
                 self.record.begin(at, loss)
                 self.losses.append((self.step.number, root.tensor))
 
