@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from types import FrameType
 
 PACKAGE = os.path.dirname(__file__) + os.sep
@@ -46,6 +47,14 @@ def user_location() -> str:
     """`"train.py:12 in step"` for the line of the user's program that is running, or `"<unknown>"`."""
     frame = user_frame(2)
     return "<unknown>" if frame is None else describe(frame)
+
+
+def warn_user(text: str) -> None:
+    """Warns, with the line of the user's program that is running, however deep in this package the cause is."""
+    user, frame, level = user_frame(2), sys._getframe(), 1
+    while frame is not user and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, UserWarning, stacklevel=level)
 
 
 def describe(frame: FrameType) -> str:

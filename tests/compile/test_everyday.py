@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import pytest
@@ -352,3 +353,46 @@ def test_gradients_cleared_that_are_not_there(frozen: bool):
         return Job(step, net, optimizer, after)
 
     compared(build, batches(10), programs=1 + frozen)
+
+
+# ---------------------------------------------------------------- what is told
+
+
+def line_here() -> int:
+    """The number of the line that calls."""
+    return inspect.currentframe().f_back.f_lineno
+
+
+@pytest.mark.parametrize("way", ["function", "module", "loop", "limit", "nested"])
+def test_where_warnings_point(way: str):
+    """To the user's line that made the call, whichever way it was made."""
+    looks = lambda x: x * x.sum().item()  # noqa: E731
+    net = nn.Linear(2, 2)
+    net.register_forward_hook(lambda m, i, o: print(end=""))
+    calls = {
+        "function": torch.compile(looks),
+        "module": torch.compile(net),
+        "loop": torch.compile(looks).loop,
+        "limit": torch.compile(lambda x: x * 2),
+        "nested": torch.compile(lambda x: torch.compile(looks)(x)),
+    }
+    call = calls[way]
+    if way == "limit":
+        call.limit = 0
+    line = line_here() + 2
+    with pytest.warns(UserWarning, match="in eager") as caught:
+        call(torch.ones(1, 2))
+    assert (caught[0].filename, caught[0].lineno) == (__file__, line)
+
+
+def test_report_of_what_refuses_numbers():
+    """Arguments are made up; a program that raises for some is timed on others."""
+    for function, given in (
+        (lambda x: F.binary_cross_entropy(x, x), (torch.rand(3),)),
+        (lambda a, b: a // b, (torch.ones(3, dtype=torch.int64), torch.ones(3, dtype=torch.int64))),
+        (lambda i: torch.zeros(1)[i], (torch.zeros(3, dtype=torch.int64),)),
+    ):
+        f = torch.compile(function)
+        for _ in range(2):
+            f(*given)
+        assert f.report().rows

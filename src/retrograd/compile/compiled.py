@@ -12,7 +12,6 @@ import sys
 import threading
 import time
 import types
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,7 +33,7 @@ from retrograd.compile.tied import Knot, tied_leaves
 from retrograd.config import settings
 from retrograd.core.tape import add_hook
 from retrograd.core.tensor import Box, Tensor
-from retrograd.errors import Uncompilable
+from retrograd.errors import Uncompilable, warn_user
 from retrograd.nn.module import Module
 from retrograd.ops.join import cat, stack
 from retrograd.pytree import TreeSpec, tree_flatten, tree_unflatten
@@ -181,10 +180,11 @@ class Compiled:
             return self.function(*args, **kwargs)  # another thread is recording
         try:
             if len(self.variants) >= self.limit:
+                last = f"The last one that was compiled was because of {self.variants[-1].why}. " if self.variants else ""
                 self.warn(
                     "limit",
-                    f"{self.name()} was called in more than {self.limit} ways that differ; calls of further kinds run in eager. "
-                    f"The last one that was compiled was because of {self.variants[-1].why}",
+                    f"{self.name()} was called in more than {self.limit} ways that differ; calls of further kinds run in eager. {last}"
+                    "Every number that is no tensor is part of a program: one that changes from call to call can be passed as a tensor",
                 )
                 return self.function(*args, **kwargs)
             if self.dynamic and not self.seen_before(leaves):
@@ -369,7 +369,7 @@ class Compiled:
         """Warns, once of each kind."""
         if kind not in self.warned:
             self.warned.add(kind)
-            warnings.warn(text, UserWarning, stacklevel=5)
+            warn_user(text)
 
     # ------------------------------------------------------------ for people
 

@@ -15,6 +15,7 @@ from retrograd.compile.graph import Buffer, Draw, Program
 from retrograd.compile.report import Part, Report
 
 ROUNDS, LONG = 300, 1.0  # at most so many runs, and so many seconds
+MADE_UP = ((-1, 1, 0), (0, 1, 0), (0.5, 1, 1))  # what arguments may be filled with: floats from, to; whole numbers
 
 
 class Measurement:
@@ -22,11 +23,12 @@ class Measurement:
 
     Args:
         held: the arrays of memory from outside, as the program's entry has them; None for what comes with a call.
+        numbers: what is made up for these: a range for floats, and a whole number.
     """
 
-    def __init__(self, program: Program, held: Sequence[Any]) -> None:
+    def __init__(self, program: Program, held: Sequence[Any], numbers: tuple[float, float, int]) -> None:
         self.external = program.external()
-        self.begin = {b: start_of(b, array) for b, array in zip(self.external, held, strict=True) if b.kind != "made"}
+        self.begin = {b: start_of(b, array, numbers) for b, array in zip(self.external, held, strict=True) if b.kind != "made"}
         self.memory = [self.begin[b].copy() if b in self.begin else np.zeros(max(b.nbytes, 1), np.uint8) for b in self.external]
         written = {v.buffer for step in program.steps for v in step.writes()}
         self.again = [
@@ -64,15 +66,14 @@ class Measurement:
             np.copyto(array, begin)
 
 
-def start_of(buffer: Buffer, array: ndarray | None) -> ndarray:
+def start_of(buffer: Buffer, array: ndarray | None, numbers: tuple[float, float, int]) -> ndarray:
     """The bytes that a buffer begins with: those that it has, or made-up ones for what comes with a call."""
     if array is not None:
         return copy_of(array, buffer.nbytes)
     kind = buffer.layout[2] if buffer.layout is not None else np.dtype(np.uint8)
-    made = np.zeros(buffer.nbytes, np.uint8)
-    if kind.kind == "f" and buffer.nbytes:
-        made[:] = np.linspace(-1, 1, buffer.nbytes // kind.itemsize).astype(kind).view(np.uint8)
-    return made
+    low, high, whole = numbers
+    count = buffer.nbytes // kind.itemsize
+    return (np.linspace(low, high, count) if kind.kind == "f" else np.full(count, whole)).astype(kind).view(np.uint8)
 
 
 def measured(title: str, program: Program, executor: Executor, held: Sequence[Any]) -> Report:
@@ -80,9 +81,18 @@ def measured(title: str, program: Program, executor: Executor, held: Sequence[An
 
     Raises:
         NotImplementedError: if the executor has no kernels to be timed.
+        RuntimeError: if the program raises, whatever is made up for its arguments.
     """
     parts = parts_of(executor)
-    whole, times = Measurement(program, held).times(executor)
+    why: Exception | None = None
+    for numbers in MADE_UP:
+        try:
+            whole, times = Measurement(program, held, numbers).times(executor)
+            break
+        except Exception as error:  # indices out of range, a division by zero, ...
+            why = error
+    else:
+        raise RuntimeError(f"{title} cannot be timed on made-up arguments: it raises {type(why).__name__}: {why}") from why
     return Report(f"{title} on {machine_of(executor)}", whole, parts, times)
 
 

@@ -9,7 +9,6 @@ called again, so its backward pass is recorded from the first.
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +23,7 @@ from retrograd.compile.replay import Replay, elements
 from retrograd.core.levels import local
 from retrograd.core.tape import Node, Port, count, rules_on_tensors
 from retrograd.core.tensor import Tensor, address, wrap
+from retrograd.errors import warn_user
 from retrograd.pytree import tree_flatten
 
 
@@ -116,7 +116,7 @@ class Knot:
         if failed is None and self.agree(mine, theirs, memory):
             return compiled
         why = failed or "its gradients differ from NumPy's"
-        warnings.warn(f"the compiled backward pass of {self.name} is not used: {why}", UserWarning, stacklevel=2)
+        warn_user(f"the compiled backward pass of {self.name} is not used: {why}")
         return plain
 
     def agree(self, mine: Sequence[Any], theirs: Sequence[Any], memory: Sequence[ndarray]) -> bool:
