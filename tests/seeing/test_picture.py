@@ -136,3 +136,28 @@ def test_without_the_packages(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
 def test_texts_are_complete():
     """Both languages say the same things."""
     assert PICTURE["en"].keys() == PICTURE["es"].keys()
+
+
+def test_what_failed_stands_beneath_what_it_took():
+    net = nn.Sequential(nn.Linear(4, 3), nn.Linear(2, 2))
+    with pytest.raises(RuntimeError), torch.see() as record:
+        net(torch.rand(1, 4))
+    drawing = graph(record)
+    titles = {i: box.title for i, box in enumerate(drawing.boxes)}
+    (failed,) = (i for i, box in enumerate(drawing.boxes) if box.kind == "failed")
+    assert {titles[a] for a, b in drawing.lines if b == failed} == {"linear", "1.weight", "1.bias"}
+
+
+def test_what_an_earlier_step_computed_is_joined_by_the_tape():
+    one, two = nn.Linear(2, 2), nn.Linear(2, 1)
+    first, second = torch.optim.SGD(one.parameters(), 0.1), torch.optim.SGD(two.parameters(), 0.1)
+    with torch.see() as record:
+        hidden = one(torch.ones(3, 2)).tanh()
+        two(hidden.detach()).sum().backward()
+        second.step()
+        hidden.sum().backward()
+        first.step()
+    drawing = graph(record)
+    joined = {(drawing.boxes[a].title, drawing.boxes[b].title) for a, b in drawing.lines}
+    assert ("AddmmBackward0", "TanhBackward0") in joined
+    assert {box.title for box in drawing.boxes} >= {"weight", "bias"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 import itertools
 import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from retrograd.seeing.flow import Flow
 from retrograd.seeing.language import known_language
 from retrograd.seeing.ledger import Ledger
 from retrograd.seeing.picture_texts import PICTURE
-from retrograd.seeing.record import BINS, Call, Failure, Record, Step
+from retrograd.seeing.record import BINS, Call, Failure, Record, Step, Value
+from retrograd.seeing.replay import sources
 from retrograd.seeing.text import number, shape_of
 
 MOST_BOXES = 150  # in a picture; a graph with more is drawn by module
@@ -50,14 +52,29 @@ def on_the_way(step: Step) -> list[Call]:
     roots = [r for p in step.passes for r in p.roots if r is not None and r.call is not None]
     if not roots:
         return [c for c in step.calls if c.node is not None] or step.calls
+    made_by = makers(step)
     found: set[int] = set()
-    stack = [r.call for r in roots]
+    stack = [r.call for r in roots if r.call is not None]
     while stack:
         call = stack.pop()
-        if call is not None and id(call) not in found:
+        if id(call) not in found:
             found.add(id(call))
-            stack.extend(v.call for v in call.values())
+            stack.extend(maker for maker, _ in made_by(call) if maker is not None)
     return [c for c in step.calls if id(c) in found]
+
+
+def makers(step: Step) -> Callable[[Call], Iterator[tuple[Call | None, Value | None]]]:
+    """Of a call's operands, the call that made each, as a value or by the tape alone, and the value."""
+    source = sources(step)
+
+    def made_by(call: Call) -> Iterator[tuple[Call | None, Value | None]]:
+        for i, x in enumerate(call.operands):
+            if isinstance(x, Value):
+                yield x.call, x
+            elif (found := source(call, i)) is not None:
+                yield found[0], None
+
+    return made_by
 
 
 def grouped(calls: list[Call], depth: int | None) -> list[list[Call]]:
@@ -80,21 +97,32 @@ def drawn(step: Step, groups: list[list[Call]], failure: Failure | None, say: di
     for group in groups:
         boxes.append(box_of(group, step, failed, say))
     leaves: dict[int, int] = {}
-    for i, group in enumerate(groups):
-        for value in (v for call in group for v in call.values()):
-            source = maker.get(id(value.call)) if value.call is not None else None
+    made_by = makers(step)
+
+    def join(call: Call | None, value: Value | None, to: int) -> None:
+        """A line from what made an operand."""
+        source = None if call is None else maker.get(id(call))
+        if source is None and value is not None:
+            if len(groups) < len(maker) and value.kind == "parameter":
+                return  # of modules that are one box
+            source = leaves.get(value.number)
             if source is None:
-                if len(groups) < len(maker) and value.kind == "parameter":
-                    continue  # of modules that are one box
-                source = leaves.get(value.number)
-                if source is None:
-                    source = leaves[value.number] = len(boxes)
-                    kind = "parameter" if value.kind in ("parameter", "buffer") else "input"
-                    boxes.append(Box(kind, value.label, shape_of(value.shape), f"{value.label} {shape_of(value.shape)} {value.dtype}"))
-            if source != i:
-                lines.append((source, i))
+                source = leaves[value.number] = len(boxes)
+                kind = "parameter" if value.kind in ("parameter", "buffer") else "input"
+                boxes.append(Box(kind, value.label, shape_of(value.shape), f"{value.label} {shape_of(value.shape)} {value.dtype}"))
+        if source is not None and source != to:
+            lines.append((source, to))
+
+    for i, group in enumerate(groups):
+        for call in group:
+            for made, value in made_by(call):
+                join(made, value, i)
     if failure is not None and failure.operation is not None and failed is None:  # forward: it gave nothing, so no line leads on
+        to = len(boxes)
         boxes.append(Box("failed", failure.operation, say["failed"], f"{failure.kind}: {failure.message}\n{failure.place or ''}"))
+        for x in failure.operands:
+            if isinstance(x, Value):
+                join(x.call, x, to)
     return Drawing(boxes, lines, say["description"].format(step=step.number, n=len(boxes), m=len(set(lines)))).place()
 
 
