@@ -41,6 +41,7 @@ html_css_files = ["guide.css"]
 templates_path = [str(HERE / "templates")]
 html_show_sourcelink = False
 html_sidebars = {"*": []}  # pages of the first level have nothing beside them
+html_context = {"default_mode": "auto"}  # light or dark, as the reader's system
 html_theme_options = {
     "logo": {"text": "Retrograd"},
     "navbar_end": ["theme-switcher"],
