@@ -277,6 +277,8 @@ def pow_scalar_op(input, *, exponent):
             return np.sqrt(input)
         if exponent == -1:
             return np.reciprocal(input)
+        if exponent == 3 and input.dtype in (np.float32, np.float64):
+            return input * input * input  # a fortieth of the time, and what PyTorch does
         return input**exponent
     return integer_power(input, np.asarray(exponent).astype(input.dtype))
 
