@@ -139,3 +139,16 @@ def test_what_requires_grad_gives_back_has_the_name_of_its_variable():
         (base * base).sum().backward()
     step = record.step()
     assert named(step)[next(c.number for c in step.calls if c.name == "view"), 0] == "base"
+
+
+def test_a_leaf_that_a_view_made_is_a_parameter_of_the_step():
+    with torch.see() as record:
+        base = torch.arange(6.0).reshape(2, 3).requires_grad_()
+        optimizer = torch.optim.SGD([base], lr=0.1)
+        for _ in range(2):
+            optimizer.zero_grad()
+            (base * base).sum().backward()
+            optimizer.step()
+    assert [[entry.name for entry in record.ledger(n)] for n in (0, 1)] == [["base"], ["base"]]
+    assert list(record.flow().parameters) == ["base"]
+    assert len(record.chain("base", step=0)) == 2

@@ -186,3 +186,21 @@ def test_a_pooled_image_has_its_own_name_and_other_results_what_they_are():
     assert labels[0] == ["pooled", "max_pool#0.indices"]
     assert ["found[0]", "found[1]"] in labels
     assert labels[-1][1] == f"{labels[-1][0]}.indices"
+
+
+def test_every_moment_has_words(open_page: Open):
+    w = torch.ones(3, requires_grad=True)
+    with torch.see() as record:
+        loss = (w * 2.0).sum()
+        assert w.grad is None
+        loss.backward()
+        w.grad = w.grad * 0.5
+        w.grad = None
+    shown = open_page(record)
+    told = []
+    for _ in range(int(shown.locator("#moment").get_attribute("max"))):
+        shown.keyboard.press("ArrowRight")
+        told.append(moment(shown))
+    assert "The program gives w.grad other numbers" in told
+    assert "The gradient of w is cleared" in told
+    assert not {"set", "held", "asked", "copied", "stepped"} & set(told)

@@ -34,7 +34,7 @@ from retrograd.errors import PACKAGE, is_standard
 from retrograd.nn.module import Module
 from retrograd.nn.parameter import Parameter
 from retrograd.seeing.borrowing import Borrowed
-from retrograd.seeing.reading import Note, read
+from retrograd.seeing.reading import READ_OFF, Note, read
 from retrograd.seeing.record import Failure, Place, Record, Snapshot, Step, Value
 
 LIMIT = 1_000_000  # elements of a tensor that is kept whole
@@ -408,7 +408,10 @@ class Recorder(Observer):
     def held(self, p: Tensor) -> Value:
         """What a parameter was to the step when it was last met."""
         known = self.values.get(id(p))
-        return known if known is not None and known.tensor() is p else self.value(p)  # type: ignore[misc]
+        value = known if known is not None and known.tensor() is p else self.value(p)  # type: ignore[misc]
+        if value.kind == "result" and p._node is LEAF:  # it has become a leaf since an operation made it
+            value.kind, value.name = "leaf", name_in(self.user(sys._getframe(1)), p)
+        return value
 
     def meet(self, tensor: Tensor, node: Any) -> Value:
         """A tensor that no call of this step made."""
@@ -517,10 +520,10 @@ class Recorder(Observer):
                 operands.append(a)
         new_value = self.new_value
         results = tuple([new_value(out, "result", out._node if out._base is None else current_node(out)) for out in outs])
-        facts = None
+        facts: Any = None
         if node is not None:
             self.calls[id(node)] = results
-            facts = self.facts_of(node)
+            facts = READ_OFF if node.__class__ is Node and node.metadata is None and not node.tensors else self.facts_of(node)
         notes.append(("called", op, operands, params, results, place, self.modules, local.grad, node, facts))
 
     def may_call(self) -> bool:
@@ -704,10 +707,11 @@ class Recorder(Observer):
         """A parameter is about to be changed."""
         known = self.passes.get(id(p))
         passes = 0 if known is None or known[0]() is not p else known[1]
-        before = self.borrow(p._data, p._version)
+        leaf = self.held(p)
+        before = leaf.snapshot if leaf.snapshot.array is p._data else self.borrow(p._data, p._version)
         if id(p) in self.unfinished:
             self.unfinished[id(p)][-1].append(before)
-        note: Note = ("updated", self.held(p), optimizer, numbers, before, gradient, passes, at, number, [])
+        note: Note = ("updated", leaf, optimizer, numbers, before, gradient, passes, at, number, [])
         self.notes.append(note)
         self.unfinished[id(p)] = note
 

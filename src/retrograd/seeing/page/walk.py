@@ -8,7 +8,7 @@ from typing import Any
 from retrograd.seeing.record import Call, Event, Pass, Step, Update
 
 Moment = dict[str, Any]
-MEMORY = ("wrote", "shared")  # kinds of events
+GRADIENTS, MEMORY = ("cleared", "set"), ("wrote", "shared")  # the kinds of events that are moments
 
 
 def moments(step: Step) -> list[Moment]:
@@ -36,7 +36,7 @@ def moments(step: Step) -> list[Moment]:
                 last["updates"].append(updates[id(what)])
             else:
                 done.append({"kind": "update", "updates": [updates[id(what)]]})
-        elif isinstance(what, Event) and what.kind != "stepped":
+        elif isinstance(what, Event) and what.kind in (*GRADIENTS, *MEMORY):
             if what.kind in MEMORY and (what.value is None or what.value.number not in known):
                 continue
             last = done[-1] if done else {}
