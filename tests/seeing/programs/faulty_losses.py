@@ -50,6 +50,19 @@ def relative_errors() -> None:
     loss.backward()
 
 
+@has("broadcast")
+def logarithm_of_cosh() -> None:
+    net, x = nn.Linear(4, 1), torch.randn(16, 4)
+    torch.log(torch.cosh(net(x) - x.sum(1))).mean().backward()  # here
+
+
+@has("broadcast")
+def weights_of_examples() -> None:
+    net, x, weight = nn.Linear(4, 1), torch.randn(16, 4), torch.rand(16)
+    error = net(x) - x.sum(1, keepdim=True)
+    (weight * error**2).mean().backward()  # here
+
+
 @has("double_softmax", "twice")
 def softmax_in_the_network() -> None:
     net, criterion, (x, y) = nn.Sequential(nn.Linear(8, 3), nn.Softmax(dim=1)), nn.CrossEntropyLoss(), data()

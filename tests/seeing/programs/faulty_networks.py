@@ -238,6 +238,28 @@ def to_and_fro() -> None:
         optimizer.step()  # here
 
 
+@has("learning_rate_high", "still")
+def momentum_and_a_large_rate() -> None:
+    w, x = nn.Parameter(torch.randn(5, 1)), torch.randn(40, 5)
+    optimizer = torch.optim.SGD([w], lr=0.6, momentum=0.95)
+    for _ in range(12):
+        optimizer.zero_grad()
+        (x @ w - x.sum(1, keepdim=True)).square().mean().backward()
+        optimizer.step()  # here
+
+
+@has("learning_rate_high")
+def batches_and_a_large_rate() -> None:
+    net = nn.Sequential(nn.Linear(20, 64), nn.ReLU(), nn.Linear(64, 5))
+    optimizer = torch.optim.Adam(net.parameters(), lr=2.0)
+    for _ in range(20):
+        x = torch.randn(64, 20)
+        loss = F.cross_entropy(net(x), x[:, :5].argmax(1))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
 @has("learning_rate_high", "still_hand")
 def to_and_fro_by_hand() -> None:
     w, x = torch.ones(4, 1, requires_grad=True), torch.eye(4)

@@ -37,6 +37,7 @@ LOSS_DIVERGES = 10.0  # so much growth needs no large ratio
 RATE_STEPS = 3  # fewer show no trend
 RATE_STEPS_NOISY = 6  # of other data in each: then all of the later half have to be larger than all of the earlier
 RATE_STEPS_STILL = 4  # in all of which updates are large, while the loss does not fall
+LOSS_STILL = 0.25  # of the first loss: weights that change by a third and more in every step, and have not come further
 RATIO_HIGH_NOISY = 0.3  # where that may be chance
 RATIO_USUAL, RATIO_NONE = 1e-3, 1e-9  # what most programs have; what is no update any more
 RATIO_LOW = 1e-6  # float32 resolves 6e-8; a thousand such steps change a weight by a thousandth

@@ -14,6 +14,7 @@ from retrograd.seeing.record import Call, Value
 
 ELEMENTWISE = ("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss")
 TARGETED = (*ELEMENTWISE, "binary_cross_entropy", "binary_cross_entropy_with_logits", "soft_margin_loss")
+BENT = frozenset({"log", "log1p", "exp", "cosh", "tanh", "softplus", "clamp", "clamp_min", "maximum", "minimum", "where"})
 AFTER_ERROR = frozenset({"square", "abs", "pow_scalar", "mul", "div", "sqrt", "neg", *REDUCTIONS})
 
 
@@ -38,31 +39,35 @@ def silent_broadcast(seen: Evidence) -> Iterator[Finding]:
             yield broadcast(scene, call, pair[0], pair[1], call.operands[0].shape, "error")
     met = set()
     for scene in seen.scenes:
-        fitting = [
-            call for call in scene.step.calls if call.name == "sub" and id(call.results[0]) in scene.leading and is_column_less_row(call)
-        ]
+        fitting = [c for c in scene.step.calls if c.name in ("sub", "mul") and id(c.results[0]) in scene.leading and is_column_less_row(c)]
         if fitting:
             elsewhere = scene.towards(lambda link: id(link.target) in scene.leading and not is_of_error(link))  # noqa: B023
+            bent = scene.towards(lambda link: link.call is not None and link.call.name in BENT)
+            partly = scene.towards(lambda link: link.call is not None and link.call.name in REDUCTIONS and link.target.snapshot.size > 1)
             for call in fitting:
-                if call.place not in met and id(call.results[0]) not in elsewhere:
+                result = id(call.results[0])
+                if call.place not in met and result not in elsewhere and not (result in partly and (result in bent or call.name == "mul")):
                     met.add(call.place)
                     one, other = call.values()
                     yield broadcast(scene, call, one, other, call.results[0].shape, "warning")
 
 
 def is_column_less_row(call: Call) -> bool:
-    """Whether a difference is of (n, 1) and (n,), one of which is computed and the other given."""
+    """Whether a difference, or a product of errors and weights, is of (n, 1) and (n,), one of which is computed and the other given."""
     pair = list(call.values())
     if len(pair) != 2:
         return False
     column, row = sorted(pair, key=lambda v: -len(v.shape))
+    errors = ("square", "abs", "pow_scalar", *TARGETED)
+    if call.name == "mul" and made_by(column if column.requires_grad else row, *errors) is None:
+        return False
     n = row.shape[0] if len(row.shape) == 1 else 0
     return n > 1 and column.shape == (n, 1) and column.requires_grad != row.requires_grad and source_of(column) is not source_of(row)
 
 
 def is_of_error(link: Link) -> bool:
-    """Whether numbers went through powers, factors and sums only, as in a loss."""
-    return link.call is not None and link.call.name in AFTER_ERROR
+    """Whether numbers went through powers, factors, sums and functions of one number only, as in a loss."""
+    return link.call is not None and (link.call.name in AFTER_ERROR or link.call.name in BENT)
 
 
 def expanded(value: Value) -> Value:

@@ -141,9 +141,11 @@ def too_high(seen: Evidence, begun: list[float], series: Series, found: list[tup
     same = same_data(seen, series[0][0], series[-1][0])
     if same:
         growth, recent = numbers[-1] / begun[0], numbers[-1] / numbers[0]
-    else:  # the later losses are larger than all of the first ones
-        enough = len(numbers) >= limits.RATE_STEPS_NOISY
-        growth = recent = min(numbers[-half:]) / max(begun[:half]) if enough else 0.0
+    elif len(numbers) < limits.RATE_STEPS_NOISY:
+        growth = recent = 0.0
+    else:  # the later losses are larger than all of the first ones; or than the very first by more than chance makes of them
+        late, chance = min(numbers[-half:]), max(numbers) / min(numbers)
+        growth = recent = max(late / max(begun[:half]), late / begun[0] / chance * limits.LOSS_DIVERGES / limits.LOSS_GROWTH)
     if (
         (growth >= limits.LOSS_GROWTH and ratio > limits.RATIO_HIGH)
         or (growth >= limits.LOSS_DIVERGES and ratio > limits.RATIO_HIGH / 2)
@@ -151,8 +153,10 @@ def too_high(seen: Evidence, begun: list[float], series: Series, found: list[tup
     ):
         return ""
     each = [middle([f for f in found if f[0] in step.updates]) for step, _, _ in series if step.updates]
-    high = min(each, default=0.0) > (limits.RATIO_HIGH if same else limits.RATIO_HIGH_NOISY)
-    return "still" if high and len(each) >= limits.RATE_STEPS_STILL and np.median(numbers[-half:]) >= np.median(numbers[:half]) else None
+    least, late = min(each, default=0.0), float(np.median(numbers[-half:]))
+    level = same and least > limits.RATIO_HIGH and late >= np.median(numbers[:half])
+    slow = least > limits.RATIO_HIGH_NOISY and late >= limits.LOSS_STILL * begun[0]
+    return "still" if len(each) >= limits.RATE_STEPS_STILL and (level or slow) else None
 
 
 def same_data(seen: Evidence, one: Step, other: Step) -> bool:

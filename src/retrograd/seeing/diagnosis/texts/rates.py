@@ -74,12 +74,12 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "learning_rate_high.still": {
-        "en": {"title": "The loss does not fall: the learning rate seems too high", "what": "Over {steps} steps the loss went from {first} to {last}, and every update was large beside the weights: the median ratio is {ratio} (about 0.001 is usual), the largest at {name}."},
-        "es": {"title": "La pérdida no baja: la tasa de aprendizaje parece demasiado alta", "what": "En {steps} pasos la pérdida pasó de {first} a {last}, y todas las actualizaciones fueron grandes frente a los pesos: la mediana del cociente es {ratio} (lo normal es 0.001), y el mayor es el de {name}."},
+        "en": {"title": "The loss hardly falls: the learning rate seems too high", "what": "Over {steps} steps the loss went from {first} to {last}, and every update was large beside the weights: the median ratio is {ratio} (about 0.001 is usual), the largest at {name}."},
+        "es": {"title": "La pérdida apenas baja: la tasa de aprendizaje parece demasiado alta", "what": "En {steps} pasos la pérdida pasó de {first} a {last}, y todas las actualizaciones fueron grandes frente a los pesos: la mediana del cociente es {ratio} (lo normal es 0.001), y el mayor es el de {name}."},
     },
     "learning_rate_high.still_hand": {
-        "en": {"title": "The loss does not fall: the steps seem too large", "what": "Over {steps} steps the loss went from {first} to {last}, and every update was large beside the weights: the median ratio is {ratio} (about 0.001 is usual), the largest at {name}.", "cause": "Steps of that size ({update}) go beyond where the gradient says anything.", "code": "{update}  # with a factor ten times smaller"},
-        "es": {"title": "La pérdida no baja: los pasos parecen demasiado grandes", "what": "En {steps} pasos la pérdida pasó de {first} a {last}, y todas las actualizaciones fueron grandes frente a los pesos: la mediana del cociente es {ratio} (lo normal es 0.001), y el mayor es el de {name}.", "cause": "Pasos de ese tamaño ({update}) van más allá de donde el gradiente dice algo.", "code": "{update}  # con un factor diez veces menor"},
+        "en": {"title": "The loss hardly falls: the steps seem too large", "what": "Over {steps} steps the loss went from {first} to {last}, and every update was large beside the weights: the median ratio is {ratio} (about 0.001 is usual), the largest at {name}.", "cause": "Steps of that size ({update}) go beyond where the gradient says anything.", "code": "{update}  # with a factor ten times smaller"},
+        "es": {"title": "La pérdida apenas baja: los pasos parecen demasiado grandes", "what": "En {steps} pasos la pérdida pasó de {first} a {last}, y todas las actualizaciones fueron grandes frente a los pesos: la mediana del cociente es {ratio} (lo normal es 0.001), y el mayor es el de {name}.", "cause": "Pasos de ese tamaño ({update}) van más allá de donde el gradiente dice algo.", "code": "{update}  # con un factor diez veces menor"},
     },
     "learning_rate_high.hand": {
         "en": {"cause": "Steps of that size ({update}) go beyond where the gradient says anything.", "code": "{update}  # with a factor ten times smaller"},
