@@ -11,6 +11,7 @@ import retrograd as torch
 from retrograd.compile.backend import make_executor
 from retrograd.compile.compiled import Compiled
 from retrograd.compile.replay import Replay
+from retrograd.errors import Uncompilable
 from retrograd.utils.checkpoint import checkpoint
 from tests.compile.side_by_side import Job, batches, compared, perceptron, training
 
@@ -33,6 +34,45 @@ def test_one_hot(backend: Any):
         with pytest.raises(RuntimeError, match=text):
             f(y)
     assert [v.state for v in f.programs()] == ["compiled"]
+
+
+# ---------------------------------------------------------------- masks
+
+
+def off_diagonal(x: Any) -> Any:
+    """A mask made of numbers of the program's."""
+    n = len(x)
+    return x[~torch.eye(n, dtype=torch.bool)].view(n, n - 1)
+
+
+def written_mask(x: Any) -> Any:
+    """A mask that is written to."""
+    mask = torch.ones(4, 4).triu(1) > 0
+    mask[3] = True
+    mask.diagonal().fill_(False)
+    return x[mask], x[:, [True, False, True, True]], torch.nonzero(mask)
+
+
+@pytest.mark.parametrize("function", [off_diagonal, written_mask], ids=lambda f: f.__name__)
+def test_mask_of_the_program(function: Any):
+    """As many elements as numbers decide that the program states are as many at every call."""
+    compared(lambda: Job(function), [(torch.randn(4, 4),) for _ in range(4)])
+
+
+def test_mask_of_what_comes():
+    """A mask with a number from outside in it, or from a generator, is another matter."""
+
+    def argument(x: Any) -> Any:
+        mask = torch.zeros(4, 4) > 0
+        mask[1] = x[1] > 0
+        return x[mask]
+
+    def drawn(x: Any) -> Any:
+        return x[torch.rand(4, 4) > 0.5]
+
+    for function in (argument, drawn):
+        with pytest.raises(Uncompilable, match="depends on numbers"):
+            Compiled(function, fullgraph=True)(torch.randn(4, 4))
 
 
 # ---------------------------------------------------------------- numbers that are drawn

@@ -83,6 +83,7 @@ class Recorder(Observer):
         self.starts: dict[Buffer, int] = {}  # addresses
         self.places: dict[Buffer, str] = {}  # where memory from outside was first met
         self.written: set[Buffer] = set()
+        self.stated: set[Buffer] = set()  # whose numbers follow from those that the program states
         self.met: dict[int, Met] = {}  # by id of the tensor
         self.on_buffer: dict[Buffer, list[Met]] = {}
         self.made_here: dict[int, Any] = {}  # tensors that operations gave, weakly, by id
@@ -119,9 +120,14 @@ class Recorder(Observer):
     def ran(self, op: Op, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
         if self.refused is not None:
             return
-        if op.facts.get("sized_by_numbers"):
-            return self.refuse(f"the size of what {op.name} gives depends on numbers (a boolean index, nonzero, unique, bincount)")
         operands = [self.view(a) if isinstance(a, Tensor) else a for a in args]  # first: a result may be a view of memory met here
+        stated = all(a.buffer in self.stated for a in operands if isinstance(a, View))
+        if op.facts.get("sized_by_numbers"):
+            if not stated:
+                return self.refuse(f"the size of what {op.name} gives depends on numbers (a boolean index, nonzero, unique, bincount)")
+            for out in outs:
+                self.made(out)
+            return None
         results = []
         fresh = False
         for out in outs:
@@ -135,18 +141,21 @@ class Recorder(Observer):
             results.append(self.view_in(buffer, out._data))
         if fresh:
             self.steps.append(Call(op, operands, dict(params), results))
+            self.stated |= {v.buffer for v in results if stated}
 
     def wrote(self, target: Tensor, value: Tensor) -> None:
         if self.refused is None:
             to, what = self.view(target), self.view(value)
             self.written.add(to.buffer)
             self.steps.append(Write(to, what))
+            if what.buffer not in self.stated:
+                self.stated.discard(to.buffer)
 
     def made(self, tensor: Tensor) -> None:
         root = owner(tensor._data)
         self.made_here[id(tensor)] = weakref.ref(tensor)
         if id(root) not in self.roots:
-            self.add(root, "constant", address(root), root.nbytes, root.copy())
+            self.stated.add(self.add(root, "constant", address(root), root.nbytes, root.copy()))
 
     def drew(self, name: str, function: Callable[..., Any], operands: Sequence[ndarray], result: ndarray | None) -> None:
         if self.refused is not None:
