@@ -12,9 +12,11 @@ from itertools import islice
 from typing import Any
 
 from retrograd.core.op import Op
+from retrograd.core.tape import Node
 from retrograd.seeing.record import Arrival, Call, Event, Pass, Place, Pull, Snapshot, Step, Update, Value, Visit
 
 Note = tuple[Any, ...]
+READ_OFF: Any = object()  # in a note, for what a node's rules know: nothing but operands, results and metadata, as they were told
 
 
 def read(notes: list[Note], values: list[Value], step: Step) -> None:
@@ -26,6 +28,13 @@ def read(notes: list[Note], values: list[Value], step: Step) -> None:
         value.place = reader.place(value.place)
     step.values, step.calls, step.passes, step.updates = values, reader.calls, reader.passes, reader.updates
     step.events, step.visits, step.order = reader.events, reader.visits, reader.order
+
+
+def gathered(node: Node, operands: Sequence[Any], params: dict[str, Any], results: tuple[Value, ...]) -> tuple[Any, ...]:
+    """What the rules of an operation know, gathered as it did itself when it ran."""
+    datas = [x.snapshot if isinstance(x, Value) else x for x in operands]
+    ys = tuple([result.snapshot for result in results])
+    return node.plan.gather(datas, (ys,) if node.plan.op.many else ys, params)
 
 
 class Reader:
@@ -57,6 +66,8 @@ class Reader:
         modules: tuple[tuple[str, str], ...], grad: bool, node: Any, facts: Any,
     ) -> None:  # fmt: skip
         """An operation ran, or a custom Function; or a node is met that is neither's, or an earlier step's."""
+        if facts is READ_OFF:
+            facts = gathered(node, operands, params, results)
         call = Call(len(self.calls), op, tuple(operands), params, results, self.place(at), modules, grad, node, facts)
         maker = weakref.ref(call)
         for i, result in enumerate(results):

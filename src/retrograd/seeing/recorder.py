@@ -39,6 +39,7 @@ from retrograd.seeing.record import Failure, Place, Record, Snapshot, Step, Valu
 
 LIMIT = 1_000_000  # elements of a tensor that is kept whole
 MOST_CALLS = 20_000  # in a step
+MOST_ALIASES = 1000  # before those that are gone are swept out
 INTEGERS = {int}
 MANY = 3  # steps whose losses a program holds with their graphs; of two it may well have variables
 OPERATIONS = os.path.join(PACKAGE, "ops", "")
@@ -142,9 +143,7 @@ class Recorder(Observer):
         self.walked_back = False  # there was a backward pass
         self.updated = False  # parameters have been updated
         self.own = False  # the last update was made by the program itself, with gradients on: by way of `.data`
-        self.unfinished: dict[
-            int, Note
-        ] = {}  # by id of a parameter, its last update, whose last entry is to be filled with what came of it
+        self.unfinished: dict[int, Note] = {}  # by id of a parameter, its last update, to whose last entry what comes of it is added
         self.aliases: dict[int, tuple[weakref.ref[Any], weakref.ref[Any]]] = {}  # by id of what shares memory with a leaf: itself, the leaf
         self.asked: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], Snapshot]] = {}  # by id of a leaf: itself, what `grad()` gave of it
         # where the program is
@@ -153,9 +152,7 @@ class Recorder(Observer):
         self.place: Any = None  # where something last ran
         self.teller: FrameType | None = None  # see told_by
         self.told: Any = None
-        self.updating: Any = (
-            None  # its group whose parameters are told of: the optimizer's class, hyperparameters, the optimizer's number, the place
-        )
+        self.updating: Any = None  # its group whose parameters are told of: class, hyperparameters, number of the optimizer, place
         self.failing: Any = None  # the node whose rules crashed
 
     # ------------------------------------------------------------ on and off
@@ -294,6 +291,8 @@ class Recorder(Observer):
     def open(self, number: int) -> list[Note]:
         """Begins a step of this number."""
         self.lent.sweep()
+        if len(self.aliases) > MOST_ALIASES:
+            self.aliases = {key: known for key, known in self.aliases.items() if known[0]() is not None}
         self.notes, self.met = [], []
         self.step = Step(number, functools.partial(read, self.notes, self.met))
         self.values, self.calls, self.earlier, self.nameless, self.unfinished = {}, {}, {}, [], {}
