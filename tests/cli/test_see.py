@@ -81,7 +81,7 @@ def test_files(program: Path, capsys: pytest.CaptureFixture[str]):
     given = ["--page", "p.html", "--picture", "p.svg", "--board", "runs", "--every", "2", "--keep", "1"]
     assert main(["see", "--as-torch", "--lang", "en", *given, str(program), "5"]) == 0
     printed = capsys.readouterr().out
-    assert "3 steps watched, the last 1 kept whole" in printed
+    assert "3 steps watched, 1 kept whole" in printed
     for name, start in (("p.html", "<!doctype html>"), ("p.svg", "<svg"), ("p-ledger.svg", "<?xml"), ("p-flow.svg", "<?xml")):
         assert f"wrote {name}" in printed
         assert Path(name).read_text(encoding="utf-8").startswith(start)

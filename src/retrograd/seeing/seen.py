@@ -109,7 +109,7 @@ def see(function: Callable[..., Any] | None = None, *, every: int = 1, keep: int
         function: what to watch; None: returns the context manager, which is a decorator too.
         every: watch the first of so many steps only. A step ends when an optimizer has taken its step; of a decorated function each
             call is one.
-        keep: how many steps, the last, are kept whole.
+        keep: how many steps, the last, are kept whole; once the loss is nan or inf, half of them are those that led there.
         limit: tensors with more elements are summarised, not kept.
         history: keep statistics of every watched step for `record.flow()`; else of those that are kept whole only. Costs more time than the
             record itself where tensors are small.

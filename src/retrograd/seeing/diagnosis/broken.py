@@ -370,7 +370,7 @@ def variant_of(failure: Failure, scene: Scene | None, scenes: list[Scene]) -> tu
         return "scalar", {}
     if "non-leaf" in message and (made := result_in(failure.place, scene)) is not None:
         name, call = made
-        return "optimizer", {"name": name, "line": call.place or "–", "expression": call.place.expression if call.place else call.name}
+        return "optimizer", {"name": name, "line": call.place or "–", "made": call.place.expression if call.place else call.name}
     if operation_of(failure) != "–":
         for variant, words in ABOUT_OPERANDS.items():
             if re.search(words, message):

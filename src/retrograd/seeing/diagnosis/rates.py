@@ -277,7 +277,13 @@ def lists_of_losses(seen: Evidence) -> Iterator[Finding]:
     step, walk, root = kept[-1]
     name = receiver(walk.place, "backward", "loss")
     place = put_away(walk.place, name) or (root.call.place if root.call is not None else walk.place)
-    facts = {"expression": place.text if place is not None else name, "steps": len(held), "number": f"{name}.item()", "name": name}
+    line = re.sub(r"\s*#.*", "", place.text) if place is not None else name
+    code = (
+        re.sub(rf"(?<![\w.]){re.escape(name)}\b(?!\s*=)", f"{name}.item()", line)
+        if put_away(walk.place, name)
+        else f"losses.append({name}.item())"
+    )
+    facts = {"expression": line, "steps": len(held), "code": code}
     yield Finding("graph_kept", "warning", step.number, place, facts, root, "list")
 
 

@@ -30,7 +30,7 @@ WORDS = {
         "steps kept": "for no step was recorded",
         "lacking": "Only in part: {name}; the numbers of these tensors were not kept (see limit=): {tensors}.",
         "dropped": "{n} calls beyond the most that a step may have were not kept; what happened there was not looked at.",
-        "not kept": "{n} earlier steps were watched but not kept (keep={keep}); what happened there was not looked at.",
+        "not kept": "{n} steps were watched but not kept (keep={keep}); what happened there was not looked at.",
     },
     "es": {
         "error": "error", "errors": "errores", "warning": "aviso", "warnings": "avisos", "hint": "pista", "hints": "pistas",
@@ -48,6 +48,6 @@ WORDS = {
         "steps kept": "porque no se registró ningún paso",
         "lacking": "Solo en parte: {name}; no se guardaron los números de estos tensores (véase limit=): {tensors}.",
         "dropped": "No se guardaron {n} llamadas que excedían el máximo de un paso; lo que pasó en ellas no se ha mirado.",
-        "not kept": "Se observaron {n} pasos anteriores que no se guardaron (keep={keep}); lo que pasó en ellos no se ha mirado.",
+        "not kept": "Se observaron {n} pasos que no se guardaron (keep={keep}); lo que pasó en ellos no se ha mirado.",
     },
 }  # fmt: skip

@@ -392,10 +392,10 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
                "fix": "escribe en el propio parámetro, bajo no_grad.", "code": "with torch.no_grad():\n    {code}"},
     },
     "failure.optimizer": {
-        "en": {"title": "An optimizer was given a result", "cause": "{name} was computed, by {expression} ({line}). An optimizer updates leaves: tensors that were not computed from others that need gradients.",
-               "fix": "make it a leaf.", "code": "{name} = ({expression}).detach().requires_grad_()"},
-        "es": {"title": "Un optimizador recibió un resultado", "cause": "{name} se calculó, con {expression} ({line}). Un optimizador actualiza hojas: tensores que no se calcularon a partir de otros que necesitan gradiente.",
-               "fix": "conviértelo en una hoja.", "code": "{name} = ({expression}).detach().requires_grad_()"},
+        "en": {"title": "An optimizer was given a result", "cause": "{name} was computed, by {made} ({line}). An optimizer updates leaves: tensors that were not computed from others that need gradients.",
+               "fix": "make it a leaf.", "code": "{name} = ({made}).detach().requires_grad_()"},
+        "es": {"title": "Un optimizador recibió un resultado", "cause": "{name} se calculó, con {made} ({line}). Un optimizador actualiza hojas: tensores que no se calcularon a partir de otros que necesitan gradiente.",
+               "fix": "conviértelo en una hoja.", "code": "{name} = ({made}).detach().requires_grad_()"},
     },
     "failure.none": {
         "en": {"title": "A gradient that is not there", "cause": "{asked} is None: the backward pass brought nothing to {name}.",

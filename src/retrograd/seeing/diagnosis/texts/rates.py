@@ -88,7 +88,7 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     "learning_rate_high": {
         "en": {"name": "learning rate too high", "title": "The loss grows: the learning rate seems too high", "what": "Over {steps} steps the loss went from {first} to {last}; the median ratio of update to weight is {ratio} (about 0.001 is usual), the largest at {name}.",
                "cause": "Steps of that size ({optimizer}, lr={rate}) go beyond where the gradient says anything.", "fix": "a smaller learning rate.", "code": "for group in {optimizer}.param_groups:\n    group['lr'] = {lower}"},
-        "es": {"name": "tasa de aprendizaje alta", "title": "La pérdida crece: la tasa de aprendizaje parece demasiado alta", "what": "En {steps} pasos la pérdida pasó de {first} a {last}; la mediana del cociente entre actualización y peso es {ratio} (lo normal es 0.001), la mayor en {name}.",
+        "es": {"name": "tasa de aprendizaje alta", "title": "La pérdida crece: la tasa de aprendizaje parece demasiado alta", "what": "En {steps} pasos la pérdida pasó de {first} a {last}; la mediana del cociente entre actualización y peso es {ratio} (lo normal es 0.001), y el mayor es el de {name}.",
                "cause": "Pasos de ese tamaño ({optimizer}, lr={rate}) van más allá de donde el gradiente dice algo.", "fix": "una tasa de aprendizaje menor.", "code": "for group in {optimizer}.param_groups:\n    group['lr'] = {lower}"},
     },
     "learning_rate_low": {
@@ -105,8 +105,8 @@ TEXTS: dict[str, dict[str, dict[str, str]]] = {
     },
     "graph_kept.list": {
         "en": {"what": "The losses of {steps} steps are all there still, each with its graph: {expression}",
-               "cause": "A tensor refers to the graph that it was computed by, so that memory grows with every loss that is put away.", "fix": "keep the number.", "code": "losses.append({number})  # instead of {name}"},
+               "cause": "A tensor refers to the graph that it was computed by, so that memory grows with every loss that is put away.", "fix": "keep the number.", "code": "{code}"},
         "es": {"what": "Las pérdidas de {steps} pasos siguen ahí, cada una con su grafo: {expression}",
-               "cause": "Un tensor se refiere al grafo con el que se calculó, y la memoria crece con cada pérdida que se guarda.", "fix": "guarda el número.", "code": "losses.append({number})  # en lugar de {name}"},
+               "cause": "Un tensor se refiere al grafo con el que se calculó, y la memoria crece con cada pérdida que se guarda.", "fix": "guarda el número.", "code": "{code}"},
     },
 }  # fmt: skip
