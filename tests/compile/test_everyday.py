@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import numpy as np
 import pytest
 
 import retrograd as torch
@@ -436,3 +437,36 @@ def test_report_of_what_refuses_numbers():
         for _ in range(2):
             f(*given)
         assert f.report().rows
+
+
+# ---------------------------------------------------------------- a call that raises
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["replay", "native"])
+@pytest.mark.parametrize("set_to_none", [None, True])
+def test_gradients_after_a_label_out_of_range(set_to_none: bool | None, native: bool):
+    """Where a program raises, gradients are cleared as they are where the function does; weights are as before, and it goes on."""
+    found = []
+    for backend in (None, make_executor if native else Replay):
+        torch.manual_seed(0)
+        net = perceptron()
+        optimizer = torch.optim.Adam(net.parameters(), lr=0.1)
+
+        def step(x: Any, y: Any, net: Any = net, optimizer: Any = optimizer) -> None:
+            optimizer.zero_grad(set_to_none)
+            F.cross_entropy(net(x), y).backward()
+            optimizer.step()
+
+        f = step if backend is None else Compiled(step, backend=backend)
+        for i, (x, y) in enumerate(batches(8)):
+            if i in (4, 6):
+                with pytest.raises(IndexError):
+                    f(x, torch.full_like(y, 7))
+            else:
+                f(x, y)
+            found.append([None if p.grad is None else p.grad.numpy().copy() for p in net.parameters()])
+            found.append([p.detach().numpy().copy() for p in net.parameters()])
+    for mine, theirs in zip(found[16:], found[:16], strict=True):
+        for a, b in zip(mine, theirs, strict=True):
+            assert (a is None) == (b is None)
+            assert a is None or np.allclose(a, b, 2e-5, 1e-6)

@@ -261,8 +261,12 @@ class Binding:
 
     # ------------------------------------------------------------ live numbers
 
-    def run_lines(self) -> list[str]:
-        """Lines that put the live numbers into the table and run the program. Where that raises, no step was counted."""
+    def run_lines(self, failed: Sequence[str]) -> list[str]:
+        """Lines that put the live numbers into the table and run the program. Where that raises, no step was counted.
+
+        Args:
+            failed: lines for where it raises.
+        """
         lines = []
         undo: list[str] = []
         for i, r in enumerate(self.rates):
@@ -283,9 +287,9 @@ class Binding:
                 for j, _ in enumerate(r.numbers):
                     self.names[f"l{i}_{j}"] = self  # nothing that a group holds
                 lines.append(f"if not ({unchanged}) and not refresh{i}(): {''.join(u + '; ' for u in undo)}return MISS")
-        if not undo:
+        if not undo and not failed:
             return [*lines, "run(memory, scalars)"]
-        return [*lines, "try: run(memory, scalars)", "except BaseException:", *[f" {u}" for u in undo], " raise"]
+        return [*lines, "try: run(memory, scalars)", "except BaseException:", *[f" {u}" for u in (*undo, *failed)], " raise"]
 
     def refresher(self, i: int, r: Rates) -> Any:
         """A function that works the numbers of unchanging rates out again, and returns whether the terms are the same."""

@@ -91,6 +91,7 @@ class Recorder(Observer):
         self.states: dict[int, tuple[Any, Any, str]] = {}  # by id of a tensor of an optimizer's state: where it is found
         self.set: dict[int, tuple[Any, bool]] = {}  # leaves whose .grad was set, weakly, and whether there was one before
         self.dropped: set[int] = set()  # by id: those of them that had a gradient at some time before
+        self.cleared: dict[int, Any] = {}  # by id: what is in `.grad` of those that were cleared first
         self.entry: dict[int, tuple[Any, Any, int]] = {}  # leaves whose .grad mattered before it was set, what it was, its version
         self.refused: str | None = None
         self.open: list[Tensor] = []  # results that need a gradient
@@ -192,6 +193,8 @@ class Recorder(Observer):
     def gradient_set(self, leaf: Tensor, before: Tensor | None, after: Tensor | None = None) -> None:
         if id(leaf) not in self.set:
             self.set[id(leaf)] = weakref.ref(leaf), before is not None
+        elif before is None and id(leaf) in self.dropped:
+            self.cleared.setdefault(id(leaf), "cleared" if leaf._grad.__class__ is Cleared else None)
         if before is not None:
             self.dropped.add(id(leaf))
 
@@ -362,7 +365,7 @@ class Recorder(Observer):
         outside, writes = self.settle_outside()
         program = Program(
             self.steps, results, gradients, self.entry_gradients(), outside, writes, self.after, len(self.arguments), self.tie,
-            self.walk_at is not None,
+            self.walk_at is not None, [(source, self.cleared[id(x)]) for source, _ in gradients if id(x := source.tensor) in self.cleared],
         )  # fmt: skip
         self.check_counts(program)
         self.settle_steps(program)

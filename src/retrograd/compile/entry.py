@@ -334,7 +334,8 @@ class Entry:
         if before:
             self.lines += ["  try:", *[f"   {line}" for line in before], f"  except {ERRORS}: return MISS"]
         self.lines += [f"  {line}" for line in self.memory_lines + gradients[0] + results[0]]
-        self.lines += [f"  {line}" for line in self.binding.run_lines()]
+        failed = [f"{self.variable(source)}._grad = {'None' if left is None else 'Cleared()'}" for source, left in self.program.cleared]
+        self.lines += [f"  {line}" for line in self.binding.run_lines(failed)]
         self.lines += [f"  {line}" for line in after + gradients[1] + self.tying]
         add(f"  return {results[1]}")
         add(" finally:")

@@ -209,6 +209,7 @@ class Program:
     after: what happens after the run, in order: (optimizer, None) where one took a step, (optimizer, function to call) where a
         schedule changed its hyperparameters.
     tie: what is known of derivatives that are asked for outside.
+    cleared: the Sources of the leaves whose `.grad` was cleared before it was set, with what that left there: None or "cleared".
     walks: whether there is a backward pass in it, which would call hooks of leaves.
     """
 
@@ -222,6 +223,7 @@ class Program:
     arguments: int = 0
     tie: Tie | None = None
     walks: bool = False
+    cleared: list[tuple[Source, Any]] = field(default_factory=list)
 
     def buffers(self) -> list[Buffer]:
         """Every buffer, in the order of first use."""
