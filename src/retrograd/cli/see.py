@@ -26,6 +26,7 @@ from retrograd.seeing.seen import Seen
 from retrograd.seeing.text import Shown
 
 WIDTH = 78  # of a heading
+NAMES = 40  # of tensors, listed where another was asked for
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,10 @@ def present(options: Options, outcome: Outcome, flow: Flow) -> None:
         print(heading(say["chain"]))
         try:
             printed(chain(record, options.to, language=language), language)
-        except (KeyError, ValueError) as error:
+        except KeyError:
+            names = sorted({v.name for v in record.step().values if v.name})
+            print(say["no name"].format(name=options.to, names=", ".join(names[:NAMES]) + (" …" if len(names) > NAMES else "")))
+        except ValueError as error:
             print(say["no value"].format(name=options.to, why=error.args[0]))
 
 
