@@ -225,6 +225,34 @@ def test_what_ends_the_step_before_the_watched_one_is_not_its():
         assert step.passes[0].arrivals[0].passes == 1
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_weights_that_are_clipped_end_no_step(every: int):
+    """By way of `.data`, with gradients on, as Wasserstein networks do: each is an update, of the step that ends or of the next."""
+    torch.manual_seed(0)
+    net = nn.Linear(3, 1)
+    optimizer = torch.optim.RMSprop(net.parameters(), lr=0.1)
+    stepped, clipped = [], [net.weight._data.copy()]
+    with torch.see(every=every, keep=20) as record:
+        for _ in range(5):
+            optimizer.zero_grad()
+            net(torch.ones(4, 3)).mean().backward()
+            optimizer.step()
+            stepped.append(net.weight._data.copy())
+            for p in net.parameters():
+                p.data.clamp_(-0.05, 0.05)
+            clipped.append(net.weight._data.copy())
+    by_step = {s.number: [u for u in s.updates if u.leaf.name == "weight"] for s in record.steps if s.number < 5}
+    assert list(by_step) == list(range(0, 5, every))
+    for number, updates in by_step.items():
+        (own,) = [u for u in updates if u.optimizer]
+        np.testing.assert_array_equal(own.before.array, clipped[number])
+        np.testing.assert_array_equal(own.after.array, stepped[number])
+        for clip in (u for u in updates if not u.optimizer):
+            at = number if updates.index(clip) else number - 1
+            np.testing.assert_array_equal(clip.before.array, stepped[at])
+            np.testing.assert_array_equal(clip.after.array, clipped[at + 1])
+
+
 def test_one_optimizer_after_the_other():
     """Each is met when the one that counted is gone, even if nobody watched when it began."""
     with torch.see(every=3, keep=20) as record:
@@ -241,6 +269,33 @@ def test_one_optimizer_after_the_other():
     assert len(numbers) >= 7
     assert numbers == sorted(set(numbers))
     assert {u.number for s in record.steps for u in s.updates} == {0, 1, 2}
+
+
+def test_a_step_that_was_recorded_by_compile_is_made_up_for():
+    """By the next: one thread has one watcher at a time."""
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 1)), torch.rand(8, 3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+
+    @torch.compile
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = net(x).pow(2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss.detach()
+
+    losses, weights = [], []
+    with torch.see(every=3, keep=20) as record:
+        for _ in range(13):
+            weights.append(net[0].weight._data.copy())
+            losses.append(step().item())
+    numbers = [s.number for s in record.steps]
+    assert numbers[0] == 0
+    assert all(b - a <= 4 for a, b in zip(numbers, [*numbers[1:], 13], strict=True))
+    for s in record.steps:
+        assert s.loss == pytest.approx(losses[s.number])
+        np.testing.assert_array_equal(s.updates[0].before.array, weights[s.number])
 
 
 def test_modules_that_one_variable_held():
@@ -270,6 +325,37 @@ def test_parameters_outside_modules_have_their_variables_names():
             optimizer.step()
     for step in record.steps:
         assert [u.leaf.name for u in step.updates] == ["scale", "rest[0]", "rest[1]"]
+
+
+def test_leaves_in_lists_and_dictionaries_have_their_names():
+    """The same in all steps, whichever variable of a loop holds them later."""
+    weights, more = {"a": torch.ones(2, requires_grad=True), "b": torch.ones(2, requires_grad=True)}, [torch.ones(2, requires_grad=True)]
+    with torch.see() as record:
+        for _ in range(2):
+            penalty = sum((p * p).sum() for p in [*weights.values(), *more])
+            penalty.backward()
+            with torch.no_grad():
+                for p in [*weights.values(), *more]:
+                    p -= 0.1 * p.grad
+                    p.grad = None
+    for step in record.steps:
+        assert [u.leaf.name for u in step.updates] == ["weights['a']", "weights['b']", "more[0]"]
+
+
+def test_an_input_that_is_changed_along_its_gradient_ends_no_step():
+    """Where an optimizer's steps count; it is an update all the same."""
+    w, x = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    with torch.see() as record:
+        for _ in range(3):
+            optimizer.zero_grad()
+            x.grad = None
+            if record.optimizers:
+                (w * x).sum().backward()
+                x.data.add_(x.grad.sign(), alpha=0.1)
+            (w * x).sum().backward()
+            optimizer.step()
+    assert [[(u.leaf.name, u.optimizer) for u in s.updates] for s in record.steps] == [[("w", "SGD")]] + [[("x", ""), ("w", "SGD")]] * 2
 
 
 def test_a_parameter_that_a_loop_met_first_goes_by_its_modules_path():

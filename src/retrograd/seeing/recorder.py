@@ -38,6 +38,7 @@ from retrograd.seeing.reading import READ_OFF, Note, read
 from retrograd.seeing.record import Failure, Place, Record, Snapshot, Step, Value
 
 LIMIT = 1_000_000  # elements of a tensor that is kept whole
+COMPREHENSIONS = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")  # functions, to Python
 MOST_CALLS = 20_000  # in a step
 MOST_ALIASES = 1000  # before those that are gone are swept out
 INTEGERS = {int}
@@ -71,12 +72,13 @@ def held_in(scope: dict[str, Any], thing: Any) -> str | None:
 
 
 def held_within(scope: dict[str, Any], thing: Any) -> str | None:
-    """The name of the list in a scope in which a thing is found, with the index."""
+    """The name of the list, or the dictionary, in a scope in which a thing is found, with the index."""
     for name, found in list(scope.items()):
-        if isinstance(found, (list, tuple)) and name.isidentifier():
-            index = next((i for i, x in enumerate(found) if x is thing), None)
-            if index is not None:
-                return f"{name}[{index}]"
+        if isinstance(found, (list, tuple, dict)) and name.isidentifier():
+            indexed = list(found.items()) if isinstance(found, dict) else enumerate(found)
+            index = next((i for i, x in indexed if x is thing), None)
+            if isinstance(index, (int, str)):
+                return f"{name}[{index!r}]"
     return None
 
 
@@ -121,6 +123,7 @@ class Recorder(Observer):
         self.on = False
         self.leaving = False  # the step that follows is not to be watched
         self.idle = False  # nothing is noted until parameters have been updated and then something runs
+        self.due = False  # a step was to be watched that another watched: compile(), which records a call
         self.count = 0  # steps that the program has taken, watched or not
         self.last = -1  # the number of the last step that is over
         self.passes: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
@@ -141,6 +144,7 @@ class Recorder(Observer):
         self.nameless: list[tuple[Value, str | None]] = []  # parameters that no module is known to have, and the variables that held them
         self.called = 0  # how many calls there were
         self.walked_back = False  # there was a backward pass
+        self.passed = False  # there was one since the last step ended, watched or not
         self.updated = False  # parameters have been updated
         self.own = False  # the last update was made by the program itself, with gradients on: by way of `.data`
         self.unfinished: dict[int, Note] = {}  # by id of a parameter, its last update, to whose last entry what comes of it is added
@@ -231,7 +235,7 @@ class Recorder(Observer):
     def took_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
         """The optimizer that counts the program's steps has taken one, watched or not."""
         self.count += 1
-        if self.count % self.every == 0:
+        if self.count % self.every == 0 or self.due:
             self.wait()
         elif self.idle:
             self.pause()
@@ -249,6 +253,7 @@ class Recorder(Observer):
         if local.observer is None:
             self.start()
             self.idle = True
+        self.due = local.observer is not self
         if self.idle:
             self.updated, self.own = True, False
 
@@ -280,7 +285,7 @@ class Recorder(Observer):
         """Begins a step; gives its notes, or None if it is not to be watched."""
         self.finish()
         self.count = number = max(self.count, self.last + 1)
-        self.called, self.updated, self.own = 0, False, False
+        self.called, self.passed, self.updated, self.own = 0, False, False, False
         self.asked = {}
         self.idle = number % self.every != 0 and self.counter is None
         if self.idle:
@@ -349,8 +354,10 @@ class Recorder(Observer):
         return self.known(tensor) or self.remember(tensor, name_of_leaf(tensor) or self.unlike(variable or "parameter"), "parameter")
 
     def variable(self, thing: Any) -> str | None:
-        """The variable that holds a thing, or else the list: one that is no other's name already."""
+        """The variable that holds a thing, or else the list or dictionary: one that is no other's name already."""
         frame = self.user(sys._getframe(2))
+        while frame is not None and frame.f_code.co_name in COMPREHENSIONS:
+            frame = self.user(frame.f_back)
         name = name_in(frame, thing)
         return name if name is not None and self.unlike(name) == name else name_in(frame, thing, held_within) or name
 
@@ -424,6 +431,8 @@ class Recorder(Observer):
             kind = "input" if node is None else "leaf" if node is LEAF else "earlier"
             before = self.values.get(id(tensor))  # with other numbers
             name = before.name if before is not None and before.is_of(tensor) else None
+            if name is None and kind == "leaf" and (found := self.variable(tensor)) is not None:
+                name = self.remember(tensor, found, kind)
             name = name or name_in(self.user(sys._getframe(1)), tensor) or self.name_of_gradient(tensor)
         value = self.new_value(tensor, kind, node, name, self.place)
         if kind == "earlier":
@@ -539,7 +548,7 @@ class Recorder(Observer):
         gradient = None if leaf is None else self.gradient_of(leaf)
         if self.idle:
             if gradient is not None:
-                self.updated, self.own = True, local.grad
+                self.wrote_own()
             return self.give_back(target._data)
         notes, at = self.running(), self.look(sys._getframe(1))
         source = self.value(value)
@@ -551,7 +560,7 @@ class Recorder(Observer):
             assert leaf is not None
             if target._base is None or id(leaf) not in self.unfinished:  # parts of it may be written one after the other
                 self.add_update("", {}, None, leaf, gradient, at)
-            self.updated, self.own = True, local.grad
+            self.wrote_own()
         else:
             notes.append(("happened", "wrote", self.value(target), at, source))
         self.give_back(target._data)
@@ -563,7 +572,12 @@ class Recorder(Observer):
         if not self.idle:
             self.running()
             self.add_update("", {}, None, tensor, gradient, self.look(sys._getframe(1)))
-        self.updated, self.own = True, local.grad
+        self.wrote_own()
+
+    def wrote_own(self) -> None:
+        """The program has updated a leaf itself: that ends a step after a backward pass, unless there is an optimizer whose steps count."""
+        if self.passed and not self.updated and self.counter is None:
+            self.updated, self.own = True, local.grad
 
     def leaf_of(self, target: Tensor) -> Tensor | None:
         """The leaf that needs a gradient and has the memory that is to be written to."""
@@ -602,6 +616,7 @@ class Recorder(Observer):
     # ------------------------------------------------------------ what happens backward
 
     def walked(self, edges: Sequence[Any], keep: bool) -> None:
+        self.passed = True
         if self.idle:
             return
         notes, at = self.running(), self.look(sys._getframe(1))
