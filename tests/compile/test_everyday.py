@@ -470,3 +470,35 @@ def test_gradients_after_a_label_out_of_range(set_to_none: bool | None, native: 
         for a, b in zip(mine, theirs, strict=True):
             assert (a is None) == (b is None)
             assert a is None or np.allclose(a, b, 2e-5, 1e-6)
+
+
+class Statistics(nn.Module):
+    """A module that puts a new tensor in the place of its buffer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(2))
+
+    def forward(self, x: Any) -> Any:
+        self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+        return x - self.mean
+
+
+def with_history(x: Any, w: Any = torch.ones(2, requires_grad=True)) -> Any:  # noqa: B008
+    """A gradient that can be differentiated stays."""
+    w.grad = None
+    (w * x).pow(3).sum().backward(create_graph=True)
+    return w.grad.sum()
+
+
+@pytest.mark.parametrize(
+    ("function", "words", "code"),
+    [(Statistics(), "is kept outside it.*can be written into", "self.mean = 0.9"), (with_history, "has a history", ".backward(create")],
+    ids=["buffer", "create_graph"],
+)
+def test_reason_names_the_line(function: Any, words: str, code: str):
+    """What is found out only after the call names the line that did it."""
+    lines, first = inspect.getsourcelines(function.forward if isinstance(function, nn.Module) else function)
+    line = next(first + i for i, text in enumerate(lines) if code in text)
+    with pytest.warns(UserWarning, match=rf"{words}.* at {__file__}:{line} "):
+        torch.compile(function)(torch.ones(3, 2))

@@ -20,6 +20,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -35,7 +36,7 @@ from retrograd.core.levels import Observer, local, observed
 from retrograd.core.op import Op
 from retrograd.core.tape import edge_of, key_of
 from retrograd.core.tensor import LEAF, Box, Cleared, Tensor, address, current_node, owner, wrap
-from retrograd.errors import Uncompilable, user_location
+from retrograd.errors import Uncompilable, user_frame, user_location
 from retrograd.pytree import tree_flatten
 
 STRAY = "a tensor that was made by means that the record does not show (a copy of its array, NumPy)"
@@ -87,6 +88,7 @@ class Recorder(Observer):
         self.met: dict[int, Met] = {}  # by id of the tensor
         self.on_buffer: dict[Buffer, list[Met]] = {}
         self.made_here: dict[int, Any] = {}  # tensors that operations gave, weakly, by id
+        self.made_by: dict[int, Any] = {}  # the lines of the user's that called for them
         self.young: set[int] = set()  # ids of the tensors that did not exist before the call
         self.states: dict[int, tuple[Any, Any, str]] = {}  # by id of a tensor of an optimizer's state: where it is found
         self.set: dict[int, tuple[Any, bool]] = {}  # leaves whose .grad was set, weakly, and whether there was one before
@@ -112,9 +114,9 @@ class Recorder(Observer):
 
     # ------------------------------------------------------------ what happens
 
-    def refuse(self, why: str) -> None:
+    def refuse(self, why: str, at: str | None = None) -> None:
         if self.refused is None:
-            self.refused = f"{why}, at {user_location()}"
+            self.refused = f"{why}, at {at or user_location()}"
             if self.strict and why is not LATER:
                 raise Uncompilable(self.refused)
 
@@ -130,7 +132,7 @@ class Recorder(Observer):
                 self.made(out)
             return None
         results = []
-        fresh = False
+        fresh, line = False, user_line()
         for out in outs:
             root = owner(out._data)
             inside = next((a.buffer for a in operands if isinstance(a, View) and self.owners[a.buffer] is root), None)
@@ -139,6 +141,7 @@ class Recorder(Observer):
             buffer = inside or self.buffer_of(out._data, root, "made")
             self.arrays[id(out._data)] = out._data, buffer
             self.made_here[id(out)] = weakref.ref(out)
+            self.made_by[id(out)] = line
             results.append(self.view_in(buffer, out._data))
         if fresh:
             self.steps.append(Call(op, operands, dict(params), results))
@@ -425,12 +428,12 @@ class Recorder(Observer):
                 self.refuse("the gradient of a tensor that the function made is kept")
             grad = leaf._grad
             if isinstance(grad, Tensor) and grad._node is not None:
-                self.refuse("a gradient has a history (create_graph=True)")
+                self.refuse("a gradient has a history (create_graph=True)", self.walk_at)
             if grad.__class__ is Cleared and id(leaf) not in self.dropped:
                 continue  # where there was none before, clearing leaves it as it is
             value = grad if grad is None else "cleared" if grad.__class__ is Cleared else self.view(grad)
             if isinstance(value, View) and not (value.buffer.kind in ("made", "constant") or value.buffer.source is leaf):
-                self.refuse("a gradient shares memory with a tensor from outside")
+                self.refuse("a gradient shares memory with a tensor from outside", self.walk_at)
             found.append((self.source(leaf), value))
         return found
 
@@ -452,15 +455,19 @@ class Recorder(Observer):
 
     def check_kept(self, accounted: set[int]) -> None:
         """Refuses if a tensor that the program computed is kept where the record does not see it."""
-        if self.kept(accounted):
+        if self.kept(accounted) is not None:
             gc.collect()  # transforms leave cycles behind
-            if self.kept(accounted):
-                raise Refused(f"{KEPT[0]}, and would not change with later calls")
+            kept = self.kept(accounted)
+            if kept is not None:
+                made = f", at {self.made_by[kept]}" if self.made_by.get(kept) else ""
+                raise Refused(
+                    f"{KEPT[0]}, and would not change with later calls (numbers can be written into a tensor that stays: x.copy_(y)){made}"
+                )
 
-    def kept(self, accounted: set[int]) -> bool:
-        """Whether a tensor lives that the program computed and that is not accounted for."""
+    def kept(self, accounted: set[int]) -> int | None:
+        """The id of a tensor that lives, that the program computed, and that is not accounted for."""
         known = accounted | {id(a) for a in self.arguments}
-        return any((tensor := reference()) is not None and id(tensor) not in known for reference in self.made_here.values())
+        return next((i for i, ref in self.made_here.items() if (x := ref()) is not None and id(x) not in known), None)
 
     def settle_outside(self) -> tuple[list[Source], list[tuple[Source, bool, int]]]:
         """The tensors outside, and how often each was written to. Refuses what a program cannot do to them."""
@@ -520,6 +527,22 @@ class Recorder(Observer):
         for b in used:
             if b in self.written and any(other is not b and self.owners[other] is self.owners[b] for other in used):
                 raise Refused("memory that the function writes to is reached by two arguments, or by an argument and from outside")
+
+
+class Line:
+    """A line of the user's program, as text only where it is asked for."""
+
+    def __init__(self, frame: FrameType) -> None:
+        self.code, self.number = frame.f_code, frame.f_lineno
+
+    def __str__(self) -> str:
+        return f"{self.code.co_filename}:{self.number} in {self.code.co_name}"
+
+
+def user_line() -> Line | None:
+    """The line of the user's program that is running."""
+    frame = user_frame(2)
+    return None if frame is None else Line(frame)
 
 
 def has_hooks(leaf: Tensor) -> bool:
