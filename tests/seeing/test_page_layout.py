@@ -204,3 +204,12 @@ def test_every_moment_has_words(open_page: Open):
     assert "The program gives w.grad other numbers" in told
     assert "The gradient of w is cleared" in told
     assert not {"set", "held", "asked", "copied", "stepped"} & set(told)
+
+
+def test_what_crashed_is_in_sight_however_large_the_network(open_page: Open):
+    net = nn.Sequential(*(nn.Sequential(nn.Linear(3, 3), nn.ReLU()) for _ in range(50)), nn.Sequential(nn.Linear(4, 2)))
+    with pytest.raises(RuntimeError), torch.see() as record:
+        net(torch.rand(2, 3))
+    shown = open_page(record)
+    shown.keyboard.press("End")
+    shown.wait_for_selector(".node.failed.current")

@@ -29,7 +29,7 @@ function say() {
 
 const FEW = 40;
 
-/** Opens the outermost modules as long as no more than a few nodes come of it; where something has a history, only what holds some of it. */
+/** Opens the outermost modules as long as no more than a few nodes come of it; where something has a history, only what holds some of it. What crashed is always in sight. */
 function openFew() {
   state.open = new Set();
   const tree = treeOf(step()), all = !step().groups.some((g) => g.history);
@@ -42,6 +42,14 @@ function openFew() {
     groups.forEach((g) => state.open.add(g.id));
     row = groups.flatMap((g) => g.children);
   }
+  const { failure } = data;
+  if (failure && failure.step === step().number && failure.call !== null) openAround(`c${failure.call}`);
+}
+
+/** Opens what is around a node. */
+function openAround(id) {
+  const { nodes } = treeOf(step());
+  for (let node = nodes.get(nodes.get(id).parent); node && node.id !== "root"; node = nodes.get(node.parent)) state.open.add(node.id);
 }
 
 async function begin() {
@@ -66,8 +74,7 @@ onChoose((id) => {
 
 /** Opens what is around a node, and goes there. */
 async function reach(id, tab = "node") {
-  const tree = treeOf(step());
-  for (let node = tree.nodes.get(tree.nodes.get(id).parent); node && node.id !== "root"; node = tree.nodes.get(node.parent)) state.open.add(node.id);
+  openAround(id);
   state.chosen = id;
   state.tab = tab;
   await refresh();
