@@ -42,6 +42,7 @@ COMPREHENSIONS = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")  # funct
 MOST_CALLS = 20_000  # in a step
 MOST_ALIASES = 1000  # before those that are gone are swept out
 INTEGERS = {int}
+MOST_LOSSES = 100  # whose end is waited for
 MANY = 3  # steps whose losses a program holds with their graphs; of two it may well have variables
 OPERATIONS = os.path.join(PACKAGE, "ops", "")
 READ = Tensor.grad.fget.__code__  # type: ignore[attr-defined]
@@ -336,7 +337,7 @@ class Recorder(Observer):
                 after.append(self.borrow(p._data, p._version))
         for value, variable in self.nameless:
             value.name = self.path_of(value, variable)
-        self.losses = [(n, held) for n, held in self.losses if (loss := held()) is not None and loss._node is not None]
+        self.losses = [(n, held) for n, held in self.losses[-MOST_LOSSES:] if (loss := held()) is not None and loss._node is not None]
         if len({n for n, _ in self.losses}) >= MANY:
             self.notes.append(("happened", "held", None, None, tuple([held for _, held in self.losses])))
         self.last = step.number

@@ -121,6 +121,21 @@ def left_for_a_list() -> None:
         optimizer.step()
 
 
+@has("no_gradient", "detached")
+def values_detached_like_their_targets() -> None:
+    """What is under no_grad is meant to be: the other cut is told."""
+    net, x = mlp(outputs=1), torch.randn(8, 8)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    for _ in range(2):
+        value = net(x).detach()  # here
+        with torch.no_grad():
+            target = 1 + 0.9 * net(x + 1)
+        loss = F.mse_loss(value, target).requires_grad_()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
 @has("no_gradient", "number")
 def parameter_made_of_a_result() -> None:
     first, second, x = nn.Linear(4, 4), nn.Linear(4, 1), torch.randn(8, 4)

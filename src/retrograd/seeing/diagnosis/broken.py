@@ -95,11 +95,12 @@ def flat(seen: Evidence) -> Iterator[Finding]:
 
 def never_to_come(seen: Evidence) -> Iterator[Finding]:
     """Tensors whose `.grad` the program asks for, which keep none: they are results, or ask for none."""
-    met = set()
+    met: set[Any] = set()  # places that were told of, and those looked at in a step
     for scene, event in seen.asked:
         value, place = event.value, event.place
-        if value is None or place is None or place in met or value.kind in ("parameter", "buffer"):
+        if value is None or place is None or value.kind in ("parameter", "buffer") or met & {place, (place, scene.step.number)}:
             continue
+        met.add((place, scene.step.number))
         made = seen.maker(value)
         name = value.name or re.sub(r"\.grad$", "", place.expression)
         facts: dict[str, Any] = {"name": name, "asked": place}

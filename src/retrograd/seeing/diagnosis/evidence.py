@@ -5,6 +5,8 @@ Knows nothing of any fault.
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import re
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -148,20 +150,24 @@ class Scene:
         return found
 
     def first_cuts(self, ends: Sequence[Value]) -> dict[int, Link | None]:
-        """By id of a value from which a way leads to one of the ends: the first cut on the way with the fewest; None if it has none."""
+        """By id of a value from which a way leads to one of the ends: the first cut on the way with the fewest; None if it has none.
+
+        Of two ways with one cut, that under no_grad is the more likely to be meant.
+        """
         first: dict[int, Link | None] = {id(v): None for v in ends}
-        cuts = dict.fromkeys(first, 0)
-        queue, done = deque(ends), set()
-        while queue:
-            value = queue.popleft()
+        costs, done = dict.fromkeys(first, 0), set()
+        order = itertools.count()
+        waiting = [(0, next(order), value) for value in ends]
+        while waiting:
+            _, _, value = heapq.heappop(waiting)
             if id(value) in done:
                 continue
             done.add(id(value))
             for link in self.back.get(id(value), ()):
-                cost = cuts[id(value)] + link.cut
-                if cost < cuts.get(id(link.source), 1 << 30):
-                    cuts[id(link.source)], first[id(link.source)] = cost, link if link.cut else first[id(value)]
-                    queue.append(link.source) if link.cut else queue.appendleft(link.source)
+                cost = costs[id(value)] + (0 if not link.cut else 3 if link.kind == "no_grad" else 2)
+                if cost < costs.get(id(link.source), 1 << 30):
+                    costs[id(link.source)], first[id(link.source)] = cost, link if link.cut else first[id(value)]
+                    heapq.heappush(waiting, (cost, next(order), link.source))
         return first
 
     @cached_property
