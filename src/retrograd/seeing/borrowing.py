@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import weakref
+from collections.abc import Iterable
 
 from numpy import ndarray
 
@@ -81,7 +82,15 @@ class Borrowed:
     def settle(self) -> None:
         """Copies what others hold too; the rest is nobody else's any more."""
         with READING:
-            for together in self.by_owner():
+            shared = []
+            for snapshot in [snapshot for known in self.snapshots.values() if (snapshot := known()) is not None]:
+                if snapshot.array is None:
+                    continue
+                if snapshot.array.base is not None or id(snapshot.array) in self.views:
+                    shared.append(snapshot)
+                elif sys.getrefcount(snapshot.array) > 2:  # the snapshot's, and the call's own
+                    snapshot.detach()
+            for together in self.by_owner(shared):
                 if held_by_others(together):
                     for _, _, snapshot in together:
                         snapshot.detach()
@@ -89,12 +98,12 @@ class Borrowed:
         self.views.clear()
         self.of_views = 0
 
-    def by_owner(self) -> list[list[tuple[ndarray, ndarray, Snapshot]]]:
-        """(array that owns the memory, array, snapshot) of all that was borrowed, those of one owner together."""
+    @staticmethod
+    def by_owner(snapshots: Iterable[Snapshot]) -> list[list[tuple[ndarray, ndarray, Snapshot]]]:
+        """(array that owns the memory, array, snapshot) of what was borrowed, those of one owner together."""
         found: dict[int, list[tuple[ndarray, ndarray, Snapshot]]] = {}
-        for known in self.snapshots.values():
-            snapshot = known()
-            if snapshot is not None and (array := snapshot.array) is not None:
+        for snapshot in snapshots:
+            if (array := snapshot.array) is not None:
                 base = owner(array)
                 found.setdefault(id(base), []).append((base, array, snapshot))
         return list(found.values())

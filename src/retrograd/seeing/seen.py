@@ -107,8 +107,9 @@ def see(function: Callable[..., Any] | None = None, *, every: int = 1, keep: int
 
     Args:
         function: what to watch; None: returns the context manager, which is a decorator too.
-        every: watch the first of so many steps only. A step ends when an optimizer has taken its step; of a decorated function each
-            call is one.
+        every: watch the first of so many steps only. A step ends when an optimizer, or the program itself, has updated parameters and
+            something runs again; of a decorated function each call is one. Of several optimizers the first counts, and what the
+            others do until its next step is watched as well.
         keep: how many steps, the last, are kept whole; once the loss is nan or inf, half of them are those that led there.
         limit: tensors with more elements are summarised, not kept.
         history: keep statistics of every watched step for `record.flow()`; else of those that are kept whole only. Costs more time than the
