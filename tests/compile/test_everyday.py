@@ -502,3 +502,22 @@ def test_reason_names_the_line(function: Any, words: str, code: str):
     line = next(first + i for i, text in enumerate(lines) if code in text)
     with pytest.warns(UserWarning, match=rf"{words}.* at {__file__}:{line} "):
         torch.compile(function)(torch.ones(3, 2))
+
+
+# ---------------------------------------------------------------- views of arguments
+
+
+@pytest.mark.parametrize("grad", [False, True], ids=["data", "differentiated"])
+def test_view_of_an_argument_that_is_a_view(grad: bool):
+    """A result that is a view of an argument is one of this call's, though the argument is a piece of something larger."""
+    f = Compiled(lambda x: (x.view(-1), x[0], x.T, x * 2), fullgraph=True, backend=Replay)
+    data = torch.arange(12.0).reshape(6, 2).requires_grad_(grad)
+    for i in range(5):
+        piece = data[i : i + 2]
+        found = f(piece)
+        for a, b in zip(found, (piece.view(-1), piece[0], piece.T, piece * 2), strict=True):
+            assert torch.equal(a, b)
+        if not grad:
+            found[1].fill_(7)
+            assert data[i].tolist() == [7.0, 7.0]
+    assert [v.state for v in f.programs()] == ["compiled"]

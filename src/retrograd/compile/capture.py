@@ -406,12 +406,14 @@ class Recorder(Observer):
             self.refuse(f"the result is {STRAY}")
         if not self.is_made_here(x):
             return Result(view, same_as=self.source(x))
-        base = None if x._base is None else x._base.base
         if view.buffer.kind != "made" and view.buffer.kind != "constant":
-            if base is None or self.is_made_here(base):
-                self.refuse("the result shares memory with a tensor from outside")
-            else:
-                return Result(view, same_as=self.source(base), chain=x._base.chain)  # type: ignore[union-attr]
+            base = None if x._base is None else x._base.base
+            if view.buffer.kind == "argument":  # which may be a view of another tensor at each call
+                base = self.arguments[view.buffer.source.argument]
+            chain = None if base is None or self.is_made_here(base) else chain_between(base, x)
+            if chain is not None:
+                return Result(view, same_as=self.source(base), chain=chain)  # type: ignore[arg-type]
+            self.refuse("the result shares memory with a tensor from outside")
         if x._node is LEAF:
             self.refuse("the result is a leaf that the function made")
         tied = next((i for i, y in enumerate(self.open) if y is x), None)
@@ -543,6 +545,15 @@ def user_line() -> Line | None:
     """The line of the user's program that is running."""
     frame = user_frame(2)
     return None if frame is None else Line(frame)
+
+
+def chain_between(base: Tensor, x: Tensor) -> tuple[Any, ...] | None:
+    """The view operations that lead from one tensor, which may be a view too, to another; None if none do."""
+    root, before = (base, ()) if base._base is None else (base._base.base, base._base.chain)
+    if x._base is None or x._base.base is not root or len(x._base.chain) < len(before):
+        return None
+    same = all(a is b for a, b in zip(before, x._base.chain, strict=False))
+    return x._base.chain[len(before) :] if same else None
 
 
 def has_hooks(leaf: Tensor) -> bool:
