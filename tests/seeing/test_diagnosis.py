@@ -542,6 +542,23 @@ def test_the_guide_names_every_fault(language: str):
     assert not missing
 
 
+def test_steps_that_led_to_a_nan_are_kept():
+    """Half of those that are kept, though many steps follow."""
+    w = nn.Parameter(torch.tensor(0.5))
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    with torch.see(keep=6) as record:
+        for _ in range(30):
+            optimizer.zero_grad()
+            w.sqrt().backward()
+            optimizer.step()
+    begin = next(step.number for step in record.steps if step.broken)
+    assert begin > 3
+    assert [step.number for step in record.steps] == [begin - 2, begin - 1, begin, 27, 28, 29]
+    (finding,) = [f for f in diagnose(record, "en") if f.fault == "not_finite"]
+    assert (finding.variant, finding.step) == ("forward", begin)
+    assert "not kept (keep=6)" in str(diagnose(record, "en"))
+
+
 NOTEBOOK = ["import retrograd as torch\nmodel = torch.nn.Linear(3, 1)\nopt = torch.optim.SGD(model.parameters(), lr=0.1)",
             "x = torch.randn(8, 3)\nfor step in range(3):\n    loss = model(x).square().mean()\n    loss.backward()\n    opt.step()  # here"]  # fmt: skip
 

@@ -41,6 +41,15 @@ def limited_below() -> None:
         (hidden @ v).mean().backward()
 
 
+@has("dead_units")
+def larger_than_zero() -> None:
+    one, two, x = nn.Linear(8, 16), nn.Linear(16, 1), torch.randn(32, 8)
+    nn.init.constant_(one.bias, -40.0)
+    for _ in range(2):
+        hidden = torch.maximum(one(x), torch.zeros(()))  # here
+        two(hidden).mean().backward()
+
+
 @has("saturated")
 def attention_without_scaling() -> None:
     q, k, v = (nn.Linear(64, 64) for _ in range(3))

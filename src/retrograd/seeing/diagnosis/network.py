@@ -46,7 +46,9 @@ def sites(seen: Evidence, *names: str) -> Iterator[list[tuple[Scene, Call]]]:
 @detector("dead_units", "passes")
 def dead_relu(seen: Evidence) -> Iterator[Finding]:
     """Units of a ReLU that are zero for every example of the later half of the kept steps: a step may have killed them."""
-    for every in sites(seen, "relu", "threshold", "clamp_min", "clamp"):
+    for every in sites(seen, "relu", "threshold", "clamp_min", "clamp", "maximum"):
+        if every[0][1].name == "maximum" and not is_above_zero(every[0][1]):
+            continue
         if every[0][1].name != "relu" and id(every[0][1].results[0]) not in every[0][0].weighed:
             continue  # a limit within a loss
         steps = list(dict.fromkeys(scene.step.number for scene, _ in every))
@@ -75,6 +77,12 @@ def dead_relu(seen: Evidence) -> Iterator[Finding]:
                 "most": float(before[:, silent].max()),
             }
             yield Finding("dead_units", "error" if whole else "warning", scene.step.number, call.place, facts, call)
+
+
+def is_above_zero(call: Call) -> bool:
+    """Whether the larger of two values is taken, the second of which is a zero that the program states."""
+    limit = call.operands[1]
+    return isinstance(limit, Value) and not limit.requires_grad and limit.snapshot.array is not None and not limit.snapshot.array.any()
 
 
 def rows(arrays: list[ndarray | None]) -> ndarray | None:
