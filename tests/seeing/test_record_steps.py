@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 import retrograd as torch
 from retrograd import nn
+from retrograd.core.levels import local
 from retrograd.seeing.record import Summary
 
 
@@ -296,6 +298,35 @@ def test_a_step_that_was_recorded_by_compile_is_made_up_for():
     for s in record.steps:
         assert s.loss == pytest.approx(losses[s.number])
         np.testing.assert_array_equal(s.updates[0].before.array, weights[s.number])
+
+
+def test_another_thread_is_not_watched():
+    """Even if it takes the steps that are counted."""
+    w = torch.ones(2, requires_grad=True)
+    optimizer = torch.optim.SGD([w], lr=0.1)
+    watchers = []
+
+    def step() -> None:
+        optimizer.zero_grad()
+        (w * w).sum().backward()
+        optimizer.step()
+
+    def elsewhere() -> None:
+        for _ in range(3):
+            step()
+            watchers.append(local.observer)
+
+    with torch.see(every=2, keep=20) as record:
+        step()
+        w.sum()  # ends the step
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+        for _ in range(3):
+            step()
+    assert watchers == [None] * 3
+    assert [s.number for s in record.steps] == [0, 5, 6]
+    assert [len(s.updates) for s in record.steps] == [1, 1, 1]
 
 
 def test_modules_that_one_variable_held():

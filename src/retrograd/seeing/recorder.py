@@ -15,6 +15,7 @@ import itertools
 import math
 import os
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Sequence
 from inspect import CO_OPTIMIZED
@@ -121,10 +122,11 @@ class Recorder(Observer):
                 raise ValueError(f"{name} must be a whole number of at least 1, got {number!r}")
         self.every = every
         self.record = new(keep)
+        self.thread = 0  # whose program is watched
         self.on = False
         self.leaving = False  # the step that follows is not to be watched
         self.idle = False  # nothing is noted until parameters have been updated and then something runs
-        self.due = False  # a step was to be watched that another watched: compile(), which records a call
+        self.due = False  # a step was to be watched that another watched (compile(), which records a call), or that another thread took
         self.count = 0  # steps that the program has taken, watched or not
         self.last = -1  # the number of the last step that is over
         self.passes: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
@@ -163,6 +165,7 @@ class Recorder(Observer):
     # ------------------------------------------------------------ on and off
 
     def __enter__(self) -> Record:
+        self.thread = threading.get_ident()
         self.start()
         return self.record
 
@@ -251,7 +254,7 @@ class Recorder(Observer):
     def wait(self) -> None:
         """Whatever runs next begins a step that is watched."""
         self.leaving = False
-        if local.observer is None:
+        if local.observer is None and threading.get_ident() == self.thread:
             self.start()
             self.idle = True
         self.due = local.observer is not self
