@@ -28,7 +28,7 @@ from retrograd import dtypes
 from retrograd.compile.binding import Binding
 from retrograd.compile.capture import trial_state
 from retrograd.compile.executor import Executor
-from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Source, Step, Update, View, Write
+from retrograd.compile.graph import Buffer, Call, Draw, Program, Result, Source, Step, Update, View, Write, seen_through
 from retrograd.compile.replay import Replay, elements
 from retrograd.core.random import Generator, default_generator
 from retrograd.core.tensor import Tensor, address, real_grad
@@ -161,6 +161,9 @@ def certify(
     leaves = tree_flatten(result)[0]
     if len(leaves) != len(program.results):
         return result, f"the function returned {len(leaves)} values, and {len(program.results)} when it was recorded"
+    for i, (kept, leaf) in enumerate(zip(program.results, leaves, strict=True)):
+        if isinstance(kept, Result) and kept.same_as is not None and not kept.of_gradient and not is_found(kept, arguments, leaf):
+            return result, f"the function does not give what it gave when it was recorded: result {i} is another tensor, or a view of one"
     pairs: list[tuple[str, View, ndarray, Any]] = []
     for view in saved:
         pairs.append(
@@ -183,6 +186,16 @@ def certify(
     if first is None and not (wrong := beyond_rounding(trial, pairs, wrong)):
         return result, None
     return result, f"{wrong[0]}; {first or 'every operation alone agrees'}"
+
+
+def is_found(kept: Result, arguments: Sequence[Tensor], leaf: Tensor) -> bool:
+    """Whether a result that is a tensor from outside, or a view of one, is where the program finds it."""
+    assert kept.same_as is not None
+    found = seen_through(kept.same_as.find(arguments), kept.chain)
+    if not kept.chain:
+        return found is leaf
+    a, b = found._data, leaf._data
+    return (address(a), a.shape, a.strides, a.dtype) == (address(b), b.shape, b.strides, b.dtype)
 
 
 # ---------------------------------------------------------------- comparing

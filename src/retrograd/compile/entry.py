@@ -20,7 +20,7 @@ from numpy import ndarray
 from retrograd.compile.arguments import is_record, parts_of
 from retrograd.compile.binding import Binding
 from retrograd.compile.executor import Executor
-from retrograd.compile.graph import Buffer, Program, Result, Source, View, dense_strides, whole
+from retrograd.compile.graph import Buffer, Program, Result, Source, View, dense_strides, seen_through, whole
 from retrograd.compile.reach import COPY, LENGTH, MISSING, PLAIN, Place, Reach, Slots, describe, same
 from retrograd.compile.tied import Knot, KnotNode
 from retrograd.config import settings
@@ -582,14 +582,6 @@ def inferred(tensor: Tensor) -> Tensor:
     """A tensor as inference mode makes it."""
     tensor.extra().inference = True
     return tensor
-
-
-def seen_through(tensor: Tensor, chain: Any) -> Any:
-    """A view of a tensor, by the operations that lead to it."""
-    x: Any = tensor
-    for op, params, which in chain:
-        x = op(x, **params) if which is None else op(x, **params)[which]
-    return x
 
 
 def after_step(optimizer: Any) -> None:

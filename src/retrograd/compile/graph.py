@@ -340,3 +340,11 @@ class Result:
     chain: tuple[Any, ...] = ()
     of_gradient: bool = False
     inference: bool = False
+
+
+def seen_through(tensor: Any, chain: Sequence[Any]) -> Any:
+    """A view of a tensor, by the operations that lead to it."""
+    x = tensor
+    for op, params, which in chain:
+        x = op(x, **params) if which is None else op(x, **params)[which]
+    return x
