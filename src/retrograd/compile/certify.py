@@ -219,7 +219,7 @@ def difference(what: str, view: View | None, mine: ndarray, theirs: ndarray) -> 
     error = np.abs(a - b)
     if (error <= allowed * np.abs(b) + allowed * largest + np.finfo(np.float32).tiny).all():
         return None
-    return Difference(what, float(error.max()) / (largest or 1.0), view)
+    return Difference(what, float(error.max()) / largest if largest else float("inf"), view)
 
 
 def against_float64(trial: Trial, pairs: Sequence[Any], wrong: Sequence[Difference]) -> list[Difference]:
@@ -242,10 +242,10 @@ def against_float64(trial: Trial, pairs: Sequence[Any], wrong: Sequence[Differen
 
 
 def too_far(mine: ndarray, theirs: ndarray, true: ndarray) -> float:
-    """How far numbers are from the true ones, relative to the largest, if that is much farther than NumPy's are; else 0."""
+    """How far numbers are from the true ones, relative to the largest, if that is much farther than NumPy's are; else 0. Where all are 0, infinitely."""
     far, near = (float(np.abs(x.astype(true.dtype) - true).max()) for x in (mine, theirs))
     largest = float(np.abs(true).max())
-    return 0.0 if far <= SLACK * near + RELATIVE[4] * largest else far / (largest or 1.0)
+    return 0.0 if far <= SLACK * near + RELATIVE[4] * largest else far / largest if largest else float("inf")
 
 
 def beyond_rounding(trial: Trial, pairs: Sequence[Any], wrong: Sequence[Difference]) -> list[Difference]:
