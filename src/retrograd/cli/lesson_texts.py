@@ -149,8 +149,7 @@ STEPS: dict[str, dict[str, Any]] = {
         ),
         "accumulate": (
             "Un detalle que no debemos ignorar: cada backward() suma a los gradientes que ya hay.",
-            "La primera entrada era {first_g}; cinco pases con una misma red aportaron {each} cada uno: "
-            "{first_g} + 5 · {each} = {total}.",
+            "La primera entrada era {first_g}; cinco pases con una misma red aportaron {each} cada uno: {first_g} + 5 · {each} = {total}.",
         ),
         "zero_grad": (
             "Por eso, después de cada paso, los gradientes se borran.",
