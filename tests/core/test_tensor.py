@@ -288,7 +288,6 @@ def test_switches_of_other_libraries_are_accepted():
     assert cudnn.version() is None
 
 
-
 def test_out_may_not_overlap_with_operands():
     """A result is never written over what it is computed from, nor into memory that would have to grow over it."""
     x, places = torch.arange(5.0), torch.tensor([2, 1, 0])

@@ -142,7 +142,9 @@ def test_a_leaf_that_a_view_made_gets_its_gradient(open_page: Open):
     assert shown.locator("#sheet .array h4", has_text=".grad").count() == 1
 
 
-@pytest.mark.parametrize(("language", "one", "cleared"), [("en", "1 call", "The gradient of"), ("es", "1 llamada", "Se vacía el gradiente de")])
+@pytest.mark.parametrize(
+    ("language", "one", "cleared"), [("en", "1 call", "The gradient of"), ("es", "1 llamada", "Se vacía el gradiente de")]
+)
 def test_of_one_thing_it_speaks_of_one(open_page: Open, language: str, one: str, cleared: str):
     net = nn.Linear(2, 2, bias=False)
     with torch.see() as record:

@@ -440,8 +440,8 @@ def normal(
 
     def normal_around(*arrays: Any) -> Any:
         given = list(arrays)
-        centre = given.pop(0) if given_mean else centres
-        spread = given.pop(0) if given_std else spreads
+        centre: Any = given.pop(0) if given_mean else centres
+        spread: Any = given.pop(0) if given_std else spreads
         if np.size(spread):
             check_std(float(np.min(spread)))
         if given_std:
