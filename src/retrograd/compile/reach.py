@@ -27,6 +27,7 @@ from typing import Any
 
 from numpy import generic, ndarray
 
+from retrograd.compile.capture import has_hooks
 from retrograd.compile.names import Names, is_elsewhere, is_foreign_class, is_users_class, names_in
 from retrograd.core.tensor import Tensor
 from retrograd.nn.module import Module
@@ -270,10 +271,10 @@ class Reach:
 
     def follow_hooks(self, label: str, tensor: Tensor) -> None:
         """What is called with a leaf's gradient."""
-        extra = tensor._extra
-        if extra is None or not (extra.hooks or extra.post_accumulate):
+        if not has_hooks(tensor):
             return
         self.hooked.add(id(tensor))
+        extra = tensor._extra
         for name in ("hooks", "post_accumulate") if self.hooks else ():
             self.put(f"the hooks of {label}", Slots(extra), name, getattr(extra, name))
 
