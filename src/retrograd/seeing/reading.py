@@ -62,13 +62,13 @@ class Reader:
         return found
 
     def called(
-        self, op: Op | None, operands: Sequence[Any], params: dict[str, Any], results: tuple[Value, ...], at: Any,
+        self, op: Op | None, operands: tuple[Any, ...], params: dict[str, Any], results: tuple[Value, ...], at: Any,
         modules: tuple[tuple[str, str], ...], grad: bool, node: Any, facts: Any,
     ) -> None:  # fmt: skip
         """An operation ran, or a custom Function; or a node is met that is neither's, or an earlier step's."""
         if facts is READ_OFF:
             facts = gathered(node, operands, params, results)
-        call = Call(len(self.calls), op, tuple(operands), params, results, self.place(at), modules, grad, node, facts)
+        call = Call(len(self.calls), op, operands, params, results, self.place(at), modules, grad, node, facts)
         maker = weakref.ref(call)
         for i, result in enumerate(results):
             if result.maker is None:

@@ -357,9 +357,8 @@ class Recorder(Observer):
             return variable
         return self.known(tensor) or self.remember(tensor, name_of_leaf(tensor) or self.unlike(variable or "parameter"), "parameter")
 
-    def variable(self, thing: Any) -> str | None:
+    def variable(self, thing: Any, frame: FrameType | None) -> str | None:
         """The variable that holds a thing, or else the list or dictionary: one that is no other's name already."""
-        frame = self.user(sys._getframe(2))
         while frame is not None and frame.f_code.co_name in COMPREHENSIONS:
             frame = self.user(frame.f_back)
         name = name_in(frame, thing)
@@ -399,8 +398,8 @@ class Recorder(Observer):
 
     # ------------------------------------------------------------ tensors
 
-    def value(self, tensor: Tensor) -> Value:
-        """What a tensor is to the running step."""
+    def value(self, tensor: Tensor, frame: FrameType | None = None) -> Value:
+        """What a tensor is to the running step. `frame`: the user's, if it is known already."""
         known = self.values.get(id(tensor))
         if known is not None and known.tensor() is tensor:  # type: ignore[misc]
             snapshot, data = known.snapshot, tensor._data
@@ -411,7 +410,7 @@ class Recorder(Observer):
         if node is not None and node is not LEAF and node.grad_fn is not None:
             found = self.value_at(node)
         if found is None or found.shape != tensor._data.shape:
-            return self.meet(tensor, node)
+            return self.meet(tensor, node, frame or self.user(sys._getframe(1)))
         self.values[id(tensor)] = found
         return found
 
@@ -423,8 +422,8 @@ class Recorder(Observer):
             value.kind, value.name = "leaf", name_in(self.user(sys._getframe(1)), p)
         return value
 
-    def meet(self, tensor: Tensor, node: Any) -> Value:
-        """A tensor that no call of this step made."""
+    def meet(self, tensor: Tensor, node: Any, frame: FrameType | None) -> Value:
+        """A tensor that no call of this step made, met in a frame of the user's."""
         name: str | None = None
         known = self.paths.get(id(tensor))
         if known is not None and known[0]() is tensor:
@@ -435,14 +434,14 @@ class Recorder(Observer):
             kind = "input" if node is None else "leaf" if node is LEAF else "earlier"
             before = self.values.get(id(tensor))  # with other numbers
             name = before.name if before is not None and before.is_of(tensor) else None
-            if name is None and kind == "leaf" and (found := self.variable(tensor)) is not None:
+            if name is None and kind == "leaf" and (found := self.variable(tensor, frame)) is not None:
                 name = self.remember(tensor, found, kind)
-            name = name or name_in(self.user(sys._getframe(1)), tensor) or self.name_of_gradient(tensor)
+            name = name or name_in(frame, tensor) or self.name_of_gradient(tensor)
         value = self.new_value(tensor, kind, node, name, self.place)
         if kind == "earlier":
             self.earlier[id(node.grad_fn)] = value
         elif name is None and kind == "parameter":
-            self.nameless.append((value, self.variable(tensor)))
+            self.nameless.append((value, self.variable(tensor, frame)))
         return value
 
     def name_of_gradient(self, tensor: Tensor) -> str | None:
@@ -507,27 +506,22 @@ class Recorder(Observer):
                 self.remember(tensor, prefix + path, kind)
         return variable
 
-    def ran(self, op: Op, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
-        node = outs[0]._node if outs else None
-        self.add_call(op, args, params, outs, None if node is None or node is LEAF else node.grad_fn)
-
-    def applied(self, node: Node, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
-        tensors = list(itertools.takewhile(lambda y: isinstance(y, Tensor) and not isinstance(y, Box), outs))
-        self.add_call(None, args, params, tensors, node)
-
-    def add_call(self, op: Op | None, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any], node: Any) -> None:
-        """A call that ran just now. `node`: its place on the tape, if it has one."""
+    def ran(self, op: Op | None, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any], node: Any = None) -> None:
+        """A call that ran just now. `node`: its place on the tape, if it has one that `outs` do not tell."""
         self.teller = None
+        if node is None and outs and (edge := outs[0]._node) is not None and edge is not LEAF:
+            node = edge.grad_fn
         notes = self.running_forward(node is not None) if self.step is None or self.updated else self.notes
         if notes is None or not self.may_call():
             return
-        self.place = place = self.look(sys._getframe(2))
+        frame = self.user(sys._getframe(2))
+        self.place = place = None if frame is None else (frame.f_code, frame.f_lasti)
         values, operands = self.values, []
         for a in args:
             if isinstance(a, Tensor) and not isinstance(a, Box):
                 known = values.get(id(a))
                 as_it_is = known is not None and known.snapshot.array is a._data and known.tensor() is a  # type: ignore[misc]
-                operands.append(known if as_it_is else self.value(a))
+                operands.append(known if as_it_is else self.value(a, frame))
             else:
                 operands.append(a)
         new_value = self.new_value
@@ -536,7 +530,11 @@ class Recorder(Observer):
         if node is not None:
             self.calls[id(node)] = results
             facts = READ_OFF if node.__class__ is Node and node.metadata is None and not node.tensors else self.facts_of(node)
-        notes.append(("called", op, operands, params, results, place, self.modules, local.grad, node, facts))
+        notes.append(("called", op, tuple(operands), params, results, place, self.modules, local.grad, node, facts))
+
+    def applied(self, node: Node, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any]) -> None:
+        tensors = list(itertools.takewhile(lambda y: isinstance(y, Tensor) and not isinstance(y, Box), outs))
+        self.ran(None, args, params, tensors, node)
 
     def may_call(self) -> bool:
         """Counts a call; not if the step has as many as it may have."""
@@ -669,7 +667,7 @@ class Recorder(Observer):
         if not self.may_call():
             return False
         result = self.earlier.get(id(node))
-        operands = [self.value_at(edge) for edge in node.edges]
+        operands = tuple([self.value_at(edge) for edge in node.edges])
         self.calls[id(node)] = results = () if result is None else (result,)
         place = None if result is None else result.place
         self.notes.append(("called", None, operands, {}, results, place, (), True, node, self.facts_of(node)))
