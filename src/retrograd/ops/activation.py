@@ -55,7 +55,7 @@ def logistic(x: Any) -> Any:
     return np.reciprocal(y, out=y)
 
 
-@elementwise(name="log_sigmoid", derivative_name="LogSigmoidBackward0", refuses=("bool", "integer", "complex"))
+@elementwise(name="log_sigmoid", title="logsigmoid", derivative_name="LogSigmoidBackward0", refuses=("bool", "integer", "complex"))
 def logsigmoid(input):
     """log(sigmoid(input)), without underflow on the way.
 

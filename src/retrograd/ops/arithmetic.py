@@ -41,7 +41,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor
     return result if out is None else write_out(out, result)
 
 
-@elementwise(name="div_trunc", derivative_name="DivBackward2", refuses=("complex",))
+@elementwise(name="div_trunc", title="div", derivative_name="DivBackward2", refuses=("complex",))
 def div_trunc_op(input, other):
     """input / other rounded towards zero"""
     if is_floating(input, other):
@@ -66,7 +66,7 @@ def _(k, input, other):
     return k.trunc(k.div(input, other))
 
 
-@elementwise(name="div_floor", derivative_name="DivBackward2", refuses=("complex",))
+@elementwise(name="div_floor", title="div", derivative_name="DivBackward2", refuses=("complex",))
 def div_floor_op(input, other):
     """input / other rounded downwards"""
     if not is_floating(input, other):
@@ -423,7 +423,7 @@ def _(k, input, max):
     return k.min(input, max)
 
 
-@elementwise(name="clamp_tensors", refuses=("bool", "complex"), derivative_name="ClampBackward0")
+@elementwise(name="clamp_tensors", title="clamp", refuses=("bool", "complex"), derivative_name="ClampBackward0")
 def clamp_tensors_op(input, min, max):
     """input, but at least min and at most max"""
     return np.minimum(np.maximum(input, min), max)

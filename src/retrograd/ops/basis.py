@@ -350,7 +350,7 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
 # ---------------------------------------------------------------- dtype and memory
 
 
-@linear(name="_to_copy", derivative_name="ToCopyBackward0")
+@linear(name="_to_copy", title="to", derivative_name="ToCopyBackward0")
 def cast_op(input, *, dtype, source):
     """The same numbers in another dtype; `source` is the dtype they have."""
     if input.dtype.kind == "c" and not dtype.is_complex and dtype is not dtypes.bool:

@@ -18,7 +18,7 @@ from retrograd.ops.basis import select, where_op
 # ---------------------------------------------------------------- parts
 
 
-@elementwise(name="_conj", derivative_name="ConjBackward0")
+@elementwise(name="_conj", title="conj", derivative_name="ConjBackward0")
 def conj_op(input):
     """The complex conjugate."""
     return np.conjugate(input)
@@ -50,7 +50,7 @@ def resolve_conj(input: Tensor) -> Tensor:
     return input
 
 
-@elementwise
+@elementwise(title="real")
 def real_part(input):
     """The real part, as a copy."""
     return np.array(np.real(input))
@@ -66,7 +66,7 @@ def _(t):
     return real_part(t)
 
 
-@elementwise
+@elementwise(title="imag")
 def imag_part(input):
     """The imaginary part, as a copy."""
     return np.array(np.imag(input))

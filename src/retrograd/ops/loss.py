@@ -68,7 +68,7 @@ def reduced(each: Any) -> Any:
     forward.__name__ = forward.__qualname__ = f"{op.name}_reduced_op"
     forward.__doc__ = f"`{op.name}`, added up or averaged"
     forward.__signature__ = with_keyword(op.forward, "mean")  # type: ignore[attr-defined]
-    made = opaque(forward, derivative_name=op._derivative_name)
+    made = opaque(forward, title=op.name, derivative_name=op._derivative_name)
     for operand in op.operands:
         along = op.rules["jvp", operand]
         wanted = needs(along)

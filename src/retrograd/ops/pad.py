@@ -16,7 +16,7 @@ from retrograd.ops.index import index_op
 # ---------------------------------------------------------------- constants
 
 
-@opaque(name="constant_pad_nd", derivative_name="ConstantPadNdBackward0")
+@opaque(name="constant_pad_nd", title="pad", derivative_name="ConstantPadNdBackward0")
 def pad_op(input, *, sides, value):
     """`input` with `sides[d] = (before, after)` elements of `value` more (or, below 0, fewer) in dim d."""
     out = np.full([n + a + b for n, (a, b) in zip(input.shape, sides, strict=True)], value, input.dtype)

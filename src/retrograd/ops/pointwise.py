@@ -269,7 +269,7 @@ def _(k, input):
     return k.div(k.const(1, input), input)
 
 
-@elementwise(name="pow_scalar", refuses=("bool",), derivative_name="PowBackward0")
+@elementwise(name="pow_scalar", title="pow", refuses=("bool",), derivative_name="PowBackward0")
 def pow_scalar_op(input, *, exponent):
     """input to the power of a number of its own category or a lower one"""
     if input.dtype.kind in "fcV":
@@ -321,7 +321,7 @@ def _(k, input, exponent):
     return k.pow(input, exponent)
 
 
-@elementwise(name="pow_base", refuses=("bool",), derivative_name="PowBackward2")
+@elementwise(name="pow_base", title="pow", refuses=("bool",), derivative_name="PowBackward2")
 def pow_base_op(input, *, base):
     """a number to the power of input"""
     if input.dtype.kind in "fcV":

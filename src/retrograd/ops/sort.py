@@ -189,7 +189,7 @@ def nanmedian_op(input, *, dim, keepdim):
 
 
 @extremum_rules
-@opaque(derivative_name=lambda params: "NanmedianBackward0" if params["skip_nan"] else "MedianBackward0")
+@opaque(title="median", derivative_name=lambda params: "NanmedianBackward0" if params["skip_nan"] else "MedianBackward0")
 def median_of_all_op(input, *, dims, keepdim, skip_nan):
     """The lower median over `dims`, which are all"""
     flat = input.reshape(-1)

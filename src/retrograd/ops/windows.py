@@ -104,7 +104,7 @@ def cropped(x: ndarray, padding: Ints) -> ndarray:
 # ---------------------------------------------------------------- windows as columns
 
 
-@linear(name="im2col")
+@linear(name="im2col", title="unfold")
 def unfold_op(input, *, kernel, stride, padding, dilation):
     """Windows of images (N, C, H, W) as columns: (N, C·kh·kw, number of windows)."""
     counts = window_counts(input.shape[2:], kernel, stride, padding, dilation)
@@ -122,7 +122,7 @@ def _(args, mapped, **params):
     return as_one_batch(unfold_op, args[0], params)
 
 
-@linear(name="col2im")
+@linear(name="col2im", title="fold")
 def fold_op(input, *, size, kernel, stride, padding, dilation):
     """The transpose of `unfold_op`: every column is added to its window in images of `size`."""
     counts = window_counts(size, kernel, stride, padding, dilation)

@@ -259,7 +259,7 @@ class Chain(Shown):
         name = self.names.get((call.number, output))
         if name is None and call.op is not None and call.modules and self.ends_module(call):
             name = call.module
-        return name or (call.results[output].label if call.results else f"{call.name}#{call.number}")
+        return name or (call.results[output].label if call.results else f"{call.title}#{call.number}")
 
     def ends_module(self, call: Call) -> bool:
         """Whether it is the last operation of its module's call."""
@@ -396,7 +396,7 @@ class Chain(Shown):
         for link in self.links:
             for way in link.ways:
                 if not way.jacobians or not all(j.known for j in way.jacobians.values()) or way.outgoing.array is None:
-                    return Check("structure", "none", why=("unknown", {"number": link.number, "op": link.call.name}))
+                    return Check("structure", "none", why=("unknown", {"number": link.number, "op": link.call.title}))
                 product: Any = 0.0
                 for i, j in way.jacobians.items():
                     v = link.pull.v[i]
@@ -423,7 +423,7 @@ class Chain(Shown):
                     if v is None or entering is None:
                         continue
                     if j is None or not j.known or v.array is None:
-                        return Check("order", "none", why=("unknown", {"number": link.number, "op": link.call.name}))
+                        return Check("order", "none", why=("unknown", {"number": link.number, "op": link.call.title}))
                     total = total + j.applied(entering)
                 if total is not None and not isinstance(total, float):
                     reached[id(link), i] = total
@@ -497,7 +497,7 @@ class Chain(Shown):
     def paragraph(self, link: Link, language: str) -> str:
         """One link in some lines."""
         say, call = CHAIN[language], link.call
-        lines = [say["entry"].format(number=link.number, name=link.name, op=call.name)]
+        lines = [say["entry"].format(number=link.number, name=link.name, op=call.title)]
         if call.place is not None:
             lines.append(
                 say["where"].format(line=call.place.line, file=os.path.basename(call.place.file), text=call.place.text).rstrip(": ")
@@ -532,7 +532,7 @@ class Chain(Shown):
         size = "–" if j is None else f"{j.m}×{j.n}"
         line = "–" if link.call.place is None else str(link.call.place.line)
         norms = (number(link.v.summary.norm), number(way.outgoing.summary.norm))
-        return link.letter(way), link.name, link.call.name, size, *norms, line
+        return link.letter(way), link.name, link.call.title, size, *norms, line
 
     def to_dict(self, language: str | None = None, ticks: bool = True) -> dict[str, Any]:
         """All that is shown, for JSON: arrays by their first corner and their statistics.
@@ -570,7 +570,7 @@ class Chain(Shown):
                 "tick": None if tick is None else [finite(t) for t in tick],
             })  # fmt: skip
         return {
-            "number": link.number, "call": call.number, "op": call.name, "name": link.name, "module": call.module,
+            "number": link.number, "call": call.number, "op": call.title, "name": link.name, "module": call.module,
             "place": None if place is None else {"file": place.file, "line": place.line, "text": place.text},
             "value": None if value is None else array_of(value), "v": [None if x is None else array_of(x) for x in link.pull.v],
             "came": [a.letter(way) for a, way in link.came], "ways": ways,

@@ -251,7 +251,7 @@ class Flow(Shown):
             if i >= MOST_LAYERS:
                 self.dropped = max(self.dropped, i + 1 - MOST_LAYERS)
                 continue
-            name = f"{call.module} {call.name}".strip()
+            name = f"{call.module} {call.title}".strip()
             met[name] += 1
             if met[name] > 1:
                 name += f" ({met[name]})"
@@ -304,7 +304,7 @@ class Flow(Shown):
         """The operation of a layer in the last step."""
         met: Counter[str] = Counter()
         for call in layer_calls(self.record.step()):
-            own = f"{call.module} {call.name}".strip()
+            own = f"{call.module} {call.title}".strip()
             met[own] += 1
             if name == (own if met[own] == 1 else f"{own} ({met[own]})"):
                 return call

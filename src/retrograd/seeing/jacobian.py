@@ -38,9 +38,9 @@ def jacobian(call: Call, operand: int, output: int = 0) -> Jacobian:
     array([[1., 1., 1.]], dtype=float32)
     """
     if not isinstance(call.operands[operand], Value):
-        raise ValueError(f"operand {operand} of {call.name} is no tensor")
+        raise ValueError(f"operand {operand} of {call.title} is no tensor")
     if not call.results:
-        raise ValueError(f"the results of {call.name} were not recorded")
+        raise ValueError(f"the results of {call.title} were not recorded")
     case = Case(call, operand, output)
     try:
         with np.errstate(all="ignore"):

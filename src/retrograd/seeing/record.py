@@ -250,7 +250,7 @@ class Value:
         """A name for people: its own, or else the operation's with its number (`relu#3`)."""
         if self.name:
             return self.name
-        return f"{self.call.name}#{self.call.number}" if self.call is not None else f"tensor#{self.number}"
+        return f"{self.call.title}#{self.call.number}" if self.call is not None else f"tensor#{self.number}"
 
 
 @dataclass(eq=False, slots=True, weakref_slot=True)
@@ -276,6 +276,11 @@ class Call:
             assert self.node is not None
             return self.node.name().removesuffix("Backward")
         return self.op.name
+
+    @property
+    def title(self) -> str:
+        """What people call the operation: the name of the public function."""
+        return self.name if self.op is None else self.op.title
 
     @property
     def module(self) -> str:

@@ -763,9 +763,9 @@ class Recorder(Observer):
             if not file.startswith(PACKAGE) and (place is None or not is_standard(file)):
                 place, operation, args = Place(frame.f_code, trace.tb_lasti, trace.tb_lineno), None, ()
             elif isinstance(op := mine.get("self"), Op):
-                operation, args = op.name, mine.get("args", args)
+                operation, args = op.title, mine.get("args", args)
             elif isinstance(op := mine.get("op"), Op) and "input" in mine:  # a quick entry: see core/families.py
-                operation, args = op.name, [mine[name] for name in ("input", "other") if name in mine]
+                operation, args = op.title, [mine[name] for name in ("input", "other") if name in mine]
             elif operation is None and frame.f_code.co_filename.startswith(OPERATIONS):
                 written = mine.get("variant")  # an operation that works in place: see ops/inplace.py
                 operation = written.__name__ if written is not None else frame.f_code.co_name.removesuffix("_op").rstrip("_")

@@ -77,7 +77,7 @@ def forward(call: Call, operands: Sequence[Any]) -> list[ndarray]:
 def custom(call: Call, operands: Sequence[Any]) -> list[ndarray]:
     """The results of a custom Function for other operands."""
     if not isinstance(call.node, FunctionCtx) or not call.results:
-        raise CannotReplay(f"{call.name} was not seen running in this step, so it cannot be run again")
+        raise CannotReplay(f"{call.title} was not seen running in this step, so it cannot be run again")
 
     def run(given: Sequence[Any]) -> list[ndarray]:
         tensors = [wrap(np.asarray(x)) if isinstance(o, Value) else x for o, x in zip(call.operands, given, strict=True)]
@@ -86,7 +86,7 @@ def custom(call: Call, operands: Sequence[Any]) -> list[ndarray]:
     before = run([double(x) for x in call.operands])
     for y, result in zip(before, call.results, strict=True):
         if not np.allclose(y, double(result), 1e-2, 1e-3, equal_nan=True):
-            raise CannotReplay(f"{call.name}, a function of the program's own, gives other numbers when its forward is run again")
+            raise CannotReplay(f"{call.title}, a function of the program's own, gives other numbers when its forward is run again")
     return run(operands)
 
 

@@ -89,7 +89,7 @@ class Seen(Record, Shown):
         rows: list[tuple[str, ...]] = []
         for call in step.calls[:MOST_ROWS]:
             shapes = ", ".join(str(list(r.shape)) for r in call.results)
-            rows.append((call.name, shapes, call.module, call.place.expression if call.place is not None else ""))
+            rows.append((call.title, shapes, call.module, call.place.expression if call.place is not None else ""))
         more = len(step.calls) - len(rows)
         columns = (say["operation"], say["result"], say["module"], say["line"])
         found: list[Part] = [say["overview"].format(**words), Table(columns, rows, note=say["more"].format(n=more) if more else "")]

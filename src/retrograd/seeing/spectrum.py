@@ -55,7 +55,7 @@ class Jacobian:
         values = call.operands
         if not -len(values) <= operand < len(values) or not isinstance(values[operand], Value):
             tensors = [i for i, x in enumerate(values) if isinstance(x, Value)]
-            raise ValueError(f"operand must be the position of a tensor among the operands of {call.name}, one of {tensors}, got {operand}")
+            raise ValueError(f"operand must be the position of a tensor among the operands of {call.title}, one of {tensors}, got {operand}")
         self.call, self.operand = call, operand % len(values)
         self.input, self.output = values[operand], call.results[0]
         shared = len(self.input.shape) > 1 and len(self.output.shape) > 1 and self.input.shape[0] == self.output.shape[0]
@@ -83,11 +83,11 @@ class Jacobian:
         full = self.call.pull(vs if len(vs) > 1 else vs[0])[self.operand]
         if full is None:
             raise ValueError(
-                f"{self.input.label} needed no gradient, so {self.call.name} has no rule for it here: ask for another operand, "
+                f"{self.input.label} needed no gradient, so {self.call.title} has no rule for it here: ask for another operand, "
                 f"or set requires_grad on {self.input.label}"
             )
         if self.example is not None and np.count_nonzero(np.delete(full, self.example, axis=0)):
-            raise ValueError(f"the examples of {self.call.name} depend on each other: ask for the whole batch with example=None")
+            raise ValueError(f"the examples of {self.call.title} depend on each other: ask for the whole batch with example=None")
         return self.gathered(full)
 
     def forth(self, u: ndarray) -> ndarray:
@@ -109,7 +109,7 @@ class Jacobian:
         apart = abs(float(v @ forth) - float(back @ u))
         if not apart <= CLOSE * float(np.linalg.norm(v) * np.linalg.norm(forth)) + 1e-12:
             raise ValueError(
-                f"{self.call.name}, run again, is not the function that it was (it may be random), and its Jacobian is too large to be built"
+                f"{self.call.title}, run again, is not the function that it was (it may be random), and its Jacobian is too large to be built"
             )
 
 
@@ -122,13 +122,13 @@ def spectrum(call: Call, k: int, operand: int, example: int | None, language: st
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}")
     if call.op is None:
-        raise ValueError(f"{call.name} is no operation of the library, so its Jacobian cannot be asked for")
+        raise ValueError(f"{call.title} is no operation of the library, so its Jacobian cannot be asked for")
     j = Jacobian(call, operand, example)
     if j.rows <= SMALL:
         values = np.linalg.svd(np.stack([j.back(v) for v in np.eye(j.rows)]), compute_uv=False)
     else:
         if any(isinstance(x, Value) and x.snapshot.array is None for x in call.operands):
-            raise ValueError(f"the operands of {call.name} were not kept: they have more elements than `limit`")
+            raise ValueError(f"the operands of {call.title} were not kept: they have more elements than `limit`")
         j.check()
         j.products = 0
         values = largest(j, k)

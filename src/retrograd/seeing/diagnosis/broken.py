@@ -64,7 +64,7 @@ def cut_off(seen: Evidence) -> Iterator[Finding]:
                 "keep": expression_of(link.source),
                 "expression": expression,
                 "line": link.place or "–",
-                "op": link.call.name if link.call else "",
+                "op": link.call.title if link.call else "",
             }
         place = link.place if link else value.place if value else None
         yield Finding("no_gradient", "warning", scene.step.number, place, facts, value, variant)
@@ -85,9 +85,9 @@ def flat(seen: Evidence) -> Iterator[Finding]:
     for names, scene, call in groups.values():
         facts = {
             "names": names,
-            "op": call.name,
+            "op": call.title,
             "line": call.place or "–",
-            "expression": call.place.expression if call.place else call.name,
+            "expression": call.place.expression if call.place else call.title,
         }
         facts["inner"] = expression_of(next(call.values()))
         yield Finding("no_gradient", "warning", scene.step.number, call.place, facts, call, "flat")
@@ -205,7 +205,7 @@ def forward_origin(scene: Scene, call: Call) -> Finding | None:
     only_inf = not is_bad(result.snapshot, "nan")
     if only_inf and call.name in ("masked_fill", "where", "fill"):
         return None
-    facts = {"op": call.name, "result": named(result), **counted(result.snapshot), **at_first(result.snapshot, call)}
+    facts = {"op": call.title, "result": named(result), **counted(result.snapshot), **at_first(result.snapshot, call)}
     most = float(np.finfo(result.dtype).max)
     sizes = [max(abs(v.snapshot.summary.least), abs(v.snapshot.summary.most)) for v in call.values()]
     overflow = only_inf and max(sizes, default=0.0) >= most**0.5
@@ -236,8 +236,8 @@ def backward_origin(scene: Scene, pull: Pull) -> Finding | None:
         return None
     call = pull.call
     facts: dict[str, Any] = {
-        "op": call.name,
-        "result": named(call.results[0]) if call.results else call.name,
+        "op": call.title,
+        "result": named(call.results[0]) if call.results else call.title,
         **counted(bad),
         **at_first(bad, call),
     }
@@ -337,7 +337,7 @@ ABOUT_OPERANDS = {  # what messages say when an operation cannot take what it wa
 def operation_of(failure: Failure) -> str:
     """What was running, or had kept what was written over."""
     kept = re.search(r"\bof (\w+?)Backward\d*,", failure.message)
-    name = failure.operation or (failure.backward.name if failure.backward else kept[1] if kept else "–")
+    name = failure.operation or (failure.backward.title if failure.backward else kept[1] if kept else "–")
     return re.sub(r"Backward\d*$", "", name).lower()
 
 
@@ -371,7 +371,7 @@ def variant_of(failure: Failure, scene: Scene | None, scenes: list[Scene]) -> tu
         return "scalar", {}
     if "non-leaf" in message and (made := result_in(failure.place, scene)) is not None:
         name, call = made
-        return "optimizer", {"name": name, "line": call.place or "–", "made": call.place.expression if call.place else call.name}
+        return "optimizer", {"name": name, "line": call.place or "–", "made": call.place.expression if call.place else call.title}
     if operation_of(failure) != "–":
         for variant, words in ABOUT_OPERANDS.items():
             if re.search(words, message):

@@ -487,7 +487,7 @@ def units_first(call: Call, array: ndarray) -> ndarray:
 
 def in_module(call: Call) -> str:
     """The path of the module that a call ran in, or the call's own name."""
-    return call.module or f"{call.name}#{call.number}"
+    return call.module or f"{call.title}#{call.number}"
 
 
 def site(call: Call) -> tuple[Any, ...]:

@@ -240,5 +240,5 @@ def target_first(seen: Evidence) -> Iterator[Finding]:
 def swapped(scene: Scene, call: Call, given: Value, target: Value, name: str = "") -> Finding:
     """The finding."""
     return Finding("argument_order", "warning", scene.step.number, call.place, {
-        "input": expression_of(given, "input"), "target": expression_of(target, "target"), "name": name or call.name.removesuffix("_reduced"),
+        "input": expression_of(given, "input"), "target": expression_of(target, "target"), "name": name or call.title,
     }, call)  # fmt: skip

@@ -123,7 +123,7 @@ def saturation(seen: Evidence) -> Iterator[Finding]:
         if flat and through and min(flat) >= limits.FLAT_SHARE and max(through) < limits.FLAT_PASSES:
             facts = {
                 "module": in_module(call),
-                "op": call.name,
+                "op": call.title,
                 "share": 100 * float(np.mean(flat)),
                 "through": 100 * float(np.mean(through)),
             }
@@ -151,7 +151,7 @@ def stuck(seen: Evidence, calls: list[tuple[Scene, Call]]) -> Iterator[Finding]:
         scene, call = calls[0]
         facts = {
             "module": in_module(call),
-            "op": call.name,
+            "op": call.title,
             "share": 100 * float(np.mean(shares)),
             "through": 100 * float(np.mean(through)),
         }

@@ -259,7 +259,7 @@ def sums_of_losses(seen: Evidence) -> Iterator[Finding]:
         ]
         name = expression_of(loss, "loss")
         facts = {
-            "expression": call.place.expression if call.place else call.name, "steps": len(kept.added),
+            "expression": call.place.expression if call.place else call.title, "steps": len(kept.added),
             "number": f"{name if is_simple(name) else f'({name})'}.item()", "bytes": max(sizes) * len(inside) // len(kept.added),
         }  # fmt: skip
         yield Finding("graph_kept", "warning", scene.step.number, call.place, facts, call)

@@ -158,7 +158,7 @@ class Builder:
         group = groups.of_call.get(call.number)
         found = [source(call, at) for at in range(len(call.operands))]
         return {
-            "name": call.name,
+            "name": call.title,
             "operands": [operand(x) for x in call.operands],
             "sources": [None if x is None else [x[0].number, x[1]] for x in found],
             "formulas": self.formulas(call),
