@@ -152,3 +152,15 @@ def test_a_leaf_that_a_view_made_is_a_parameter_of_the_step():
     assert [[entry.name for entry in record.ledger(n)] for n in (0, 1)] == [["base"], ["base"]]
     assert list(record.flow().parameters) == ["base"]
     assert len(record.chain("base", step=0)) == 2
+
+
+def test_operations_go_by_the_names_of_public_functions():
+    """Not by those of the several operations that one function is made of."""
+    a = x()
+    with torch.see() as record:
+        nn.functional.mse_loss(a**3.5, a.clamp(a, a + 1)).backward()
+        torch.div(a, 2.0, rounding_mode="floor")
+    assert [call.title for call in record.step().calls] == ["pow", "add", "clamp", "mse_loss", "div"]
+    loss = record.step().root
+    assert loss is not None
+    assert loss.label == "mse_loss#3"

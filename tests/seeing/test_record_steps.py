@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -327,6 +328,71 @@ def test_another_thread_is_not_watched():
     assert watchers == [None] * 3
     assert [s.number for s in record.steps] == [0, 5, 6]
     assert [len(s.updates) for s in record.steps] == [1, 1, 1]
+
+
+class Coder(nn.Module):
+    """A network whose methods the program calls, not itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
+        self.decoder = nn.Linear(4, 3)
+
+    def encode(self, x: Any) -> Any:
+        return self.encoder(x)
+
+    def decode(self, z: Any) -> Any:
+        return self.decoder(z)
+
+
+def test_modules_of_which_only_parts_are_called():
+    """They go by their paths in the whole that a variable holds: parts that methods call, elements, and slices."""
+    model, net = Coder(), nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1))
+    x = torch.ones(2, 3)
+    with torch.see() as record:
+        model.decode(model.encode(x)).sum().backward()
+        net[2](net[:2](x)).sum().backward()
+    assert list(record.modules) == ["model", "net"]
+    assert list(record.parameters) == [n for n, _ in model.named_parameters()] + [f"net.{n}" for n, _ in net.named_parameters()]
+    calls = [call.modules for call in record.step().calls if call.modules]
+    assert calls == [
+        (("model.encoder", "Sequential"), ("model.encoder.0", "Linear")), (("model.encoder", "Sequential"), ("model.encoder.1", "Tanh")),
+        (("model.decoder", "Linear"),), (("net[…]", "Sequential"), ("net.0", "Linear")), (("net[…]", "Sequential"), ("net.1", "ReLU")),
+        (("net.2", "Linear"),),
+    ]  # fmt: skip
+
+
+def test_modules_that_are_made_anew_in_every_step():
+    """A program may take any number of steps so: their names are the same in each, and none is kept."""
+    net, x = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 1)), torch.ones(2, 3)
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+    with torch.see(keep=2) as record:
+        for _ in range(20):
+            optimizer.zero_grad()
+            y = nn.Tanh()(net[1:](net[0](x)))
+            nn.MSELoss()(y, torch.zeros(2, 1)).backward()
+            optimizer.step()
+    assert list(record.modules) == ["net"]
+    assert [[v.path for v in step.visits] for step in record.steps] == [["net.0", "net[…]", "net.1", "net.2", "Tanh", "MSELoss"]] * 2
+
+
+def test_modules_that_the_program_has_let_go_of():
+    """They are gone with the steps that had to do with them, and so are their parameters."""
+    gone = []
+    with torch.see(keep=2) as record:
+        for _ in range(4):
+            net = nn.Linear(3, 1)
+            gone.append(weakref.ref(net))
+            optimizer = torch.optim.SGD(net.parameters(), lr=0.1)
+            for _ in range(3):
+                net(torch.ones(1, 3)).sum().backward()
+                optimizer.step()
+    assert [found() is not None for found in gone] == [False, False, True, True]
+    assert list(record.modules) == ["net#3", "net#4"]
+    assert list(record.parameters) == ["net#3.weight", "net#3.bias", "net#4.weight", "net#4.bias"]
+    assert [(e.name, e.status) for e in record.ledger()] == [
+        ("net#3.weight", "unused"), ("net#3.bias", "unused"), ("net#4.weight", "updated"), ("net#4.bias", "updated"),
+    ]  # fmt: skip
 
 
 def test_modules_that_one_variable_held():

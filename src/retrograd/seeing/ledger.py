@@ -200,10 +200,10 @@ class Book:
     def entries(self) -> list[Entry]:
         """Of the parameters of modules, then of all others."""
         found: dict[Any, list[Entry]] = {}
-        for i, (variable, module) in enumerate(self.record.modules.items()):
+        for variable, module in self.record.modules.items():
             for path, p in module.named_parameters():
                 if id(p) not in found:
-                    found[id(p)] = self.of(id(p), f"{variable}.{path}" if i else path, p)
+                    found[id(p)] = self.of(id(p), self.record.prefixes[variable] + path, p)
         for key, value in self.met.items():
             if key not in found:
                 found[key] = self.of(key, value.label, None)

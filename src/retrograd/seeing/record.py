@@ -499,7 +499,8 @@ class Record:
         self.beginnings: dict[tuple[CodeType, int], list[float]] = {}  # the first losses, by where their backward passes were asked for
         self.steps: list[Step] = []
         self.failure: Failure | None = None
-        self.modules: dict[str, Any] = {}  # by the variable's name: outermost modules that were called
+        self.modules: dict[str, Any] = {}  # by the variable's name: outermost modules that were called, or parts of them
+        self.prefixes: dict[str, str] = {}  # by the same: what the names of its parameters begin with
         self.parameters: dict[str, bool] = {}  # of these modules, by path: whether it needed a gradient when the module was first called
         self.optimizers: list[Any] = []  # weakly, in the order in which they took their first step
         self.watched = 0  # steps seen

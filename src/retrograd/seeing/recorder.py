@@ -103,6 +103,23 @@ def name_in(frame: FrameType | None, thing: Any, held: Callable[[dict[str, Any],
     return None
 
 
+def whole_of(frame: FrameType | None, module: Module, parts: bool) -> Module | None:
+    """The largest module held by a variable of the program's that another is a part of; with `parts`, or all whose parts are parts of it."""
+    inner = [id(m) for m in module.children()] if parts else []
+    largest: tuple[int, Module | None] = 0, None
+
+    def compare(scope: dict[str, Any], module: Module) -> None:
+        nonlocal largest
+        for found in list(scope.values()):
+            if isinstance(found, Module) and found is not module:
+                held = {id(m) for m in found.modules()}
+                if len(held) > largest[0] and (id(module) in held or (inner and held.issuperset(inner))):
+                    largest = len(held), found
+
+    name_in(frame, module, compare)
+    return largest[1]
+
+
 def arguments(frame: FrameType) -> tuple[Any, ...]:
     """What a function was called with: of its positional arguments the tensors, and of those that are sequences what is in them."""
     code = frame.f_code
@@ -131,6 +148,8 @@ class Recorder(Observer):
         self.last = -1  # the number of the last step that is over
         self.passes: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
         self.paths: dict[int, tuple[weakref.ref[Any], str, str]] = {}  # by id of a parameter, buffer or module: its path, and kind or class
+        self.names: dict[str, int] = {}  # of outermost modules: how many have had each
+        self.visited: dict[str, int] = {}  # by path of a module that none of the modules running called: the last step in which it was
         self.optimizers: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id: which it is
         self.counter: weakref.ref[Any] | None = None  # the optimizer whose steps are counted: the first that was met
         self.hook: Any = None  # on it
@@ -487,17 +506,34 @@ class Recorder(Observer):
         notes = self.running_forward(grad) if self.step is None or self.updated else self.notes
         if notes is not None:
             notes.append(("entered", path, kind, module.training, grad, None if beneath is None else (beneath.f_code, beneath.f_lasti)))
+            if len(self.modules) == 1:
+                self.visited[path] = self.count
 
     def left(self, module: Any) -> None:
         self.modules = self.modules[:-1]
         self.callers.pop()
 
     def register(self, module: Module) -> str:
+        """The path of a module that is met for the first time. All that belongs to it, or to what it is a part of, gets its path."""
+        frame = self.user(sys._getframe(2))
+        name, whole = name_in(frame, module), module
+        if name is None or name.startswith("self."):
+            whole = whole_of(frame, module, parts=name is None) or module
+        if whole is not module:
+            path = self.known(whole) or self.enrol(whole, name_in(frame, whole))
+            return self.known(module) or self.remember(module, f"{path}[…]", "module")  # such as a slice of a Sequential
+        if any(True for _ in itertools.chain(module.parameters(), module.buffers())):
+            return self.enrol(module, name)
+        return self.remember(module, self.unlike(name or type(module).__name__), "module")  # has no numbers, may be made anew in each step
+
+    def enrol(self, module: Module, name: str | None) -> str:
         """Takes down the paths of all that a module holds. The first module's parameters go by their paths alone."""
-        name = name_in(self.user(sys._getframe(1)), module) or type(module).__name__
-        variable = next(n for i in itertools.count(1) if (n := name if i == 1 else f"{name}#{i}") not in self.record.modules)
-        prefix = f"{variable}." if self.record.modules else ""
-        self.record.modules[variable] = module
+        self.forget_modules()
+        name = name or type(module).__name__
+        self.names[name] = n = self.names.get(name, 0) + 1
+        variable = name if n == 1 else f"{name}#{n}"
+        prefix = f"{variable}." if sum(self.names.values()) > 1 else ""
+        self.record.modules[variable], self.record.prefixes[variable] = module, prefix
         for path, inner in module.named_modules():
             self.remember(inner, f"{variable}.{path}" if path else variable, "module")
         self.record.parameters |= {prefix + path: p.requires_grad for path, p in module.named_parameters(remove_duplicate=False)}
@@ -505,6 +541,20 @@ class Recorder(Observer):
             for path, tensor in found:
                 self.remember(tensor, prefix + path, kind)
         return variable
+
+    def forget_modules(self) -> None:
+        """Lets go of modules that the program has let go of, and that no step held has anything of."""
+        record = self.record
+        oldest = record.steps[0].number if record.steps else 0
+        recent = [path for path, step in self.visited.items() if step >= oldest]
+        self.visited = {path: self.visited[path] for path in recent}
+        for variable in list(record.modules):
+            if sys.getrefcount(record.modules[variable]) > 2 or any(f"{path}.".startswith(f"{variable}.") for path in recent):
+                continue
+            prefix = record.prefixes.pop(variable)
+            for path, _ in record.modules.pop(variable).named_parameters(remove_duplicate=False):
+                record.parameters.pop(prefix + path, None)
+        self.paths = {key: known for key, known in self.paths.items() if known[0]() is not None}
 
     def ran(self, op: Op | None, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any], node: Any = None) -> None:
         """A call that ran just now. `node`: its place on the tape, if it has one that `outs` do not tell."""

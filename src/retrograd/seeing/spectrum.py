@@ -55,7 +55,9 @@ class Jacobian:
         values = call.operands
         if not -len(values) <= operand < len(values) or not isinstance(values[operand], Value):
             tensors = [i for i, x in enumerate(values) if isinstance(x, Value)]
-            raise ValueError(f"operand must be the position of a tensor among the operands of {call.title}, one of {tensors}, got {operand}")
+            raise ValueError(
+                f"operand must be the position of a tensor among the operands of {call.title}, one of {tensors}, got {operand}"
+            )
         self.call, self.operand = call, operand % len(values)
         self.input, self.output = values[operand], call.results[0]
         shared = len(self.input.shape) > 1 and len(self.output.shape) > 1 and self.input.shape[0] == self.output.shape[0]

@@ -475,3 +475,10 @@ def prices_as_they_are() -> None:
     optimizer.zero_grad()
     net(x).mean().backward()  # here
     optimizer.step()
+
+
+@has("mode", "eval")
+def only_parts_called_in_eval_mode() -> None:
+    net, (x, y) = nn.Sequential(nn.Linear(8, 16), nn.Dropout(0.5), nn.Linear(16, 3)), data()
+    net.eval()
+    train(net.parameters(), lambda: F.cross_entropy(net[2](net[:2](x)), y))  # here

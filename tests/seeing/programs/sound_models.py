@@ -657,3 +657,18 @@ def kernel_of_a_trained_number() -> None:
         return F.mse_loss(near @ w, x[:, 0]) - 1e-3 * near.mean(1).log().mean()
 
     train([*net.parameters(), w], loss)
+
+
+@sound
+def slices_in_both_modes() -> None:
+    """A slice of a network says that it trains, whatever its parts do."""
+    net, (x, y) = nn.Sequential(nn.Linear(8, 16), nn.Dropout(0.5), nn.Linear(16, 3)), data()
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    for _ in range(3):
+        net.train()
+        optimizer.zero_grad()
+        F.cross_entropy(net[2](net[:2](x)), y).backward()
+        optimizer.step()
+        net.eval()
+        with torch.no_grad():
+            (net[2](net[:2](x)).argmax(1) == y).float().mean().item()

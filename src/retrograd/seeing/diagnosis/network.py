@@ -250,9 +250,10 @@ def modes(seen: Evidence) -> Iterator[Finding]:
     """Training a network that `eval()` was called on; or judging one in training mode."""
     for path, module in seen.record.modules.items():
         inner = {f"{path}.{name}" if name else path: m for name, m in module.named_modules()}
-        depend = sorted(p for p, m in inner.items() if has_modes(m))
+        called = called_as(seen, path)
+        depend = sorted(p for p, m in inner.items() if has_modes(m) and any(f"{p}.".startswith(f"{top}.") for top in called))
         own = {id(p) for p in module.parameters()}
-        visits = [(scene, v) for scene in seen.scenes for v in scene.step.visits if v.path == path]
+        visits = [(scene, v) for scene in seen.scenes for v in scene.step.visits if v.path in called]
         learning = [
             (scene, v)
             for scene, v in visits
@@ -260,7 +261,7 @@ def modes(seen: Evidence) -> Iterator[Finding]:
         ]
         if not learning:
             continue
-        yield from dropped_in_eval(visits, path)
+        yield from dropped_in_eval(visits)
         if not depend:
             continue
         wrong = in_eval(learning, [scene.step.number for scene, v in visits if not v.grad and not v.training])
@@ -268,10 +269,16 @@ def modes(seen: Evidence) -> Iterator[Finding]:
             scene, visit = wrong[0]
             facts = {"name": path, "modules": depend, "steps": len(wrong)}
             yield Finding("mode", "warning", scene.step.number, visit.place, facts, None, "eval")
-        judging = [(scene, v) for scene, v in visits if not v.grad and v.training and not is_used(scene, v.after, path)]
+        judging = [(scene, v) for scene, v in visits if not v.grad and v.training and not is_used(scene, v)]
         if judging:
             scene, visit = judging[0]
             yield Finding("mode", "warning", scene.step.number, visit.place, {"name": path, "modules": depend}, None, "train")
+
+
+def called_as(seen: Evidence, path: str) -> set[str]:
+    """The paths by which a program calls a network: its own, or those of its outermost parts that it calls."""
+    met = {v.path for scene in seen.scenes for v in scene.step.visits if f"{v.path}.".startswith(f"{path}.")}
+    return {path} if path in met else {p for p in met if not any(p.startswith(f"{q}.") for q in met)}
 
 
 def has_modes(module: Any) -> bool:
@@ -293,25 +300,25 @@ def in_eval(learning: list[tuple[Scene, Visit]], judged: list[int]) -> list[tupl
     return [call for n, calls in steps.items() if n > last for call in calls]
 
 
-def dropped_in_eval(visits: list[tuple[Scene, Visit]], path: str) -> Iterator[Finding]:
+def dropped_in_eval(visits: list[tuple[Scene, Visit]]) -> Iterator[Finding]:
     """A function that drops numbers whatever the mode."""
     for scene, visit in visits:
         if visit.training or visit.grad:
             continue
         for call in scene.step.calls[visit.after :]:
-            if not any(p == path for p, _ in call.modules):
+            if not any(p == visit.path for p, _ in call.modules):
                 break
             words = call.place.expression if call.place is not None else ""
             if call.name == "mul" and re.match(r"[\w.]*dropout\w*\(", words) and "training" not in words:
-                facts = {"name": path, "expression": words, "fixed": f"{words[:-1]}, training=self.training)"}
+                facts = {"name": visit.path, "expression": words, "fixed": f"{words[:-1]}, training=self.training)"}
                 yield Finding("mode", "warning", scene.step.number, call.place, facts, call, "function")
                 return
 
 
-def is_used(scene: Scene, after: int, path: str) -> bool:
+def is_used(scene: Scene, visit: Visit) -> bool:
     """Whether what a module computed without gradients goes into a loss all the same."""
-    for call in scene.step.calls[after:]:
-        if not any(p == path for p, _ in call.modules):
+    for call in scene.step.calls[visit.after :]:
+        if not any(p == visit.path for p, _ in call.modules):
             break
         if any(id(r) in scene.leading or id(r) in scene.recorded for r in call.results):
             return True
