@@ -98,7 +98,7 @@ def add_seeing(commands: Any, shared: argparse.ArgumentParser) -> None:
     """The commands that watch a program."""
     watch = argparse.ArgumentParser(add_help=False)
     watch.add_argument("program", type=Path, help="a Python program that trains something")
-    watch.add_argument("arguments", nargs=argparse.REMAINDER, help="what the program is given")
+    watch.add_argument("arguments", nargs=argparse.REMAINDER, help="what the program is given").required = False
     watch.add_argument("--every", type=positive_int, default=1, metavar="N", help="watch the first of so many steps only (default: 1)")
     watch.add_argument("--keep", type=positive_int, default=8, metavar="N", help="steps, the last, that are kept whole (default: 8)")
     watch.add_argument(
