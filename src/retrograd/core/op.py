@@ -84,7 +84,7 @@ class Op:
     ) -> None:
         self.forward = forward
         self.name = name or forward.__name__.removesuffix("_op")  # the primitive beneath a public `f` of other signature is `f_op`
-        self.title = title or self.name  # what people call it: the public function that one of several operations is behind
+        self.title = title or self.name.removeprefix("linalg_")  # what people call it: the public function that it is behind
         self.outputs = tuple(outputs)
         self.many = many  # the one output named is a tuple of any length, and `g` a list of as many cotangents
         self.differentiable = differentiable
