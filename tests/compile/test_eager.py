@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -193,3 +194,35 @@ def test_a_fork_while_kernels_are_made():
         "else: os._exit(0)"
     )
     assert in_a_process(code) == "0"
+
+
+@pytest.mark.parametrize(
+    ("costs", "later", "chosen"),
+    [((3, 2), None, 1), ((2, 3), None, 0), ((3, 2, 1), None, 2), ((1, 3, 2), None, 0), ((2, 3, 1), 4, 0), ((3, 2, 1), 4, 1), ((3, 2, 4), None, 1)],
+)  # fmt: skip
+def test_trials(monkeypatch: pytest.MonkeyPatch, costs: tuple[int, ...], later: int | None, chosen: int):
+    """The quickest is chosen: on several threads only if it is so from the end of the pause on, and still when it is used. All give results."""
+    now = 0.0
+    monkeypatch.setattr(eager, "time", SimpleNamespace(perf_counter=lambda: now))
+
+    def rival(i: int) -> Any:
+        def function(x: int) -> tuple[int, int]:
+            nonlocal now
+            sleepless = i == 2 and now < eager.ASLEEP
+            slowed = i == 2 and later is not None and now > 2 * eager.ASLEEP
+            now += 1e-4 * (100 if sleepless else later if slowed and later else costs[i])
+            return i, x
+
+        return function
+
+    rivals = [rival(i) for i in range(len(costs))]
+    table: dict[str, Any] = {}
+    table["key"] = trial = eager.Trial(table, "key", rivals)
+    calls = 0
+    while table["key"] is trial:
+        which, x = table["key"](calls)
+        assert x == calls
+        calls += 1
+    assert table["key"] is rivals[chosen]
+    assert which == chosen
+    assert calls > eager.TURNS * len(costs)

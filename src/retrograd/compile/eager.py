@@ -10,11 +10,12 @@ What is quickened is listed here: where NumPy takes several passes over its oper
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -47,7 +48,9 @@ KINDS = 32  # kernels that one function may have
 COUNTED = 512  # kinds of calls whose number is remembered
 TOLERANCE = {4: 2e-5, 8: 1e-11}  # relative to the largest number, by the bytes of one
 MARGIN = 0.3e-6  # seconds: what finding a kernel costs
-TURNS = 12  # calls of each, in which kernels are compared with the function that they may replace
+ASLEEP = 0.3  # seconds after which the threads of a BLAS, whichever it is, sleep
+LONG = 0.03  # seconds: longer than another program has a processor at a time
+TURNS = 12  # calls of each at least, in which kernels are compared with the function that they may replace
 NEVER = frozenset({"params", "param_names"})
 
 
@@ -145,24 +148,54 @@ class Refused(Exception):
 class Trial:
     """Functions that do the same, each called some times and timed, where they are used; then the quickest takes this one's place in `table`.
 
-    The first of them is there already; another has to be quicker by more than it costs to find it.
+    The first of them is there already, the second is a kernel on one thread, the third, if there is one, the same on several. Another than
+    the first has to be quicker by more than it costs to find it.
+
+    Threads of a BLAS spin for a while after their last work, and would take the processors from ours. So the third waits until they sleep
+    before it is tried, and if it is chosen, it is tried again when others have been chosen too, with whatever they leave awake.
     """
 
     def __init__(self, table: dict[Any, Any], key: Any, rivals: Sequence[Callable[..., Any]]) -> None:
         self.table, self.key, self.rivals = table, key, rivals
         self.times: list[list[float]] = [[] for _ in rivals]
-        self.turn = 0
+        self.order = self.in_turns()
+        self.lock = threading.Lock()
 
     def __call__(self, *args: Any) -> Any:
-        which = min(self.turn // TURNS, len(self.rivals) - 1)
-        self.turn += 1
+        with self.lock:
+            which = next(self.order, None)
+        if which is None:
+            self.table[self.key] = chosen = self.rivals[self.quickest()]
+            return chosen(*args)
         start = time.perf_counter()
         result = self.rivals[which](*args)
         self.times[which].append(time.perf_counter() - start)
-        if self.turn >= TURNS * len(self.rivals):
-            costs = [median(times or [math.inf]) + MARGIN * bool(i) for i, times in enumerate(self.times)]
-            self.table[self.key] = self.rivals[costs.index(min(costs))]
         return result
+
+    def in_turns(self) -> Iterator[int]:
+        """Which is to be called next."""
+        for which in (0, 1):
+            yield from self.repeated(which, LONG)
+        if len(self.rivals) > 2:
+            yield from self.repeated(1, ASLEEP)
+            yield from self.repeated(2, LONG)
+            if self.quickest() == 2:
+                yield from self.repeated(2, ASLEEP)
+                self.times[2].clear()
+                yield from self.repeated(2, LONG)
+
+    def repeated(self, which: int, seconds: float) -> Iterator[int]:
+        """One of them, some times, and for so long at least."""
+        end = time.perf_counter() + seconds
+        for i in itertools.count():
+            if i >= TURNS and time.perf_counter() >= end:
+                return
+            yield which
+
+    def quickest(self) -> int:
+        """Which took the least time."""
+        costs = [median(times or [math.inf]) + MARGIN * bool(i) for i, times in enumerate(self.times)]
+        return costs.index(min(costs))
 
 
 class Quickened:
