@@ -82,13 +82,14 @@ class Borrowed:
     def settle(self) -> None:
         """Copies what others hold too; the rest is nobody else's any more."""
         with READING:
-            shared = []
-            for snapshot in [snapshot for known in self.snapshots.values() if (snapshot := known()) is not None]:
-                if snapshot.array is None:
+            shared, views, references = [], self.views, sys.getrefcount
+            for known in self.snapshots.values():
+                snapshot = known()
+                if snapshot is None or snapshot.array is None:
                     continue
-                if snapshot.array.base is not None or id(snapshot.array) in self.views:
+                if snapshot.array.base is not None or id(snapshot.array) in views:
                     shared.append(snapshot)
-                elif sys.getrefcount(snapshot.array) > 2:  # the snapshot's, and the call's own
+                elif references(snapshot.array) > 2:  # the snapshot's, and the call's own
                     snapshot.detach()
             for together in self.by_owner(shared):
                 if held_by_others(together):

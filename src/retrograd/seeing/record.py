@@ -82,6 +82,13 @@ def histogram(numbers: ndarray, least: float, most: float) -> list[int]:
     return found
 
 
+def copied(array: ndarray) -> ndarray:
+    """A copy in C order. `array.copy()` takes a quarter longer where the memory was not used for a while."""
+    result: ndarray = np.empty(array.shape, array.dtype)
+    np.copyto(result, array)
+    return result
+
+
 def nothing() -> None:
     """What a weak reference gives for something that is gone."""
 
@@ -126,7 +133,7 @@ class Snapshot:
     def detach(self) -> None:
         """Stops sharing memory."""
         if self.array is not None:
-            self.array = self.array.copy()
+            self.array = copied(self.array)
         else:
             self._forgotten = nothing, *self._forgotten[1:]
 
@@ -134,10 +141,10 @@ class Snapshot:
         """Stops sharing memory, while another thread may be about to write there: it says so first, by `detach`."""
         while self.array is not None:
             array = self.array
-            copied = array.copy()
+            own = copied(array)
             with READING:
                 if self.array is array:  # nobody had written to it when it was copied
-                    self.array = copied
+                    self.array = own
                     return
 
     def forget(self) -> None:

@@ -564,7 +564,7 @@ class Recorder(Observer):
         notes = self.running_forward(node is not None) if self.step is None or self.updated else self.notes
         if notes is None or not self.may_call():
             return
-        frame = self.user(sys._getframe(2))
+        frame = self.user(sys._getframe(2))  # beneath what told
         self.place = place = None if frame is None else (frame.f_code, frame.f_lasti)
         values, operands = self.values, []
         for a in args:

@@ -135,7 +135,7 @@ entry:
   %since = call i64 @now()
   br label %look
 look:
-  %spins = phi i64 [ 0, %entry ], [ %spins.next, %relax ], [ 0, %clock ]
+  %spins = phi i64 [ 0, %entry ], [ %spins.next, %relax ], [ 0, %manners ], [ 0, %give.way ]
   %epoch = load atomic i64, ptr @epoch acquire, align 8
   %new = icmp ne i64 %epoch, %seen
   %odd = trunc i64 %epoch to i1
@@ -154,7 +154,13 @@ clock:
   %waited = sub i64 %time, %since
   %patience = load atomic i64, ptr @patience monotonic, align 8
   %weary = icmp sgt i64 %waited, %patience
-  br i1 %weary, label %gave.up, label %look
+  br i1 %weary, label %gave.up, label %manners
+manners:
+  %long = icmp sgt i64 %waited, 50000
+  br i1 %long, label %give.way, label %look
+give.way:
+  call void @yield()  ; between steps of a program another thread may want the core: one of NumPy's, say
+  br label %look
 found:
   ret i64 %epoch
 gave.up:

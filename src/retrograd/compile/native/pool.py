@@ -20,7 +20,7 @@ from retrograd import config
 from retrograd.compile.native import objects
 
 MOST_THREADS = 256  # the slots in pool.ll
-PATIENCE = 100e-6  # seconds that a worker without work spins before it sleeps: longer than any pause within a training step
+PATIENCE = 1e-3  # seconds that a worker without work spins before it sleeps: longer than most pauses in a training step, and between two
 SYMBOLS = [f"retrograd_pool_{name}" for name in ("enter", "leave", "stage", "set", "look", "forget")]
 PYTHON = [
     "PyThread_allocate_lock",
