@@ -149,6 +149,7 @@ class Recorder(Observer):
         self.passes: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
         self.paths: dict[int, tuple[weakref.ref[Any], str, str]] = {}  # by id of a parameter, buffer or module: its path, and kind or class
         self.names: dict[str, int] = {}  # of outermost modules: how many have had each
+        self.most_modules = 2  # outermost ones, before those that are gone are let go of
         self.visited: dict[str, int] = {}  # by path of a module that none of the modules running called: the last step in which it was
         self.optimizers: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id: which it is
         self.counter: weakref.ref[Any] | None = None  # the optimizer whose steps are counted: the first that was met
@@ -528,7 +529,9 @@ class Recorder(Observer):
 
     def enrol(self, module: Module, name: str | None) -> str:
         """Takes down the paths of all that a module holds. The first module's parameters go by their paths alone."""
-        self.forget_modules()
+        if len(self.record.modules) >= self.most_modules:
+            self.forget_modules()
+            self.most_modules = max(2, 2 * len(self.record.modules))
         name = name or type(module).__name__
         self.names[name] = n = self.names.get(name, 0) + 1
         variable = name if n == 1 else f"{name}#{n}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -248,17 +248,18 @@ def exploding(seen: Evidence) -> Iterator[Finding]:
 @detector("mode", "passes", "modules")
 def modes(seen: Evidence) -> Iterator[Finding]:
     """Training a network that `eval()` was called on; or judging one in training mode."""
+    every: dict[str, list[tuple[Scene, Visit]]] = {}
+    for scene in seen.scenes:
+        for visit in scene.step.visits:
+            every.setdefault(visit.path, []).append((scene, visit))
+    changed = {scene.step.number: {id(u.leaf.tensor()) for u in scene.step.updates if u.leaf.tensor is not None} for scene in seen.scenes}
     for path, module in seen.record.modules.items():
         inner = {f"{path}.{name}" if name else path: m for name, m in module.named_modules()}
-        called = called_as(seen, path)
+        called = called_as(path, every)
         depend = sorted(p for p, m in inner.items() if has_modes(m) and any(f"{p}.".startswith(f"{top}.") for top in called))
         own = {id(p) for p in module.parameters()}
-        visits = [(scene, v) for scene in seen.scenes for v in scene.step.visits if v.path in called]
-        learning = [
-            (scene, v)
-            for scene, v in visits
-            if v.grad and any(u.leaf.tensor is not None and id(u.leaf.tensor()) in own for u in scene.step.updates)
-        ]
+        visits = sorted((x for top in called for x in every[top]), key=lambda x: (x[0].step.number, x[1].after))
+        learning = [(scene, v) for scene, v in visits if v.grad and own & changed[scene.step.number]]
         if not learning:
             continue
         yield from dropped_in_eval(visits)
@@ -275,10 +276,12 @@ def modes(seen: Evidence) -> Iterator[Finding]:
             yield Finding("mode", "warning", scene.step.number, visit.place, {"name": path, "modules": depend}, None, "train")
 
 
-def called_as(seen: Evidence, path: str) -> set[str]:
+def called_as(path: str, visited: Collection[str]) -> list[str]:
     """The paths by which a program calls a network: its own, or those of its outermost parts that it calls."""
-    met = {v.path for scene in seen.scenes for v in scene.step.visits if f"{v.path}.".startswith(f"{path}.")}
-    return {path} if path in met else {p for p in met if not any(p.startswith(f"{q}.") for q in met)}
+    if path in visited:
+        return [path]
+    parts = [p for p in visited if p.startswith(f"{path}.")]
+    return [p for p in parts if not any(p.startswith(f"{q}.") for q in parts)]
 
 
 def has_modes(module: Any) -> bool:
