@@ -34,15 +34,16 @@ from retrograd.core.tensor import Tensor, owner, wrap
 from retrograd.optim.arrays import ArrayBuilder
 from retrograd.optim.optimizer import Optimizer
 
-ONE_PASS = frozenset({"exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "tanh"})
+FUNCTIONS = ("exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "tanh")
+ONE_PASS = frozenset({*FUNCTIONS, "clone"})
 SMOOTH = {
-    *ONE_PASS, "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "atan2", "sinc", "hypot", "logaddexp", "pow_scalar", "erf",
+    *FUNCTIONS, "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh", "atan2", "sinc", "hypot", "logaddexp", "pow_scalar", "erf",
     "erfc", "ndtr", "logit", "sigmoid", "log_sigmoid", "silu", "softplus", "mish", "gelu", "elu", "hardsigmoid", "hardswish", "hardtanh",
     "leaky_relu", "relu", "threshold",
 }  # fmt: skip
 WINDOWS = {"convolution", "convolution_transpose", "convolution_weight", "max_pool", "avg_pool", "avg_unpool"}
 WHOLE = {"softmax", "log_softmax", "logsumexp", "var", "normalize", "linear", "mm", *WINDOWS}
-FORWARDS = SMOOTH | WHOLE | {"gelu_slope", "lgamma", "softmax_grad", "log_softmax_grad", "share"}
+FORWARDS = SMOOTH | WHOLE | ONE_PASS | {"gelu_slope", "lgamma", "softmax_grad", "log_softmax_grad", "share"}
 RULES = SMOOTH | WHOLE | {"square", "rsqrt", "reciprocal", "div"}
 KINDS = 32  # kernels that one function may have
 COUNTED = 512  # kinds of calls whose number is remembered

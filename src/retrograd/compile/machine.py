@@ -118,7 +118,7 @@ class Machine:
             return self.head_stages(unit, unit.head)
         lanes = lanes_for(unit.loops, self.host)
         plan = schedule(unit, self.kept, lanes)
-        operations = plan.operations() // 8
+        operations = plan.operations() // 8 + plan.traffic() // 64  # of vectors, and moves of cache lines
         units = plan.units(lanes)
         operands = self.places(plan)
         key = f"{self.host.cpu} {lanes}\n{plan.key()}"
