@@ -22,7 +22,8 @@ from retrograd.seeing.flow import Flow
 
 BATCHES = (1, 16, 64)
 EVERY, KEEP = 100, 4
-ROUNDS, SECONDS = 11, 0.2
+ROUNDS, SECONDS = 15, 0.25
+WARM = 3.0  # seconds in which eager chooses its kernels
 Step = Callable[[], Any]
 
 
@@ -82,6 +83,9 @@ def timed(step: Step, n: int, way: Callable[[], Any], before: int = 1) -> float:
 def ratios(batch: int) -> tuple[float, dict[str, float]]:
     """The time of the plain step, and how many times as long each way takes; the median over rounds of neighbours."""
     step = note_step(retrograd, batch)
+    end = time.perf_counter() + WARM
+    while time.perf_counter() < end:
+        step()
     n = max(EVERY, calls_per_round(step, SECONDS) // EVERY * EVERY)
     plain: list[float] = []
     found: dict[str, list[float]] = {name: [] for name in WAYS}
