@@ -523,9 +523,14 @@ class Recorder(Observer):
         if whole is not module:
             path = self.known(whole) or self.enrol(whole, name_in(frame, whole))
             return self.known(module) or self.remember(module, f"{path}[…]", "module")  # such as a slice of a Sequential
-        if any(True for _ in itertools.chain(module.parameters(), module.buffers())):
+        if self.has_news(module):
             return self.enrol(module, name)
-        return self.remember(module, self.unlike(name or type(module).__name__), "module")  # has no numbers, may be made anew in each step
+        return self.remember(module, self.unlike(name or type(module).__name__), "module")  # may well be made anew in each step
+
+    def has_news(self, module: Module) -> bool:
+        """Whether a module brings parameters or buffers with it: not one that has none, nor one that only puts known ones together."""
+        own = any(True for _ in itertools.chain(module.parameters(recurse=False), module.buffers(recurse=False)))
+        return own or any(self.known(part) is None and self.has_news(part) for part in module.children())
 
     def enrol(self, module: Module, name: str | None) -> str:
         """Takes down the paths of all that a module holds. The first module's parameters go by their paths alone."""
