@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ import retrograd as torch
 from retrograd.cli.lesson_texts import STEPS
 from retrograd.cli.main import main
 from retrograd.cli.texts import TRAIN, default_language
+from retrograd.cli.train import Training
 
 
 def test_train_learns_the_digits(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -148,3 +150,20 @@ def test_language_of_the_locale(monkeypatch: pytest.MonkeyPatch):
     assert default_language() == "es"
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
     assert default_language() == "en"
+
+
+def test_an_interruption_while_accuracy_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """The epoch that was not over does not count, and everything is written."""
+    measure, calls = Training.measure, itertools.count()
+
+    def interrupted(self: Training) -> float:
+        if next(calls) == 1:
+            raise KeyboardInterrupt
+        return measure(self)
+
+    monkeypatch.setattr(Training, "measure", interrupted)
+    assert main(["train", "--epochs", "3", "--out", str(tmp_path), "--lang", "en"]) == 130
+    history = torch.load(tmp_path / "checkpoint.pt")["history"]
+    assert [len(history["loss"]), len(history["accuracy"])] == [1, 1]
+    assert (tmp_path / "training.png").exists()
+    assert "interrupted" in capsys.readouterr().out

@@ -39,11 +39,8 @@ def draw(training: Any, say: dict[str, str], title: str, path: Path) -> None:
         axes.set_title(say[name], fontsize=10)
         axes.set_axis_off()
     top.colorbar(shown, ax=top.axes, shrink=0.8)
-    epochs = range(1, len(training.history.loss) + 1)
-    for axes, values, name in zip(
-        bottom.subplots(1, 2), (training.history.loss, training.history.accuracy), ("loss", "accuracy"), strict=True
-    ):
-        axes.plot(epochs, values, marker="o")
+    for i, (axes, name) in enumerate(zip(bottom.subplots(1, 2), ("loss", "accuracy"), strict=True)):
+        axes.plot(range(1, len(training.history) + 1), [epoch[i] for epoch in training.history], marker="o")
         axes.set_title(say[name], fontsize=10)
         axes.set_xlabel(say["epoch axis"])
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -33,14 +33,6 @@ class Options:
     out: Path = Path("retrograd-run")
 
 
-@dataclass
-class History:
-    """What came of each epoch."""
-
-    loss: list[float]
-    accuracy: list[float]
-
-
 class Divergence(UserError):
     """The loss is no longer a number."""
 
@@ -80,7 +72,7 @@ class Training:
         ideal = torch.nn.functional.one_hot(self.labels, DIM_OUT).float()
         self.loader = DataLoader(TensorDataset(self.images, ideal), batch_size=options.batch, shuffle=True)
         self.before = self.net[0].weight.detach().clone()
-        self.history = History([], [])
+        self.history: list[tuple[float, float]] = []  # loss and accuracy of each epoch, both at once: a program may be interrupted anywhere
 
     def epoch(self, advance: Any) -> float:
         """One pass over the training digits; returns the mean loss. Calls `advance` after each step."""
@@ -92,7 +84,7 @@ class Training:
             value = loss.item()
             if not np.isfinite(value):  # before the step: the weights are still what they were
                 raise Divergence(
-                    f"the loss became {value} in epoch {len(self.history.loss) + 1}: the learning rate {self.options.lr:g} is too high"
+                    f"the loss became {value} in epoch {len(self.history) + 1}: the learning rate {self.options.lr:g} is too high"
                 )
             self.optimizer.step()
             total, seen = total + value * len(images), seen + len(images)
@@ -109,7 +101,7 @@ class Training:
         return {
             "model": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "history": asdict(self.history),
+            "history": {"loss": [loss for loss, _ in self.history], "accuracy": [accuracy for _, accuracy in self.history]},
             "options": options,
         }
 
@@ -146,15 +138,15 @@ def run(options: Options, language: str) -> int:
                 bar.reset(task, description=say["training"].format(epoch=epoch, epochs=options.epochs))
                 start = time.perf_counter()
                 loss = training.epoch(lambda: bar.advance(task))
-                training.history.loss.append(loss)
-                training.history.accuracy.append(training.measure())
-                line = {"loss": loss, "accuracy": training.history.accuracy[-1], "seconds": time.perf_counter() - start}
+                accuracy = training.measure()
+                training.history.append((loss, accuracy))
+                line = {"loss": loss, "accuracy": accuracy, "seconds": time.perf_counter() - start}
                 console.print(say["epoch"].format(epoch=epoch, epochs=options.epochs, width=len(str(options.epochs)), **line))
         except KeyboardInterrupt:
             status = 130
         except Divergence as error:
             status, complaint = 1, error
-    accuracies = training.history.accuracy
+    accuracies = [accuracy for _, accuracy in training.history]
     last = training.measure() if status else accuracies[-1]
     if status == 130:
         console.print(say["interrupted"].format(epoch=len(accuracies) + 1, last=last))
