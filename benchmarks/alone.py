@@ -21,11 +21,10 @@ import numpy as np
 from benchmarks.contenders import CONTENDERS, Absent, Call, as_arrays
 from benchmarks.workloads import WORKLOADS
 from benchmarks.workloads.workload import Workload
-from retrograd.cli.timing import turns
+from retrograd.cli.timing import REST, turns
 
 CHECKED_STEPS = 3
 FIRST, LATER = 5, 15  # steps of a fresh process: in the first the compiler is at work
-REST = 0.02
 
 
 def measured_row(workload: Workload, contenders: Sequence[str], rounds: int, seconds: float) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from retrograd.cli.timing import interleaved, shown
+from retrograd.cli.timing import REST, interleaved, shown, warm
 
 BATCHES = (1, 16, 64, 256, 1024)
 LIBRARIES = ("retrograd", "torch")
@@ -144,7 +144,8 @@ def main(argv: Sequence[str] = ()) -> int:
     for row, make in ROWS.items():
         steps = {name: make(lib) for name, lib in libraries.items()}
         check_same(row, steps)
-        times = interleaved(steps)
+        warm(steps["retrograd"])
+        times = interleaved(steps, rest=REST)
         print(f"{row:40}{shown(times['retrograd']):>12}{shown(times['torch']):>14}{times['torch'] / times['retrograd']:9.2f}x", flush=True)
     ours, theirs = (import_seconds(name) for name in LIBRARIES)
     print(f"{'import':40}{shown(ours):>12}{shown(theirs):>14}{theirs / ours:9.2f}x")

@@ -16,14 +16,13 @@ from typing import Any
 import retrograd
 from benchmarks import page
 from benchmarks.eager import note_step
-from retrograd.cli.timing import calls_per_round, shown
+from retrograd.cli.timing import calls_per_round, shown, warm
 from retrograd.seeing import see
 from retrograd.seeing.flow import Flow
 
 BATCHES = (1, 16, 64)
 EVERY, KEEP = 100, 4
 ROUNDS, SECONDS = 15, 0.25
-WARM = 3.0  # seconds in which eager chooses its kernels
 Step = Callable[[], Any]
 
 
@@ -83,9 +82,7 @@ def timed(step: Step, n: int, way: Callable[[], Any], before: int = 1) -> float:
 def ratios(batch: int) -> tuple[float, dict[str, float]]:
     """The time of the plain step, and how many times as long each way takes; the median over rounds of neighbours."""
     step = note_step(retrograd, batch)
-    end = time.perf_counter() + WARM
-    while time.perf_counter() < end:
-        step()
+    warm(step)
     n = max(EVERY, calls_per_round(step, SECONDS) // EVERY * EVERY)
     plain: list[float] = []
     found: dict[str, list[float]] = {name: [] for name in WAYS}

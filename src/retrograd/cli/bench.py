@@ -15,7 +15,7 @@ import numpy as np
 
 import retrograd
 from retrograd.cli.texts import BENCH, UserError
-from retrograd.cli.timing import interleaved, shown
+from retrograd.cli.timing import REST, interleaved, shown
 from retrograd.cli.workloads import (
     Numbers,
     Step,
@@ -31,7 +31,6 @@ from retrograd.cli.workloads import (
 PEER = "torch"
 CHECKED_STEPS = 3
 TOLERANCE = 1e-3  # of what is computed, relative to the largest number in it
-REST = 0.02  # seconds before each turn: threads that have worked may spin a little before they sleep
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from statistics import median
 
 Step = Callable[[], object]
+WARM = 3.0  # seconds
+REST = 0.02  # seconds before a turn: threads that have worked may spin a little before they sleep
 
 
 def calls_per_round(step: Step, seconds: float) -> int:
@@ -21,6 +23,13 @@ def calls_per_round(step: Step, seconds: float) -> int:
         if took > seconds / 4:
             return max(1, round(n * seconds / took))
         n *= 4
+
+
+def warm(step: Step) -> None:
+    """Calls a function for as long as Retrograd's eager needs to make and choose kernels (compile/eager.py)."""
+    end = time.perf_counter() + WARM
+    while time.perf_counter() < end:
+        step()
 
 
 def turns(steps: dict[str, Step], rounds: int = 15, seconds: float = 0.05, rest: float = 0.0) -> dict[str, list[float]]:

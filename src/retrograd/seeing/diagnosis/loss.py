@@ -23,7 +23,7 @@ def loss_calls(seen: Evidence, *names: str, judging: bool = False) -> Iterator[t
     met = set()
     for scene in seen.scenes:
         for call in scene.step.calls:
-            if call.name.removesuffix("_reduced") not in names or call.place in met:
+            if call.title not in names or call.place in met:
                 continue
             if (judging and not scene.roots) or any(id(r) in scene.leading for r in call.results):
                 met.add(call.place)
@@ -124,9 +124,7 @@ def softmax_twice(seen: Evidence) -> Iterator[Finding]:
 
 def is_of_loss(scene: Scene, call: Call) -> bool:
     """Whether a log_softmax goes into nll_loss, both within cross_entropy."""
-    return any(
-        user.name.removesuffix("_reduced") == "nll_loss" and user.place == call.place for user in scene.uses.get(id(call.results[0]), ())
-    )
+    return any(user.title == "nll_loss" and user.place == call.place for user in scene.uses.get(id(call.results[0]), ()))
 
 
 def before(call: Call, result: Value) -> str:
