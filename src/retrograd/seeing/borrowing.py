@@ -6,16 +6,27 @@ What is known of borrowed arrays does not keep them: they are gone with the reco
 from __future__ import annotations
 
 import sys
-import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import compress
+from operator import attrgetter
+from weakref import ref
 
+import numpy as np
 from numpy import ndarray
 
 from retrograd.core.tensor import Version, owner
-from retrograd.seeing.record import READING, Snapshot, Summary
+from retrograd.seeing.record import READING, Snapshot, Summary, nothing
 
 new = Snapshot.__new__
 FEW = 1000  # snapshots: no more than that are worth a look at which of them are still there
+
+
+def references(snapshots: Iterable[Snapshot]) -> Iterator[int]:
+    """How many references there are to each snapshot's array."""
+    return map(sys.getrefcount, map(attrgetter("array"), snapshots))
+
+
+ALONE = next(references([Snapshot(np.zeros(1))]))  # where none but the snapshot has it: versions of Python count differently
 
 
 def held_by_others(held: list[tuple[ndarray, ndarray, Snapshot]]) -> bool:
@@ -34,22 +45,23 @@ class Borrowed:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self.snapshots: dict[int, weakref.ref[Snapshot]] = {}  # by id of the array
-        self.views: dict[int, list[weakref.ref[Snapshot]]] = {}  # those of arrays on others' memory, by id of the array that owns it
+        self.snapshots: dict[int, ref[Snapshot]] = {}  # by id of the array
+        self.views: dict[int, list[ref[Snapshot]]] = {}  # those of arrays on others' memory, by id of the array that owns it
         self.of_views = 0  # how many are listed there
         self.most = FEW  # before those that are gone are swept out
-        self.summaries: dict[int, tuple[weakref.ref[ndarray], Version, int, bytes, Summary]] = {}  # by id of an array beyond the limit
+        self.summaries: dict[int, tuple[ref[ndarray], Version, int, bytes, Summary]] = {}  # by id of an array beyond the limit
 
     def borrow(self, array: ndarray, version: Version | None = None) -> Snapshot:
         """The numbers of an array as they are now. `version`: the counter of the writes to it, if it is known."""
-        known = self.snapshots.get(id(array))
+        snapshots, key = self.snapshots, id(array)
+        known = snapshots.get(key)
         if known is not None and (found := known()) is not None and (found.array is array or found.source is array):
             return found
         snapshot = new(Snapshot)  # what its __init__ does: this runs more often than anything else here
-        snapshot.array, snapshot._summary = array, None
+        snapshot.array = array
         if array.size > self.limit:
             self.summarise(snapshot, array, version)
-        self.snapshots[id(array)] = known = weakref.ref(snapshot)
+        snapshots[key] = known = ref(snapshot)
         if array.base is not None:
             self.views.setdefault(id(owner(array)), []).append(known)
             self.of_views += 1
@@ -63,7 +75,7 @@ class Borrowed:
             snapshot._summary = known[4]
         snapshot.forget()
         if version is not None:
-            self.summaries[id(array)] = weakref.ref(array), version, version[0], some, snapshot.summary
+            self.summaries[id(array)] = ref(array), version, version[0], some, snapshot.summary
 
     def give_back(self, array: ndarray) -> None:
         """The memory of an array is about to be written to: what was borrowed of it is copied."""
@@ -82,14 +94,12 @@ class Borrowed:
     def settle(self) -> None:
         """Copies what others hold too; the rest is nobody else's any more."""
         with READING:
-            shared, views, references = [], self.views, sys.getrefcount
-            for known in self.snapshots.values():
-                snapshot = known()
-                if snapshot is None or snapshot.array is None:
-                    continue
-                if snapshot.array.base is not None or id(snapshot.array) in views:
-                    shared.append(snapshot)
-                elif references(snapshot.array) > 2:  # the snapshot's, and the call's own
+            there = list(filter(None, map(ref.__call__, self.snapshots.values())))
+            found = ((self.snapshots.get(key, nothing), *views) for key, views in self.views.items())
+            shared = [snapshot for together in found for known in together if (snapshot := known()) is not None]
+            apart = {*map(id, shared)}
+            for snapshot in compress(there, map(ALONE.__lt__, references(there))):
+                if snapshot.array is not None and id(snapshot) not in apart:
                     snapshot.detach()
             for together in self.by_owner(shared):
                 if held_by_others(together):

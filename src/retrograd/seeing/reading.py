@@ -22,10 +22,10 @@ READ_OFF: Any = object()  # in a note, for what a node's rules know: nothing but
 def read(notes: list[Note], values: list[Value], step: Step) -> None:
     """Gives a step its lists. `values`: all that the notes speak of, in the order in which they were met; their places are as in notes."""
     reader = Reader()
+    for number, value in enumerate(values):
+        value.number, value.maker, value.output, value.place = number, None, 0, reader.place(value.place)
     for name, *about in notes:
         getattr(reader, name)(*about)
-    for value in values:
-        value.place = reader.place(value.place)
     step.values, step.calls, step.passes, step.updates = values, reader.calls, reader.passes, reader.updates
     step.events, step.visits, step.order = reader.events, reader.visits, reader.order
 
@@ -104,7 +104,8 @@ class Reader:
         number: int | None, after: list[Any],
     ) -> None:  # fmt: skip
         """A parameter was changed. `after`: nothing, if it was not seen again; or its numbers then, and the optimizer's state."""
-        update = Update(leaf, optimizer, hyperparameters, before, gradient, passes, self.place(at), number, *after)
+        numbers = {name: x for name, x in hyperparameters.items() if not callable(x)}
+        update = Update(leaf, optimizer, numbers, before, gradient, passes, self.place(at), number, *after)
         self.updates.append(update)
         self.order.append(update)
 

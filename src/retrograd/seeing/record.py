@@ -103,11 +103,11 @@ class Snapshot:
     __slots__ = ("__weakref__", "_forgotten", "_summary", "array")
 
     array: ndarray | None
-    _summary: Summary | None
+    _summary: Summary  # if it has been worked out
     _forgotten: tuple[Callable[[], ndarray | None], tuple[int, ...], np.dtype[Any]]  # of the array whose numbers were: itself, shape, dtype
 
     def __init__(self, array: ndarray, whole: bool = True) -> None:
-        self.array, self._summary = array, None
+        self.array = array
         if not whole:
             self.forget()
 
@@ -124,10 +124,12 @@ class Snapshot:
     @property
     def summary(self) -> Summary:
         """Statistics of the numbers, worked out once."""
-        if self._summary is None:
+        try:
+            return self._summary
+        except AttributeError:
             assert self.array is not None
             self._summary = Summary.of(self.array)
-        return self._summary
+            return self._summary
 
     @property
     def source(self) -> ndarray | None:
@@ -221,15 +223,16 @@ class Value:
     other that the record did not see made), "earlier" (computed, with a history, before the step began) or "result" (of `call`).
     """
 
-    number: int
     kind: str
     snapshot: Snapshot
     requires_grad: bool
-    name: str | None = None  # of a parameter or buffer its path, of others the variable that held it
-    maker: weakref.ref[Call] | None = None
-    output: int = 0  # which of the call's results
-    place: Place | None = None  # where it was met
-    tensor: weakref.ref[Any] | None = None
+    name: str | None  # of a parameter or buffer its path, of others the variable that held it
+    place: Place | None  # where it was met
+    tensor: weakref.ref[Any]
+    # from here on, known when the step's notes have been read
+    number: int = field(init=False)
+    maker: weakref.ref[Call] | None = field(init=False)
+    output: int = field(init=False)  # which of the call's results
 
     @property
     def call(self) -> Call | None:
@@ -238,7 +241,7 @@ class Value:
 
     def is_of(self, tensor: Any) -> bool:
         """Whether it was made of this very tensor."""
-        return self.tensor is not None and self.tensor() is tensor
+        return self.tensor() is tensor
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -16,11 +16,11 @@ import math
 import os
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Sequence
 from inspect import CO_OPTIMIZED
 from types import FrameType, TracebackType
 from typing import Any
+from weakref import ref
 
 import numpy as np
 from numpy import ndarray
@@ -146,13 +146,13 @@ class Recorder(Observer):
         self.due = False  # a step was to be watched that another watched (compile(), which records a call), or that another thread took
         self.count = 0  # steps that the program has taken, watched or not
         self.last = -1  # the number of the last step that is over
-        self.passes: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
-        self.paths: dict[int, tuple[weakref.ref[Any], str, str]] = {}  # by id of a parameter, buffer or module: its path, and kind or class
+        self.passes: dict[int, tuple[ref[Any], int]] = {}  # by id of a leaf: how many backward passes are in its .grad
+        self.paths: dict[int, tuple[ref[Any], str, str]] = {}  # by id of a parameter, buffer or module: its path, and kind or class
         self.names: dict[str, int] = {}  # of outermost modules: how many have had each
         self.most_modules = 2  # outermost ones, before those that are gone are let go of
         self.visited: dict[str, int] = {}  # by path of a module that none of the modules running called: the last step in which it was
-        self.optimizers: dict[int, tuple[weakref.ref[Any], int]] = {}  # by id: which it is
-        self.counter: weakref.ref[Any] | None = None  # the optimizer whose steps are counted: the first that was met
+        self.optimizers: dict[int, tuple[ref[Any], int]] = {}  # by id: which it is
+        self.counter: ref[Any] | None = None  # the optimizer whose steps are counted: the first that was met
         self.hook: Any = None  # on it
         self.losses: list[tuple[int, Any]] = []  # where backward passes began, weakly, each with the number of its step
         self.lent = Borrowed(limit)
@@ -171,8 +171,8 @@ class Recorder(Observer):
         self.updated = False  # parameters have been updated
         self.own = False  # the last update was made by the program itself, with gradients on: by way of `.data`
         self.unfinished: dict[int, Note] = {}  # by id of a parameter, its last update, to whose last entry what comes of it is added
-        self.aliases: dict[int, tuple[weakref.ref[Any], weakref.ref[Any]]] = {}  # by id of what shares memory with a leaf: itself, the leaf
-        self.asked: dict[int, tuple[weakref.ref[Any], weakref.ref[Any], Snapshot]] = {}  # by id of a leaf: itself, what `grad()` gave of it
+        self.aliases: dict[int, tuple[ref[Any], ref[Any]]] = {}  # by id of what shares memory with a leaf: itself, the leaf
+        self.asked: dict[int, tuple[ref[Any], ref[Any], Snapshot]] = {}  # by id of a leaf: itself, what `grad()` gave of it
         # where the program is
         self.modules: tuple[tuple[str, str], ...] = ()  # that are running
         self.callers: list[tuple[FrameType | None, FrameType | None]] = [(None, None)]  # the frames that call these, and the user's beneath
@@ -250,10 +250,10 @@ class Recorder(Observer):
         met = self.record.optimizers
         number = next((i for i, other in enumerate(met) if other() is optimizer), len(met))
         if number == len(met):
-            met.append(weakref.ref(optimizer))
+            met.append(ref(optimizer))
         self.optimizers[id(optimizer)] = met[number], number
         if self.counter is None:
-            self.counter, self.hook = weakref.ref(optimizer, self.lost), optimizer.register_step_post_hook(self.took_step)
+            self.counter, self.hook = ref(optimizer, self.lost), optimizer.register_step_post_hook(self.took_step)
         return number
 
     def took_step(self, optimizer: Any, args: Any, kwargs: Any) -> None:
@@ -372,7 +372,7 @@ class Recorder(Observer):
 
     def path_of(self, value: Value, variable: str | None) -> str | None:
         """The path of a parameter, which modules that have been called since may have told; or else the variable that held it."""
-        tensor = value.tensor() if value.tensor is not None else None
+        tensor = value.tensor()
         if tensor is None:
             return variable
         return self.known(tensor) or self.remember(tensor, name_of_leaf(tensor) or self.unlike(variable or "parameter"), "parameter")
@@ -421,7 +421,7 @@ class Recorder(Observer):
     def value(self, tensor: Tensor, frame: FrameType | None = None) -> Value:
         """What a tensor is to the running step. `frame`: the user's, if it is known already."""
         known = self.values.get(id(tensor))
-        if known is not None and known.tensor() is tensor:  # type: ignore[misc]
+        if known is not None and known.tensor() is tensor:
             snapshot, data = known.snapshot, tensor._data
             if snapshot.array is data or snapshot.source is data:  # nobody has written there since
                 return known
@@ -437,7 +437,7 @@ class Recorder(Observer):
     def held(self, p: Tensor) -> Value:
         """What a parameter was to the step when it was last met."""
         known = self.values.get(id(p))
-        value = known if known is not None and known.tensor() is p else self.value(p)  # type: ignore[misc]
+        value = known if known is not None and known.tensor() is p else self.value(p)
         if value.kind == "result" and p._node is LEAF:  # it has become a leaf since an operation made it
             value.kind, value.name = "leaf", name_in(self.user(sys._getframe(1)), p)
         return value
@@ -475,9 +475,8 @@ class Recorder(Observer):
 
     def new_value(self, tensor: Tensor, kind: str, node: Any, name: str | None = None, place: Any = None) -> Value:
         """A value of the running step."""
-        met, snapshot = self.met, self.borrow(tensor._data, tensor._version)
-        value = Value(len(met), kind, snapshot, node is not None, name, None, 0, place, weakref.ref(tensor))
-        met.append(value)
+        value = Value(kind, self.borrow(tensor._data, tensor._version), node is not None, name, place, ref(tensor))
+        self.met.append(value)
         self.values[id(tensor)] = value
         return value
 
@@ -490,7 +489,7 @@ class Recorder(Observer):
         """From now on, it is known by this path, unless it is by another."""
         found = self.known(thing)
         if found is None:
-            self.paths[id(thing)] = weakref.ref(thing), path, kind
+            self.paths[id(thing)] = ref(thing), path, kind
         return found or path
 
     # ------------------------------------------------------------ what happens forward
@@ -576,14 +575,17 @@ class Recorder(Observer):
         self.place = place = None if frame is None else (frame.f_code, frame.f_lasti)
         values, operands = self.values, []
         for a in args:
-            if isinstance(a, Tensor) and not isinstance(a, Box):
-                known = values.get(id(a))
-                as_it_is = known is not None and known.snapshot.array is a._data and known.tensor() is a  # type: ignore[misc]
-                operands.append(known if as_it_is else self.value(a, frame))
+            known = values.get(id(a))
+            if known is not None and known.tensor() is a and known.snapshot.array is a._data:  # type: ignore[union-attr]
+                operands.append(known)
+            elif isinstance(a, Tensor) and not isinstance(a, Box):
+                operands.append(self.value(a, frame))
             else:
                 operands.append(a)
         new_value = self.new_value
-        results = tuple([new_value(out, "result", out._node if out._base is None else current_node(out)) for out in outs])
+        results: Any = ()
+        for out in outs:
+            results = *results, new_value(out, "result", out._node if out._base is None else current_node(out))
         facts: Any = None
         if node is not None:
             self.calls[id(node)] = results
@@ -661,7 +663,7 @@ class Recorder(Observer):
 
     def shared(self, tensor: Tensor, other: Tensor) -> None:
         if current_node(tensor) is LEAF:
-            self.aliases[id(other)] = weakref.ref(other), weakref.ref(tensor)
+            self.aliases[id(other)] = ref(other), ref(tensor)
         if self.idle:
             return
         notes, at = self.running(), self.look(sys._getframe(1))
@@ -690,7 +692,7 @@ class Recorder(Observer):
                 self.losses.append((self.step.number, root.tensor))
 
     def gave(self, leaf: Tensor, g: Tensor) -> None:
-        self.asked[id(leaf)] = weakref.ref(leaf), weakref.ref(g), self.borrow(g._data)
+        self.asked[id(leaf)] = ref(leaf), ref(g), self.borrow(g._data)
 
     def value_at(self, edge: Any) -> Value | None:
         """The value that an edge of the tape leads to."""
@@ -707,10 +709,9 @@ class Recorder(Observer):
     def pulled(self, node: Any, g: Any, results: Sequence[Any]) -> None:
         if not self.walked_back or (id(node) not in self.calls and not self.adopt(node)):
             return
-        borrow, cotangent = self.borrow, self.cotangent
-        v = (borrow(g),) if g.__class__ is ndarray else tuple(map(cotangent, g)) if g.__class__ is list else (cotangent(g),)
-        outgoing = tuple([borrow(x) if x.__class__ is ndarray else None if x is None else cotangent(x) for x in results])
-        self.notes.append(("pulled", node, v, outgoing))
+        cotangent = self.cotangent
+        v = tuple(map(cotangent, g)) if g.__class__ is list else (cotangent(g),)
+        self.notes.append(("pulled", node, v, tuple(map(cotangent, results))))
 
     def cotangent(self, g: Any) -> Snapshot | None:
         """A cotangent's numbers."""
@@ -737,7 +738,7 @@ class Recorder(Observer):
         before = real_grad(leaf)
         known = self.passes.get(id(leaf))
         if known is None or known[0]() is not leaf:
-            known = weakref.ref(leaf), 0
+            known = ref(leaf), 0
         n = 1 if before is None else known[1] + 1
         self.passes[id(leaf)] = known[0], n
         self.notes.append(("came", self.held(leaf), snapshot, None if before is None else self.borrow(before._data), n))
@@ -766,7 +767,8 @@ class Recorder(Observer):
         teller = sys._getframe(1)
         if teller is not self.teller:
             self.running()
-            numbers = {k: v for k, v in group.items() if k != "params" and not callable(v)}
+            numbers = group.copy()
+            del numbers["params"]
             self.updating = type(optimizer).__name__, numbers, self.number_of(optimizer), self.told_by(teller)
         kind, numbers, number, at = self.updating
         self.add_update(kind, numbers, number, p, self.borrow(grad._data), at)
