@@ -196,33 +196,69 @@ def test_a_fork_while_kernels_are_made():
     assert in_a_process(code) == "0"
 
 
-@pytest.mark.parametrize(
-    ("costs", "later", "chosen"),
-    [((3, 2), None, 1), ((2, 3), None, 0), ((3, 2, 1), None, 2), ((1, 3, 2), None, 0), ((2, 3, 1), 4, 0), ((3, 2, 1), 4, 1), ((3, 2, 4), None, 1)],
-)  # fmt: skip
-def test_trials(monkeypatch: pytest.MonkeyPatch, costs: tuple[int, ...], later: int | None, chosen: int):
-    """The quickest is chosen: on several threads only if it is so from the end of the pause on, and still when it is used. All give results."""
+@pytest.mark.parametrize(("costs", "chosen"), [((3, 2), 1), ((2, 3), 0), ((3, 2, 1), 2), ((1, 3, 2), 0), ((2, 3, 1), 2), ((3, 2, 4), 1)])
+@pytest.mark.parametrize("change", [None, "slower", "quicker"])
+def test_trials(monkeypatch: pytest.MonkeyPatch, costs: tuple[int, ...], chosen: int, change: str | None):
+    """The quickest is called: on several threads if it is so from the end of the pause on, and as long as it is. All give results."""
     now = 0.0
+    changed = False
     monkeypatch.setattr(eager, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(eager.Trial, "comparing_until", 0.0)
 
     def rival(i: int) -> Any:
         def function(x: int) -> tuple[int, int]:
             nonlocal now
-            sleepless = i == 2 and now < eager.ASLEEP
-            slowed = i == 2 and later is not None and now > 2 * eager.ASLEEP
-            now += 1e-4 * (100 if sleepless else later if slowed and later else costs[i])
+            cost = float(costs[i])
+            if i == 2 and now < eager.ASLEEP:
+                cost = 100
+            elif i == 2 and changed:
+                cost = 9 if change == "slower" else 0.5
+            now += 1e-4 * cost
             return i, x
 
         return function
 
+    def call(x: int) -> int:
+        which, same = table["key"](x)
+        assert same == x
+        return which
+
     rivals = [rival(i) for i in range(len(costs))]
     table: dict[str, Any] = {}
     table["key"] = trial = eager.Trial(table, "key", rivals)
-    calls = 0
-    while table["key"] is trial:
-        which, x = table["key"](calls)
-        assert x == calls
-        calls += 1
-    assert table["key"] is rivals[chosen]
-    assert which == chosen
-    assert calls > eager.TURNS * len(costs)
+    called = [call(x) for x in range(10_000)]
+    assert {*called} == {*range(len(costs))}
+    assert called[-1] == chosen
+    assert (table["key"] is trial) == (len(costs) == 3)
+    assert called.count(chosen) > 0.5 * len(called)
+    if change is not None:
+        changed = True
+        called = [call(x) for x in range(100_000)]
+        alone = 0 if costs[0] < costs[1] else 1
+        assert called[-1] == (alone if len(costs) == 2 or change == "slower" else 2)
+        assert called.count(called[-1]) > 0.5 * len(called)
+
+
+def test_one_trial_at_a_time_compares_again(monkeypatch: pytest.MonkeyPatch):
+    """While one kernel is compared on one thread and on several, the others run as they were chosen."""
+    now = 0.0
+    monkeypatch.setattr(eager, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(eager.Trial, "comparing_until", 0.0)
+
+    def rival(i: int) -> Any:
+        def function() -> int:
+            nonlocal now
+            now += 1e-4 * (3, 2, 1)[i]
+            return i
+
+        return function
+
+    table: dict[str, Any] = {}
+    for key in ("a", "b"):
+        table[key] = eager.Trial(table, key, [rival(i) for i in range(3)])
+    called = [(table["a"](), table["b"]()) for _ in range(60_000)]
+    first = max(i for i, pair in enumerate(called) if 0 in pair)  # the last call of the functions themselves
+    settled = next(i for i in range(first + 1, len(called)) if called[i : i + 5] == [(2, 2)] * 5)
+    assert (1, 2) in called[settled:]
+    assert (2, 1) in called[settled:]
+    assert (1, 1) not in called[settled:]

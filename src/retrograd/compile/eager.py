@@ -51,7 +51,9 @@ TOLERANCE = {4: 2e-5, 8: 1e-11}  # relative to the largest number, by the bytes 
 MARGIN = 0.3e-6  # seconds: what finding a kernel costs
 ASLEEP = 0.3  # seconds after which the threads of a BLAS, whichever it is, sleep
 LONG = 0.03  # seconds: longer than another program has a processor at a time
-TURNS = 12  # calls of each at least, in which kernels are compared with the function that they may replace
+TURNS = 12  # calls of each at least, in which kernels are compared with the function that they may replace, and with each other
+SELDOM = 50_000  # calls between two comparisons of kernels, in the long run
+CLEARLY = 0.95  # of the other's time: a kernel that takes more does not replace another
 NEVER = frozenset({"params", "param_names"})
 
 
@@ -147,27 +149,36 @@ class Refused(Exception):
 
 
 class Trial:
-    """Functions that do the same, each called some times and timed, where they are used; then the quickest takes this one's place in `table`.
+    """Functions that do the same, each called some times and timed, where they are used; then the quickest is called.
 
     The first of them is there already, the second is a kernel on one thread, the third, if there is one, the same on several. Another than
-    the first has to be quicker by more than it costs to find it.
+    the first has to be quicker by more than it costs to find it. Where there is nothing more to find out, it takes this one's place in `table`.
 
-    Threads of a BLAS spin for a while after their last work, and would take the processors from ours. So the third waits until they sleep
-    before it is tried, and if it is chosen, it is tried again when others have been chosen too, with whatever they leave awake.
+    Threads of a BLAS spin for a while after their last work, and would take the processors from ours. So the third waits until they sleep.
+    What several threads gain depends on where other kernels leave their results, in one core's cache or in several, and on what else the
+    machine does: so the third is compared again, in turns with the better of the others, after more and more calls. Only one trial does so at a time,
+    while the other kernels of the program run as they were chosen.
     """
+
+    comparing_until = 0.0  # when another may compare again
 
     def __init__(self, table: dict[Any, Any], key: Any, rivals: Sequence[Callable[..., Any]]) -> None:
         self.table, self.key, self.rivals = table, key, rivals
         self.times: list[list[float]] = [[] for _ in rivals]
+        self.best = rivals[0]
+        self.rest = 0  # calls before there is something to find out
         self.order = self.in_turns()
         self.lock = threading.Lock()
 
     def __call__(self, *args: Any) -> Any:
+        if self.rest > 0:
+            self.rest -= 1
+            return self.best(*args)
         with self.lock:
             which = next(self.order, None)
         if which is None:
-            self.table[self.key] = chosen = self.rivals[self.quickest()]
-            return chosen(*args)
+            self.table[self.key] = self.best
+            return self.best(*args)
         start = time.perf_counter()
         result = self.rivals[which](*args)
         self.times[which].append(time.perf_counter() - start)
@@ -177,13 +188,41 @@ class Trial:
         """Which is to be called next."""
         for which in (0, 1):
             yield from self.repeated(which, LONG)
-        if len(self.rivals) > 2:
-            yield from self.repeated(1, ASLEEP)
-            yield from self.repeated(2, LONG)
-            if self.quickest() == 2:
-                yield from self.repeated(2, ASLEEP)
-                self.times[2].clear()
-                yield from self.repeated(2, LONG)
+        alone = best = self.quickest()
+        self.best = self.rivals[best]
+        if len(self.rivals) == 2:
+            return
+        yield from self.repeated(1, ASLEEP)
+        yield from self.repeated(2, LONG)
+        best = 2 if self.quickest() == 2 else alone
+        pause = TURNS
+        while True:
+            self.best = self.rivals[best]
+            self.rest = pause
+            yield best
+            while time.perf_counter() < Trial.comparing_until:
+                self.rest = TURNS
+                yield best
+            yield from self.compared(alone)
+            other = alone if best == 2 else 2
+            if median(self.times[other]) < CLEARLY * median(self.times[best]):
+                best = other
+            pause = min(4 * pause, SELDOM)
+
+    def compared(self, alone: int) -> Iterator[int]:
+        """What works on one thread and what works on several, a few calls of each at a time."""
+        self.times[alone].clear()
+        self.times[2].clear()
+        now = time.perf_counter()
+        end = now + 2 * LONG
+        for _ in range(TURNS):
+            Trial.comparing_until = now + ASLEEP  # should the program not go on with this
+            yield from self.repeated(alone, 0)
+            yield from self.repeated(2, 0)
+            now = time.perf_counter()
+            if now >= end:
+                break
+        Trial.comparing_until = now
 
     def repeated(self, which: int, seconds: float) -> Iterator[int]:
         """One of them, some times, and for so long at least."""
