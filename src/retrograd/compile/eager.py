@@ -156,8 +156,8 @@ class Trial:
 
     Threads of a BLAS spin for a while after their last work, and would take the processors from ours. So the third waits until they sleep.
     What several threads gain depends on where other kernels leave their results, in one core's cache or in several, and on what else the
-    machine does: so the third is compared again, in turns with the better of the others, after more and more calls. Only one trial does so at a time,
-    while the other kernels of the program run as they were chosen.
+    machine does: so the second and the third, if one of them was chosen, are compared again, in turns, after more and more calls. Only one trial does so at a
+    time, while the other kernels of the program run as they were chosen. The first, which may wake the threads of a BLAS, is not called again.
     """
 
     comparing_until = 0.0  # when another may compare again
@@ -188,36 +188,33 @@ class Trial:
         """Which is to be called next."""
         for which in (0, 1):
             yield from self.repeated(which, LONG)
-        alone = best = self.quickest()
+        if len(self.rivals) > 2:
+            yield from self.repeated(1, ASLEEP)
+            yield from self.repeated(2, LONG)
+        best, pause = self.quickest(), TURNS
         self.best = self.rivals[best]
-        if len(self.rivals) == 2:
-            return
-        yield from self.repeated(1, ASLEEP)
-        yield from self.repeated(2, LONG)
-        best = 2 if self.quickest() == 2 else alone
-        pause = TURNS
-        while True:
-            self.best = self.rivals[best]
+        while len(self.rivals) > 2 and best > 0:
             self.rest = pause
             yield best
             while time.perf_counter() < Trial.comparing_until:
                 self.rest = TURNS
                 yield best
-            yield from self.compared(alone)
-            other = alone if best == 2 else 2
+            yield from self.compared()
+            other = 3 - best
             if median(self.times[other]) < CLEARLY * median(self.times[best]):
                 best = other
+                self.best = self.rivals[best]
             pause = min(4 * pause, SELDOM)
 
-    def compared(self, alone: int) -> Iterator[int]:
-        """What works on one thread and what works on several, a few calls of each at a time."""
-        self.times[alone].clear()
+    def compared(self) -> Iterator[int]:
+        """The kernel on one thread and on several, a few calls of each at a time."""
+        self.times[1].clear()
         self.times[2].clear()
         now = time.perf_counter()
         end = now + 2 * LONG
         for _ in range(TURNS):
             Trial.comparing_until = now + ASLEEP  # should the program not go on with this
-            yield from self.repeated(alone, 0)
+            yield from self.repeated(1, 0)
             yield from self.repeated(2, 0)
             now = time.perf_counter()
             if now >= end:
