@@ -441,6 +441,51 @@ def test_leaves_in_lists_and_dictionaries_have_their_names():
         assert [u.leaf.name for u in step.updates] == ["weights['a']", "weights['b']", "more[0]"]
 
 
+def test_an_input_keeps_its_name():
+    """While it lives, that under which it was met first; another tensor of that variable's has it too, and a leaf its own."""
+    w = torch.ones(2, requires_grad=True)
+    data = torch.ones(2)
+
+    def step(batch: Any) -> None:
+        (w * batch).sum().backward()
+        with torch.no_grad():
+            w.sub_(0.1 * w.grad)
+        w.grad = None
+
+    def named(record: Any) -> list[str | None]:
+        products = [next(call for call in step.calls if call.name == "mul") for step in record.steps]
+        return [product.operands[1].name for product in products]
+
+    with torch.see() as record:
+        first = data
+        (w * first).sum().backward()
+        with torch.no_grad():
+            w.sub_(0.1 * w.grad)
+        w.grad = None
+        del first
+        step(data)
+        for _ in range(3):
+            step(torch.ones(2))
+        data.add_(1)
+        step(data)
+    assert named(record) == ["data", "data", "batch", "batch", "batch", "data"]
+
+
+def test_what_is_known_of_inputs_is_swept_out():
+    """When the tensors are gone."""
+    recorder = torch.see(keep=1)
+    w = torch.ones(2, requires_grad=True)
+    with recorder:
+        for _ in range(2500):
+            x = torch.ones(2)
+            (w * x).sum().backward()
+            with torch.no_grad():
+                w.sub_(0.1 * w.grad)
+            w.grad = None
+    assert len(recorder.inputs) < 1500
+    assert recorder.record.steps[-1].calls[0].operands[1].name == "x"
+
+
 def test_an_input_that_is_changed_along_its_gradient_ends_no_step():
     """Where an optimizer's steps count; it is an update all the same."""
     w, x = torch.ones(2, requires_grad=True), torch.ones(2, requires_grad=True)

@@ -10,6 +10,7 @@ What is quickened is listed here: where NumPy takes several passes over its oper
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import math
 import os
@@ -238,12 +239,12 @@ class Trial:
 class Quickened:
     """A function on arrays with kernels for kinds of calls.
 
-    function: takes values, of which some are arrays, and gives an array, or a tuple of them. on_tensors: the same on tensors.
+    function: takes values, of which some are arrays, and gives an array, or a tuple of them. kernels_for: machine code for values like some.
     kernels: what to call in the function's place, by `kind_of` its values.
     """
 
-    def __init__(self, function: Callable[..., Any], on_tensors: Callable[..., Any]) -> None:
-        self.function, self.on_tensors = function, on_tensors
+    def __init__(self, function: Callable[..., Any], kernels_for: Callable[[Sequence[Any]], list[Callable[..., Any]]]) -> None:
+        self.function, self.kernels_for = function, kernels_for
         self.kernels: dict[Any, Callable[..., Any]] = {}
         self.counts: dict[Any, int] = {}
 
@@ -265,7 +266,7 @@ class Quickened:
         if len(self.counts) >= COUNTED:
             self.counts.clear()
         self.counts[kind] = n
-        if n == policy.calls and len(self.kernels) < KINDS and not any(ambiguous(v) for v in values):
+        if n == policy.calls and len(self.kernels) < KINDS and not any(map(unfit, values)):
             copies = [duplicate(v) if v.__class__ is ndarray else v for v in values]
             background.add(partial(self.make, kind, copies))
 
@@ -273,7 +274,7 @@ class Quickened:
         """Makes the kernel for values like these, if there can be one."""
         self.kernels[kind] = self.function
         try:
-            kernels = kernels_of(self.on_tensors, values)
+            kernels = self.kernels_for(values)
             with quiet():
                 right = alike(self.function(*values), kernels[0](*values))
             if right:
@@ -283,15 +284,15 @@ class Quickened:
             return
 
 
-def ambiguous(value: Any) -> bool:
-    """Whether a value is not told from all others by being equal: 0.0 and -0.0 are one key, nan is none."""
-    return (value.__class__ is float and not value) or value != value if value.__class__ is float else False
+def unfit(value: Any) -> bool:
+    """Whether calls with a value like this have no kernel: 0.0 and -0.0 are one key, nan is none, and no kernel runs backwards through memory."""
+    if value.__class__ is ndarray:
+        return any(s < 0 for s in value.strides)
+    return value.__class__ is float and (not value or value != value)
 
 
 def duplicate(array: ndarray) -> ndarray:
     """The same numbers, in memory of their own that is laid out the same."""
-    if any(s < 0 for s in array.strides):
-        return array[...].copy()
     copied: ndarray = np.ndarray(array.shape, array.dtype, np.empty(max(extent(array), 1), np.uint8), 0, array.strides)
     copied[...] = array
     return copied
@@ -394,14 +395,14 @@ def quick_forward(op: Op) -> Callable[..., Any]:
     """The forward function of an operation, quickened."""
     forward = op.forward
     if len(op.operands) == 1 and not op.metadata:
-        return Quickened(forward, op.call)
+        return Quickened(forward, partial(kernels_of, op.call))
     tables: dict[Any, Quickened] = {}  # by the number of operands and the names of what else is given
 
     def table_for(count: int, names: tuple[str, ...]) -> Quickened:
         def split(function: Callable[..., Any]) -> Callable[..., Any]:
             return lambda *values: function(*values[:count], **dict(zip(names, values[count:], strict=True)))
 
-        return tables.setdefault((count, names), Quickened(split(forward), split(op.call)))
+        return tables.setdefault((count, names), Quickened(split(forward), partial(kernels_of, split(op.call))))
 
     def run(*args: Any, **params: Any) -> Any:
         names = tuple(params)
@@ -413,12 +414,13 @@ def quick_forward(op: Op) -> Callable[..., Any]:
 
 def quick_rule(on_arrays: Rule, on_tensors: Rule) -> Rule:
     """A rule bound to its places (`op.bind`), quickened where it runs on arrays."""
-    single = Quickened(lambda g, *facts: on_arrays(g, facts), lambda g, *facts: on_tensors(g, facts))
+    single = Quickened(lambda g, *facts: on_arrays(g, facts), partial(kernels_of, lambda g, *facts: on_tensors(g, facts)))
     kernels = single.kernels
     several: dict[int, Quickened] = {}  # by the number of outputs
 
     def table_for(n: int) -> Quickened:
-        return several.setdefault(n, Quickened(lambda *v: on_arrays(list(v[:n]), v[n:]), lambda *v: on_tensors(list(v[:n]), v[n:])))
+        kernels_for = partial(kernels_of, lambda *v: on_tensors(list(v[:n]), v[n:]))
+        return several.setdefault(n, Quickened(lambda *v: on_arrays(list(v[:n]), v[n:]), kernels_for))
 
     def call(g: Any, facts: tuple[Any, ...]) -> Any:
         kind = g.__class__
@@ -470,7 +472,7 @@ class QuickUpdates:
         if len(self.counts) >= COUNTED:
             self.counts.clear()
         self.counts[key] = n
-        if n == policy.calls and len(self.kernels) < KINDS * 8:
+        if n == policy.calls and len(self.kernels) < KINDS * 8 and not any(map(unfit, (w, g, *buffers))):
             bare = object.__new__(type(optimizer))  # a rule is a function of its arguments: kernels keep no parameters alive
             bare._arrays = ArrayBuilder()
             frozen = {k: v for k, v in group.items() if k not in NEVER}
@@ -517,9 +519,54 @@ def form_of(value: Any) -> Any:
 updates = QuickUpdates()
 
 
+# ---------------------------------------------------------------- copies that nobody reads soon
+
+
+def copied(array: ndarray) -> ndarray:
+    """A copy, laid out as the array is."""
+    own = np.empty_like(array)
+    np.copyto(own, array)  # array.copy() takes a quarter longer where memory was not used for a while
+    return own
+
+
+def copies_past_the_caches(values: Sequence[ndarray]) -> list[Callable[..., Any]]:
+    """Machine code that copies an array like this one.
+
+    Raises:
+        Refused: if it is not in C order, or holds Python's objects.
+    """
+    (array,) = values
+    if not array.flags.c_contiguous or array.dtype.hasobject:
+        raise Refused("memory is not copied as it is")
+    streaming = importlib.import_module("retrograd.compile.native.streaming")
+    return [partial(streamed, run) for run in streaming.streaming_copies(array.nbytes)]
+
+
+def streamed(run: Callable[..., None], array: ndarray) -> ndarray:
+    """A copy that machine code fills."""
+    own = np.empty(array.shape, array.dtype)
+    run(array, own)
+    return own
+
+
+copies = Quickened(copied, copies_past_the_caches)
+
+
+def set_aside(array: ndarray) -> ndarray:
+    """A copy, laid out as the array is, that is not about to be read: a large one that is made often does not come into the caches."""
+    made: ndarray = copies(array) if installed else copied(array)
+    return made
+
+
+# ---------------------------------------------------------------- on and off
+
+
+installed = os.environ.get("RETROGRAD_EAGER_KERNELS") != "0"
+
+
 def install() -> None:
     """Hangs quickened functions on operations and optimizers, unless RETROGRAD_EAGER_KERNELS=0."""
-    if os.environ.get("RETROGRAD_EAGER_KERNELS") == "0":
+    if not installed:
         return
     for name in FORWARDS:
         OPS[name].accelerate(quick_forward(OPS[name]), policy.least_of_one_pass if name in ONE_PASS else policy.least)

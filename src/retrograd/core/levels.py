@@ -93,8 +93,11 @@ def unwatched() -> Iterator[None]:
 def only_looked_at() -> bool:
     """Whether nothing else is unusual in this thread than an observer who only looks on."""
     watched = local.observer
-    usual = local.grad and not local.depth and not local.inference and local.anomaly is None and not local.saved_hooks
-    return usual and watched is not None and not watched.complete
+    if watched is None or watched.complete:
+        return False
+    if switch.special == 1:  # the observer is the only reason in all threads
+        return True
+    return local.grad and not local.depth and not local.inference and local.anomaly is None and not local.saved_hooks
 
 
 def complete_observer() -> Observer | None:

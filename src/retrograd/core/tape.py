@@ -477,6 +477,8 @@ class Walk:
             told: list[Any] | None = None if watched is None else []
             for edge, rule in zip(node.edges, plan.by_operand, strict=False):
                 if edge is None:
+                    if told is not None:
+                        told.append(None)
                     continue
                 result = rule(g, facts)
                 if told is not None:
@@ -491,9 +493,10 @@ class Walk:
                     leaves[id(edge)] = edge, result
                 else:
                     send(edge, result)
-            if watched is not None:
-                rest = iter(told)  # type: ignore[arg-type]
-                watched.pulled(node, g, [None if edge is None else next(rest, None) for edge in node.edges])
+            if told is not None:
+                if len(told) < len(node.edges):
+                    told += [None] * (len(node.edges) - len(told))
+                watched.pulled(node, g, told)  # type: ignore[union-attr]
             if facts and not keep:
                 node.facts = None
 

@@ -18,6 +18,7 @@ from retrograd.core.tensor import Version, owner
 from retrograd.seeing.record import READING, Snapshot, Summary, nothing
 
 new = Snapshot.__new__
+SMALL = 1 << 14  # elements of a view that are copied in less time than it takes to find out whether they have to be
 FEW = 1000  # snapshots: no more than that are worth a look at which of them are still there
 
 
@@ -27,6 +28,17 @@ def references(snapshots: Iterable[Snapshot]) -> Iterator[int]:
 
 
 ALONE = next(references([Snapshot(np.zeros(1))]))  # where none but the snapshot has it: versions of Python count differently
+
+
+def detach_small(snapshots: Iterable[Snapshot]) -> list[Snapshot]:
+    """Copies arrays that are copied in no time, if the copy has the same layout: what is computed with another may round otherwise. Gives the rest."""
+    rest = []
+    for snapshot in snapshots:
+        if (array := snapshot.array) is not None and array.size <= SMALL and array.flags.c_contiguous:
+            snapshot.detach()
+        else:
+            rest.append(snapshot)
+    return rest
 
 
 def held_by_others(held: list[tuple[ndarray, ndarray, Snapshot]]) -> bool:
@@ -101,7 +113,7 @@ class Borrowed:
             for snapshot in compress(there, map(ALONE.__lt__, references(there))):
                 if snapshot.array is not None and id(snapshot) not in apart:
                     snapshot.detach()
-            for together in self.by_owner(shared):
+            for together in self.by_owner(detach_small(shared)):
                 if held_by_others(together):
                     for _, _, snapshot in together:
                         snapshot.detach()

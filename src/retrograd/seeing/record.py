@@ -27,13 +27,14 @@ import numpy as np
 from numpy import ndarray
 
 from retrograd.autograd.function import FunctionCtx
+from retrograd.compile.eager import set_aside
 from retrograd.core.levels import unwatched
-from retrograd.core.op import OPS, Op
+from retrograd.core.op import Op
 from retrograd.core.tape import Node, rules_on_arrays
 
 BINS = 32
+LARGE = 1 << 16  # elements of an array that is not copied in the way that is quickest for few
 BEGINNING = 8  # losses of one line that are known whatever happens to the steps
-CLONE = OPS["clone"]
 READING = threading.RLock()  # held while notes are read, or arrays of snapshots exchanged: the page's server does, too
 
 
@@ -84,13 +85,8 @@ def histogram(numbers: ndarray, least: float, most: float) -> list[int]:
 
 
 def copied(array: ndarray) -> ndarray:
-    """A copy in C order: as `clone` makes one, which several threads may do."""
-    if array.size >= CLONE.accelerated_from and CLONE.accelerated is not None:
-        own: ndarray = CLONE.accelerated(array)
-        return own
-    own = np.empty(array.shape, array.dtype)
-    np.copyto(own, array)  # array.copy() takes a quarter longer where memory was not used for a while
-    return own
+    """A copy, laid out as the array is: a large one is set aside."""
+    return array.copy("K") if array.size < LARGE else set_aside(array)
 
 
 def nothing() -> None:

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 from inspect import CO_OPTIMIZED
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from weakref import ref
 
 import numpy as np
@@ -41,11 +41,12 @@ from retrograd.seeing.record import Failure, Place, Record, Snapshot, Step, Valu
 LIMIT = 1_000_000  # elements of a tensor that is kept whole
 COMPREHENSIONS = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")  # functions, to Python
 MOST_CALLS = 20_000  # in a step
-MOST_ALIASES = 1000  # before those that are gone are swept out
+FEW = 1000  # aliases and inputs: no more than that are worth a look at which of them are still there
 INTEGERS = {int}
 MOST_LOSSES = 100  # whose end is waited for
 MANY = 3  # steps whose losses a program holds with their graphs; of two it may well have variables
 OPERATIONS = os.path.join(PACKAGE, "ops", "")
+T = TypeVar("T", bound=tuple[Any, ...])
 READ = Tensor.grad.fget.__code__  # type: ignore[attr-defined]
 
 
@@ -120,6 +121,11 @@ def whole_of(frame: FrameType | None, module: Module, parts: bool) -> Module | N
     return largest[1]
 
 
+def alive(known: dict[int, T]) -> dict[int, T]:
+    """Of what is known of things, by their ids, that of those which are still there. What is known begins with a weak reference."""
+    return {key: about for key, about in known.items() if about[0]() is not None}
+
+
 def arguments(frame: FrameType) -> tuple[Any, ...]:
     """What a function was called with: of its positional arguments the tensors, and of those that are sequences what is in them."""
     code = frame.f_code
@@ -171,7 +177,11 @@ class Recorder(Observer):
         self.updated = False  # parameters have been updated
         self.own = False  # the last update was made by the program itself, with gradients on: by way of `.data`
         self.unfinished: dict[int, Note] = {}  # by id of a parameter, its last update, to whose last entry what comes of it is added
+        self.inputs: dict[
+            int, tuple[ref[Any], str]
+        ] = {}  # by id of a tensor without a path: itself, the variable that held it when it was met
         self.aliases: dict[int, tuple[ref[Any], ref[Any]]] = {}  # by id of what shares memory with a leaf: itself, the leaf
+        self.most = FEW  # of both, before those that are gone are swept out
         self.asked: dict[int, tuple[ref[Any], ref[Any], Snapshot]] = {}  # by id of a leaf: itself, what `grad()` gave of it
         # where the program is
         self.modules: tuple[tuple[str, str], ...] = ()  # that are running
@@ -320,8 +330,9 @@ class Recorder(Observer):
     def open(self, number: int) -> list[Note]:
         """Begins a step of this number."""
         self.lent.sweep()
-        if len(self.aliases) > MOST_ALIASES:
-            self.aliases = {key: known for key, known in self.aliases.items() if known[0]() is not None}
+        if len(self.aliases) + len(self.inputs) > self.most:
+            self.aliases, self.inputs = alive(self.aliases), alive(self.inputs)
+            self.most = 2 * (len(self.aliases) + len(self.inputs)) + FEW
         self.notes, self.met = [], []
         self.step = Step(number, functools.partial(read, self.notes, self.met))
         self.values, self.calls, self.earlier, self.nameless, self.unfinished = {}, {}, {}, [], {}
@@ -425,7 +436,7 @@ class Recorder(Observer):
             snapshot, data = known.snapshot, tensor._data
             if snapshot.array is data or snapshot.source is data:  # nobody has written there since
                 return known
-        node = current_node(tensor)
+        node = tensor._node if tensor._base is None else current_node(tensor)
         found = None
         if node is not None and node is not LEAF and node.grad_fn is not None:
             found = self.value_at(node)
@@ -447,22 +458,34 @@ class Recorder(Observer):
         name: str | None = None
         known = self.paths.get(id(tensor))
         if known is not None and known[0]() is tensor:
-            _, name, kind = known
-        elif isinstance(tensor, Parameter):
+            return self.new_value(tensor, known[2], node, known[1], self.place)
+        if isinstance(tensor, Parameter):
             kind = "parameter"
         else:
             kind = "input" if node is None else "leaf" if node is LEAF else "earlier"
-            before = self.values.get(id(tensor))  # with other numbers
-            name = before.name if before is not None and before.is_of(tensor) else None
-            if name is None and kind == "leaf" and (found := self.variable(tensor, frame)) is not None:
-                name = self.remember(tensor, found, kind)
-            name = name or name_in(frame, tensor) or self.name_of_gradient(tensor)
+            name = self.name_of_input(tensor, kind, frame)
         value = self.new_value(tensor, kind, node, name, self.place)
         if kind == "earlier":
             self.earlier[id(node.grad_fn)] = value
         elif name is None and kind == "parameter":
             self.nameless.append((value, self.variable(tensor, frame)))
         return value
+
+    def name_of_input(self, tensor: Tensor, kind: str, frame: FrameType | None) -> str | None:
+        """What a tensor is called that is no parameter: as when it was met first."""
+        known = self.inputs.get(id(tensor))
+        if known is not None and known[0]() is tensor and kind != "leaf":
+            return known[1]
+        before = self.values.get(id(tensor))  # with other numbers
+        if before is not None and before.name is not None and before.is_of(tensor):
+            return before.name
+        if kind == "leaf" and (found := self.variable(tensor, frame)) is not None:
+            return self.remember(tensor, found, kind)
+        name = name_in(frame, tensor)
+        if name is None:
+            return self.name_of_gradient(tensor)
+        self.inputs[id(tensor)] = ref(tensor), name
+        return name
 
     def name_of_gradient(self, tensor: Tensor) -> str | None:
         """What a tensor is called that is the `.grad` of another."""
@@ -561,7 +584,7 @@ class Recorder(Observer):
             prefix = record.prefixes.pop(variable)
             for path, _ in record.modules.pop(variable).named_parameters(remove_duplicate=False):
                 record.parameters.pop(prefix + path, None)
-        self.paths = {key: known for key, known in self.paths.items() if known[0]() is not None}
+        self.paths = alive(self.paths)
 
     def ran(self, op: Op | None, args: Sequence[Any], params: dict[str, Any], outs: Sequence[Any], node: Any = None) -> None:
         """A call that ran just now. `node`: its place on the tape, if it has one that `outs` do not tell."""
@@ -569,8 +592,11 @@ class Recorder(Observer):
         if node is None and outs and (edge := outs[0]._node) is not None and edge is not LEAF:
             node = edge.grad_fn
         notes = self.running_forward(node is not None) if self.step is None or self.updated else self.notes
-        if notes is None or not self.may_call():
+        if notes is None:
             return
+        self.called += 1
+        if self.called > MOST_CALLS:
+            return self.drop()
         frame = self.user(sys._getframe(2))  # beneath what told
         self.place = place = None if frame is None else (frame.f_code, frame.f_lasti)
         values, operands = self.values, []
@@ -596,14 +622,10 @@ class Recorder(Observer):
         tensors = list(itertools.takewhile(lambda y: isinstance(y, Tensor) and not isinstance(y, Box), outs))
         self.ran(None, args, params, tensors, node)
 
-    def may_call(self) -> bool:
-        """Counts a call; not if the step has as many as it may have."""
-        if self.called >= MOST_CALLS:
-            assert self.step is not None
-            self.step.dropped += 1
-            return False
-        self.called += 1
-        return True
+    def drop(self) -> None:
+        """Keeps a call out: the step has as many as it may have."""
+        assert self.step is not None
+        self.step.dropped += 1
 
     def wrote(self, target: Tensor, value: Tensor) -> None:
         leaf = self.leaf_of(target)
@@ -709,9 +731,13 @@ class Recorder(Observer):
     def pulled(self, node: Any, g: Any, results: Sequence[Any]) -> None:
         if not self.walked_back or (id(node) not in self.calls and not self.adopt(node)):
             return
-        cotangent = self.cotangent
-        v = tuple(map(cotangent, g)) if g.__class__ is list else (cotangent(g),)
-        self.notes.append(("pulled", node, v, tuple(map(cotangent, results))))
+        v = self.cotangents(g if g.__class__ is list else (g,))
+        self.notes.append(("pulled", node, v, self.cotangents(results)))
+
+    def cotangents(self, gs: Sequence[Any]) -> tuple[Snapshot | None, ...]:
+        """The numbers of cotangents."""
+        borrow = self.borrow
+        return tuple([borrow(g) if g.__class__ is ndarray else self.cotangent(g) for g in gs])
 
     def cotangent(self, g: Any) -> Snapshot | None:
         """A cotangent's numbers."""
@@ -723,7 +749,9 @@ class Recorder(Observer):
 
     def adopt(self, node: Any) -> bool:
         """Notes a call for a node that none of this step made: a write through a view, an operation of an earlier step; if there may be more calls."""
-        if not self.may_call():
+        self.called += 1
+        if self.called > MOST_CALLS:
+            self.drop()
             return False
         result = self.earlier.get(id(node))
         operands = tuple([self.value_at(edge) for edge in node.edges])
@@ -843,7 +871,7 @@ class Recorder(Observer):
         if node is not None and (id(node) in self.calls or self.adopt(node)):
             self.failing = node
         operands = tuple([self.value(a) if isinstance(a, Tensor) and not isinstance(a, Box) else a for a in args])
-        came = () if node is None else tuple(map(self.cotangent, v if v.__class__ is list else [v]))
+        came = () if node is None else self.cotangents(v if v.__class__ is list else (v,))
         assert self.step is not None
         step = self.step if self.notes or args or not self.record.steps else self.record.steps[-1]
         self.record.failure = Failure(
