@@ -177,9 +177,7 @@ class Recorder(Observer):
         self.updated = False  # parameters have been updated
         self.own = False  # the last update was made by the program itself, with gradients on: by way of `.data`
         self.unfinished: dict[int, Note] = {}  # by id of a parameter, its last update, to whose last entry what comes of it is added
-        self.inputs: dict[
-            int, tuple[ref[Any], str]
-        ] = {}  # by id of a tensor without a path: itself, the variable that held it when it was met
+        self.inputs: dict[int, tuple[ref[Any], str]] = {}  # by id of a tensor without a path: itself, the variable that held it at first
         self.aliases: dict[int, tuple[ref[Any], ref[Any]]] = {}  # by id of what shares memory with a leaf: itself, the leaf
         self.most = FEW  # of both, before those that are gone are swept out
         self.asked: dict[int, tuple[ref[Any], ref[Any], Snapshot]] = {}  # by id of a leaf: itself, what `grad()` gave of it

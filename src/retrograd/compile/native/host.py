@@ -50,7 +50,7 @@ class Host:
 def host() -> Host:
     """The processor that this process runs on."""
     found = host_features()
-    bits, registers = vectors(found, platform.machine())
+    bits, registers = vectors(found, architecture())
     return Host(
         vector_bits=bits,
         vector_registers=registers,
@@ -71,13 +71,19 @@ def host_features() -> dict[str, bool]:
         return {}
 
 
-def vectors(features: dict[str, bool], machine: str) -> tuple[int, int]:
+def architecture() -> str:
+    """The family of this processor: "x86", "arm" (of 64 bits both), or "" for any other."""
+    machine = platform.machine().lower()
+    return "x86" if machine in ("x86_64", "amd64") else "arm" if machine in ("aarch64", "arm64") else ""
+
+
+def vectors(features: dict[str, bool], family: str) -> tuple[int, int]:
     """The bits of the widest vectors and how many registers hold them.
 
-    >>> vectors({"avx2": True, "fma": True}, "x86_64")
+    >>> vectors({"avx2": True, "fma": True}, "x86")
     (256, 16)
     """
-    if machine.lower() in ("arm64", "aarch64"):
+    if family == "arm":
         return 128, 32
     if features.get("avx512f") and features.get("avx512vl") and features.get("avx512dq"):
         return 512, 32

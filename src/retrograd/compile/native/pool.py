@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import sys
 import time
 from functools import cache
@@ -18,6 +17,7 @@ import llvmlite.binding as llvm
 
 from retrograd import config
 from retrograd.compile.native import objects
+from retrograd.compile.native.host import architecture
 
 MOST_THREADS = 256  # the slots in pool.ll
 PATIENCE = 1e-3  # seconds that a worker without work spins before it sleeps: longer than most pauses in a training step, and between two
@@ -83,8 +83,7 @@ PAUSES = {
 @cache
 def system() -> str:
     """What pool.ll and entry.ll need of the system, as LLVM assembly: how to tell the time, to let others run, and to wait politely."""
-    machine = platform.machine().lower()
-    pause = PAUSES["x86" if machine in ("x86_64", "amd64") else "arm" if machine in ("aarch64", "arm64") else ""]
+    pause = PAUSES[architecture()]
     for name in PYTHON:
         llvm.add_symbol(name, address_of(getattr(ctypes.pythonapi, name)))
     if sys.platform == "win32":

@@ -5,21 +5,19 @@ Nor is the target's memory read before it is written, which takes as long as wri
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable
 
 import numpy as np
 from llvmlite import ir
 
 from retrograd.compile.native.entry import Runner, Step
+from retrograd.compile.native.host import architecture
 from retrograd.compile.native.loops import I64, counting, index
 from retrograd.compile.native.objects import load
 
 POINTER, I8, LINE = ir.PointerType(), ir.IntType(8), ir.VectorType(ir.IntType(64), 8)  # a line of a cache
 LENGTH = 64  # bytes of a line
-ALIGNED = (
-    16  # bytes, to a multiple of which the target's address must be rounded: that allocators do so is looked at, not taken for granted
-)
+ALIGNED = 16  # bytes: the target's address must be a multiple, as allocators give it; if it is not, the copy goes the usual way
 GRAIN = 512  # lines that a thread takes at a time
 
 
@@ -56,7 +54,7 @@ def stream(nbytes: int) -> ir.Module:
             copy(LINE, b.mul(i, index(LENGTH)), ALIGNED).set_metadata("nontemporal", module.add_metadata([ir.Constant(ir.IntType(32), 1)]))
         with other, counting(b, begin, end) as i:
             copy(LINE, b.mul(i, index(LENGTH)), 1)
-    if platform.machine().lower() in ("x86_64", "amd64"):  # there, such writes are in no order with others unless one says so
+    if architecture() == "x86":  # there, such writes are in no order with others unless one says so
         b.call(module.declare_intrinsic("llvm.x86.sse.sfence", fnty=ir.FunctionType(ir.VoidType(), [])), [])
     b.ret_void()
     return module
