@@ -239,7 +239,7 @@ class Trial:
 class Quickened:
     """A function on arrays with kernels for kinds of calls.
 
-    function: takes values, of which some are arrays, and gives an array, or a tuple of them. kernels_for: machine code for values like some.
+    function: takes values, of which some are arrays, and gives an array, or a tuple of them. kernels_for: what gives machine code for values like some.
     kernels: what to call in the function's place, by `kind_of` its values.
     """
 

@@ -494,9 +494,7 @@ class Walk:
                 else:
                     send(edge, result)
             if told is not None:
-                if len(told) < len(node.edges):
-                    told += [None] * (len(node.edges) - len(told))
-                watched.pulled(node, g, told)  # type: ignore[union-attr]
+                watched.pulled(node, g, told + [None] * (len(node.edges) - len(told)))  # type: ignore[union-attr]
             if facts and not keep:
                 node.facts = None
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import compress
 from operator import attrgetter
+from typing import Any, TypeVar
 from weakref import ref
 
 import numpy as np
@@ -19,7 +20,13 @@ from retrograd.seeing.record import READING, Snapshot, Summary, nothing
 
 new = Snapshot.__new__
 SMALL = 1 << 14  # elements of a view that are copied in less time than it takes to find out whether they have to be
-FEW = 1000  # snapshots: no more than that are worth a look at which of them are still there
+FEW = 1000  # things known weakly: no more than that are worth a look at which of them are still there
+T = TypeVar("T", bound=tuple[Any, ...])
+
+
+def alive(known: dict[int, T]) -> dict[int, T]:
+    """Of what is known of things, by their ids, that of those which are still there. What is known begins with a weak reference."""
+    return {key: about for key, about in known.items() if about[0]() is not None}
 
 
 def references(snapshots: Iterable[Snapshot]) -> Iterator[int]:
@@ -135,7 +142,7 @@ class Borrowed:
         """Forgets about snapshots that are gone, if there may be many."""
         if len(self.snapshots) + self.of_views <= self.most:
             return
-        self.summaries = {key: known for key, known in self.summaries.items() if known[0]() is not None}
+        self.summaries = alive(self.summaries)
         self.snapshots = {key: known for key, known in self.snapshots.items() if known() is not None}
         views = {key: [known for known in found if known() is not None] for key, found in self.views.items()}
         self.views = {key: found for key, found in views.items() if found}

@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Sequence
 from inspect import CO_OPTIMIZED
 from types import FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import Any
 from weakref import ref
 
 import numpy as np
@@ -34,19 +34,17 @@ from retrograd.core.tensor import LEAF, Box, Tensor, current_node, real_grad
 from retrograd.errors import PACKAGE, is_standard
 from retrograd.nn.module import Module
 from retrograd.nn.parameter import Parameter
-from retrograd.seeing.borrowing import Borrowed
+from retrograd.seeing.borrowing import FEW, Borrowed, alive
 from retrograd.seeing.reading import READ_OFF, Note, read
 from retrograd.seeing.record import Failure, Place, Record, Snapshot, Step, Value
 
 LIMIT = 1_000_000  # elements of a tensor that is kept whole
 COMPREHENSIONS = ("<genexpr>", "<listcomp>", "<setcomp>", "<dictcomp>")  # functions, to Python
 MOST_CALLS = 20_000  # in a step
-FEW = 1000  # aliases and inputs: no more than that are worth a look at which of them are still there
 INTEGERS = {int}
 MOST_LOSSES = 100  # whose end is waited for
 MANY = 3  # steps whose losses a program holds with their graphs; of two it may well have variables
 OPERATIONS = os.path.join(PACKAGE, "ops", "")
-T = TypeVar("T", bound=tuple[Any, ...])
 READ = Tensor.grad.fget.__code__  # type: ignore[attr-defined]
 
 
@@ -119,11 +117,6 @@ def whole_of(frame: FrameType | None, module: Module, parts: bool) -> Module | N
 
     name_in(frame, module, compare)
     return largest[1]
-
-
-def alive(known: dict[int, T]) -> dict[int, T]:
-    """Of what is known of things, by their ids, that of those which are still there. What is known begins with a weak reference."""
-    return {key: about for key, about in known.items() if about[0]() is not None}
 
 
 def arguments(frame: FrameType) -> tuple[Any, ...]:
@@ -590,11 +583,8 @@ class Recorder(Observer):
         if node is None and outs and (edge := outs[0]._node) is not None and edge is not LEAF:
             node = edge.grad_fn
         notes = self.running_forward(node is not None) if self.step is None or self.updated else self.notes
-        if notes is None:
+        if notes is None or not self.may_call():
             return
-        self.called += 1
-        if self.called > MOST_CALLS:
-            return self.drop()
         frame = self.user(sys._getframe(2))  # beneath what told
         self.place = place = None if frame is None else (frame.f_code, frame.f_lasti)
         values, operands = self.values, []
@@ -620,10 +610,14 @@ class Recorder(Observer):
         tensors = list(itertools.takewhile(lambda y: isinstance(y, Tensor) and not isinstance(y, Box), outs))
         self.ran(None, args, params, tensors, node)
 
-    def drop(self) -> None:
-        """Keeps a call out: the step has as many as it may have."""
-        assert self.step is not None
-        self.step.dropped += 1
+    def may_call(self) -> bool:
+        """Counts a call; not if the step has as many as it may have."""
+        if self.called >= MOST_CALLS:
+            assert self.step is not None
+            self.step.dropped += 1
+            return False
+        self.called += 1
+        return True
 
     def wrote(self, target: Tensor, value: Tensor) -> None:
         leaf = self.leaf_of(target)
@@ -747,9 +741,7 @@ class Recorder(Observer):
 
     def adopt(self, node: Any) -> bool:
         """Notes a call for a node that none of this step made: a write through a view, an operation of an earlier step; if there may be more calls."""
-        self.called += 1
-        if self.called > MOST_CALLS:
-            self.drop()
+        if not self.may_call():
             return False
         result = self.earlier.get(id(node))
         operands = tuple([self.value_at(edge) for edge in node.edges])

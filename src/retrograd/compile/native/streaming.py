@@ -10,13 +10,15 @@ from collections.abc import Callable
 import numpy as np
 from llvmlite import ir
 
+from retrograd.compile.native.builder import I8
 from retrograd.compile.native.entry import Runner, Step
 from retrograd.compile.native.host import architecture
 from retrograd.compile.native.loops import I64, counting, index
 from retrograd.compile.native.objects import load
 
-POINTER, I8, LINE = ir.PointerType(), ir.IntType(8), ir.VectorType(ir.IntType(64), 8)  # a line of a cache
-LENGTH = 64  # bytes of a line
+POINTER = ir.PointerType()
+LINE = ir.VectorType(I64, 8)  # of a cache
+LENGTH = 64  # its bytes
 ALIGNED = 16  # bytes: the target's address must be a multiple, as allocators give it; if it is not, the copy goes the usual way
 GRAIN = 512  # lines that a thread takes at a time
 
